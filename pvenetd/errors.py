@@ -1,0 +1,88 @@
+"""The exception tree: what can go wrong, and what is told about it.
+
+::
+
+    PvenetError                 anything pvenetd says no with; everything else is a bug
+    ├── ConfigError             what users wrote is wrong: all `Problem`s at once
+    ├── KernelError             the kernel, or a program it was asked to run, refused one operation
+    ├── VerifyError             after an apply, something still differs
+    ├── NotConfirmed            nobody confirmed in time
+    ├── Conflict                the request does not fit the state: already staged, already waiting, …
+    ├── NotFound                no such interface, guest, NIC
+    └── Unavailable             the daemon does not answer, or a deadline has passed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in what a user wrote, and where."""
+
+    path: str
+    line: int
+    code: str
+    """One of the codes of interfaces check, `pvenetctl(1)`."""
+    message: str
+    severity: Severity = "error"
+    hint: str = ""
+    interface: str = ""
+    option: str = ""
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.path}:{self.line}: {self.severity} {self.code}: {self.message}{hint}"
+
+
+class PvenetError(Exception):
+    """Anything pvenetd says no with."""
+
+
+class ConfigError(PvenetError):
+    """What users wrote is wrong; holds every problem, never only the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class KernelError(PvenetError):
+    """The kernel refused one operation.
+
+    *op* is the operation as a plan shows it, *reason* the kernel's own words,
+    *errno* its number, 0 where it has none.
+    """
+
+    def __init__(self, op: str, errno: int, reason: str) -> None:
+        self.op, self.errno, self.reason = op, errno, reason
+        super().__init__(f"{op}: {reason}" + (f" (errno {errno})" if errno else ""))
+
+
+class VerifyError(PvenetError):
+    """After an apply the kernel still differs from what was wanted."""
+
+    def __init__(self, left: Iterable[object]) -> None:
+        self.left = tuple(left)
+        super().__init__("\n".join(["still to do after apply:", *(f"  {op}" for op in self.left)]))
+
+
+class NotConfirmed(PvenetError):
+    """Nobody confirmed an apply within its time."""
+
+
+class Conflict(PvenetError):
+    """The request does not fit the state the daemon is in."""
+
+
+class NotFound(PvenetError):
+    """No such interface, guest or NIC."""
+
+
+class Unavailable(PvenetError):
+    """The daemon does not answer, or did not within the deadline."""

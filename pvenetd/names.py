@@ -1,0 +1,36 @@
+"""Device names: ``tap100i0`` and its kin ⇄ (VMID, index), and what the kernel takes for a name.
+
+Sources: net/core/dev.c dev_valid_name(); Proxmox VE's names for a guest's devices.
+"""
+
+from __future__ import annotations
+
+import re
+
+IFNAMSIZ = 16
+"""Bytes of an interface name with its final NUL (linux/if.h)."""
+
+_TAP = re.compile(r"tap([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
+
+
+def is_ifname(name: str) -> bool:
+    """Return whether the kernel takes *name* for a device: dev_valid_name(), and nothing unprintable.
+
+    ``:`` is refused by the kernel too: it belongs to alias labels.
+    """
+    return (
+        0 < len(name.encode(errors="surrogateescape")) < IFNAMSIZ
+        and name not in (".", "..")
+        and not any(char in "/:" or char.isspace() or not char.isprintable() for char in name)
+    )
+
+
+def tap_name(vmid: int, index: int) -> str:
+    """Return the tap of guest *vmid*'s NIC net*index*."""
+    return f"tap{vmid}i{index}"
+
+
+def parse_tap(name: str) -> tuple[int, int] | None:
+    """Return (VMID, NIC index) of a tap's name, None where it is no guest's tap."""
+    found = _TAP.fullmatch(name)
+    return (int(found[1]), int(found[2])) if found else None

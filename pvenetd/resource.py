@@ -1,0 +1,95 @@
+"""What the host can have: one record, comparable field by field.
+
+A `Resource` is desired (from the configuration) or current (from the kernel); both are the
+same type, so that plan, verify, rollback and drift are the same comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+Key = tuple[str, ...]
+"""Names a resource: its noun, then what tells it from its like: ``("link", "vmbr0")``."""
+
+Changes = dict[str, tuple[object, object]]
+"""Field → (value now, value wanted)."""
+
+
+class Resource(BaseModel):
+    """Something the host has or should have.
+
+    A field whose value is None says nothing: desired, it means "leave as it is"; current,
+    that the kernel does not tell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    noun: ClassVar[str]
+    rank: ClassVar[int] = 5
+    """Among operations that need not wait for each other, lower ranks run first."""
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that cannot be changed in place: the resource is deleted and added anew."""
+    silent: ClassVar[frozenset[str]] = frozenset({"origin"})
+    """Fields that are carried along and never compared."""
+    removable: ClassVar[bool] = True
+    """Whether a marked one that nobody wants any more is deleted; a sysctl cannot be."""
+
+    owner: str = ""
+    """Who wants it: ``interfaces``, ``firewall``, ``vm:100``; current, who its mark names."""
+    origin: str = ""
+    """``FILE:LINE`` it was configured at."""
+
+    @property
+    def key(self) -> Key:
+        """Return what names this resource among all of the host's."""
+        raise NotImplementedError
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        """Return the keys to have before this one, and to keep until it is gone."""
+        return frozenset()
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        """Return the keys whose deletion makes the kernel delete this one too."""
+        return frozenset()
+
+    @property
+    def creatable(self) -> bool:
+        """Return whether an operation can make it; a physical NIC has to turn up."""
+        return True
+
+    def changes(self, current: Self) -> Changes:
+        """Return the fields in which *current* differs from this, the desired one."""
+        return {
+            name: (was, value)
+            for name, value in self
+            if name not in self.silent and value is not None and (was := getattr(current, name, None)) != value
+        }
+
+    def after(self, gone: frozenset[Key]) -> Self:
+        """Return what is left of this current one once *gone* have been deleted."""
+        return self
+
+    def describe(self) -> str:
+        """Return the words that name it in a plan: ``link vmbr0``."""
+        return " ".join(self.key)
+
+    def details(self) -> list[str]:
+        """Return ``field=value`` for what a plan shows when it is added."""
+        return [
+            f"{name}={spell(value)}"
+            for name, value in self
+            if name not in self.silent | {"owner"} and name in self.model_fields_set and value not in (None, "", ())
+        ]
+
+
+def spell(value: Any) -> str:
+    """Return *value* as a plan prints it: ``yes``, ``1-4,10``, ``-`` for nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | frozenset | list):
+        return ",".join(spell(item) for item in value) or "-"
+    return str(value) if value not in (None, "") else "-"
