@@ -1,0 +1,196 @@
+"""All that a host has or should have, as plain data: `State`, and the nouns that are no links.
+
+Sources: ip-address(8), ip-route(8), linux/if_addr.h, linux/rtnetlink.h, interfaces(5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from pvenetd.kinds import make
+from pvenetd.kinds.link import Link
+from pvenetd.resource import Key, Resource
+
+State = Mapping[Key, Resource]
+"""What the host has or should have, by key, in the order it was configured."""
+
+INTERFACES = "interfaces"
+"""The owner of everything `/etc/network/interfaces` asks for."""
+
+
+class Address(Resource):
+    """An address of a link (ip-address(8))."""
+
+    noun: ClassVar[str] = "address"
+    rank: ClassVar[int] = 6
+    fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label"})
+
+    dev: str
+    address: str
+    """``192.0.2.1/24``: the host's address with its prefix length."""
+    peer: str | None = None
+    """The other end of a point-to-point link."""
+    broadcast: str | None = None
+    label: str | None = None
+    """The alias name ``eth0:1`` (IPv4 only)."""
+    scope: str | None = None
+    """``global``, ``link`` or ``host``."""
+
+    @property
+    def key(self) -> Key:
+        return ("address", self.dev, self.address)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({("link", self.dev)})
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return self.needs
+
+
+class Route(Resource):
+    """A route of the main table; its destination and metric are its name, so a new gateway replaces the old one."""
+
+    noun: ClassVar[str] = "route"
+    rank: ClassVar[int] = 7
+
+    family: str
+    """``inet`` or ``inet6``."""
+    dst: str = "default"
+    metric: int = 0
+    """0 is the kernel's own default: 0 for IPv4, 1024 for IPv6."""
+    dev: str
+    via: str | None = None
+    onlink: bool = False
+
+    @property
+    def key(self) -> Key:
+        return ("route", self.family, self.dst, str(self.metric))
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({("link", self.dev)})
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return self.needs
+
+
+class Sysctl(Resource):
+    """A kernel setting below /proc/sys; it carries no mark, so it is set and never reset."""
+
+    noun: ClassVar[str] = "sysctl"
+    rank: ClassVar[int] = 1
+    removable: ClassVar[bool] = False
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner"}
+
+    name: str
+    """Path below /proc/sys: ``net/ipv4/ip_forward``."""
+    value: str
+
+    @property
+    def key(self) -> Key:
+        return ("sysctl", self.name)
+
+
+class Chains(Resource):
+    """A part of our nftables tables that is replaced as a whole, in one transaction.
+
+    The kernel keeps *digest* beside the chains, so the two sides are compared by it; *text* is
+    the nft input that loads them, or puts them back.
+    """
+
+    noun: ClassVar[str] = "chains"
+    rank: ClassVar[int] = 3
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"text", "owner"}
+
+    name: str
+    """``base`` (hooks, maps), ``host``, ``nat``, or the owner of the guest's chains, ``vm:100``."""
+    digest: str
+    """SHA-256 (hexadecimal) of what is to be loaded."""
+    text: str = ""
+
+    @property
+    def key(self) -> Key:
+        return ("chains", self.name)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset() if self.name == "base" else frozenset({("chains", "base")})
+
+    def details(self) -> list[str]:
+        return [f"digest={self.digest[:12]}"]
+
+
+class Hook(Resource):
+    """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes."""
+
+    noun: ClassVar[str] = "hook"
+    fixed: ClassVar[frozenset[str]] = frozenset({"run", "undo"})
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner", "environment"}
+
+    iface: str
+    phase: str
+    """``pre-up`` (undone by post-down) or ``up`` (up and post-up; undone by pre-down and down)."""
+    run: tuple[tuple[str, str], ...] = ()
+    """(PHASE, shell command), in order."""
+    undo: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    """IFACE, LOGICAL, ADDRFAM, METHOD and IF_*, as ifupdown sets them."""
+
+    @property
+    def key(self) -> Key:
+        return ("hook", self.iface, self.phase)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset() if self.phase == "pre-up" else frozenset({("link", self.iface)})
+
+    @property
+    def order(self) -> int:
+        """Return 0 before links are touched, 9 after everything else."""
+        return 0 if self.phase == "pre-up" else 9
+
+
+NOUNS: dict[str, type[Resource]] = {noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook)}
+
+
+def state(resources: Iterable[Resource]) -> dict[Key, Resource]:
+    """Return the State of *resources*; of two with one key the last stands."""
+    return {resource.key: resource for resource in resources}
+
+
+def to_json(resources: State) -> list[dict[str, Any]]:
+    """Return *resources* as records that `from_json` reads back: what a checkpoint holds."""
+    return [
+        {"noun": resource.noun, **resource.model_dump(mode="json", exclude_unset=True)}
+        | ({"kind": resource.kind} if isinstance(resource, Link) else {})
+        for resource in resources.values()
+    ]
+
+
+def from_json(records: Iterable[dict[str, Any]]) -> dict[Key, Resource]:
+    """Return the State of records; a record without a noun is a link.  Nothing is validated: it was once true."""
+    return state(_resource(record) for record in records)
+
+
+def _resource(record: dict[str, Any]) -> Resource:
+    values = {name: value for name, value in record.items() if name != "noun"}
+    noun = record.get("noun", "link")
+    return make(values) if noun == "link" else NOUNS[noun].model_construct(**_tuples(values))
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _tuple(value) for name, value in values.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def dumps(resources: State) -> str:
+    """Return the State as one line of JSON a resource."""
+    return "".join(json.dumps(record, sort_keys=True) + "\n" for record in to_json(resources))
