@@ -47,6 +47,11 @@ class Resource(BaseModel):
         raise NotImplementedError
 
     @property
+    def order(self) -> int:
+        """Return its rank; a noun may have early and late members."""
+        return self.rank
+
+    @property
     def needs(self) -> frozenset[Key]:
         """Return the keys to have before this one, and to keep until it is gone."""
         return frozenset()
@@ -55,6 +60,11 @@ class Resource(BaseModel):
     def dies_with(self) -> frozenset[Key]:
         """Return the keys whose deletion makes the kernel delete this one too."""
         return frozenset()
+
+    @property
+    def deletable(self) -> bool:
+        """Return whether it goes when it is deleted; a NIC is only let go, and stays."""
+        return True
 
     @property
     def creatable(self) -> bool:

@@ -1,0 +1,43 @@
+"""Every device kind, one a file.  A new one is its file and its name here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.dummy import Dummy
+from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
+from pvenetd.kinds.link import Link
+from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.vlan import Vlan
+from pvenetd.kinds.vxlan import Vxlan
+
+KINDS: dict[str, type[Link]] = {
+    kind.model_fields["kind"].default: kind
+    for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Dummy, Tap)
+}
+"""By the name that State, plans and the API use."""
+
+BY_INFO_KIND: dict[str, type[Link]] = {info: kind for kind in KINDS.values() for info in kind.kinds}
+"""By the kernel's IFLA_INFO_KIND."""
+
+CLAIMS = (Bridge, Bond, Vxlan, Vlan)
+"""Kinds that know their stanza by its options or its name; the first that claims it has it."""
+
+
+def kind_of(name: str, options: dict[str, str]) -> type[Link]:
+    """Return the kind of the stanza *name* with *options* (spelled with dashes)."""
+    if name == "lo":
+        return Loopback
+    for kind in CLAIMS:
+        if kind.claims(name, frozenset(options)):
+            return kind
+    return Dummy if options.get("link-type") == "dummy" else Ethernet
+
+
+def make(values: dict[str, Any]) -> Link:
+    """Return the link that *values* describe, unchecked: what the kernel shows is never validated."""
+    kind = KINDS.get(values.get("kind", ""), Foreign)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind.model_construct(**values)

@@ -1,0 +1,135 @@
+"""A network device, of whatever kind: what all links have, and what a bridge's port has.
+
+Sources: ip-link(8), bridge(8), linux/if_link.h (IFLA_*, IFLA_BRPORT_*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic.fields import FieldInfo
+
+from pvenetd.option import FLAG, IFINDEX, PLAIN, Mac, Mtu, Option, VlanSet, Wire, YesNo
+from pvenetd.resource import Key, Resource
+
+
+class Link(Resource):
+    """What every link has."""
+
+    noun: ClassVar[str] = "link"
+    rank: ClassVar[int] = 4
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
+    prefix: ClassVar[str] = "IFLA_-"
+    """How the names of this kind's own attributes begin (IFLA_INFO_DATA)."""
+    fixed: ClassVar[frozenset[str]] = frozenset({"kind"})
+    port_only: ClassVar[frozenset[str]] = frozenset(
+        {"pvid", "vids", "learning", "unicast_flood", "multicast_flood", "isolated"}
+    )
+
+    kind: str = ""
+    name: str
+    up: bool = True
+    """Administratively up (IFF_UP)."""
+    mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = None
+    """Largest packet in bytes."""
+    mac: Annotated[Mac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None
+    """Hardware address; without one it stays as it is."""
+    master: Annotated[str | None, Option("", nl="IFLA_MASTER", wire=IFINDEX)] = ""
+    """The bridge or bond it is a port of; empty for none."""
+    group: int | None = None
+    """IFLA_GROUP: all of one guest's links carry its VMID, to be deleted in one go."""
+    disable_ipv6: bool | None = None
+    """Keep the host's own IPv6 off this link: a guest's port is no link of the host's."""
+
+    pvid: int | None = None
+    """VLAN of untagged frames on a port of a VLAN-aware bridge, 0 for none."""
+    vids: VlanSet | None = None
+    """VLANs the port carries, its pvid included."""
+    learning: Annotated[YesNo, Option("bridge-learning", nl="IFLA_BRPORT_LEARNING", wire=FLAG)] = True
+    """Learn MACs from the frames that come in by this port."""
+    unicast_flood: Annotated[YesNo, Option("bridge-unicast-flood", nl="IFLA_BRPORT_UNICAST_FLOOD", wire=FLAG)] = True
+    """Send frames for unknown MACs to this port."""
+    multicast_flood: Annotated[
+        YesNo, Option("bridge-multicast-flood", nl="IFLA_BRPORT_MCAST_FLOOD", wire=FLAG)
+    ] = True
+    """Send multicast frames nobody has joined to this port."""
+    isolated: Annotated[YesNo, Option("bridge-isolated", nl="IFLA_BRPORT_ISOLATED", wire=FLAG)] = False
+    """Keep isolated ports from reaching each other."""
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.name)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        wanted: set[Key] = {("hook", self.name, "pre-up")}
+        if self.master:
+            wanted.add(("link", self.master))
+        if self.owner.startswith("vm:"):
+            wanted.add(("chains", self.owner))
+        return frozenset(wanted)
+
+    @property
+    def creatable(self) -> bool:
+        return bool(self.kinds)
+
+    @property
+    def deletable(self) -> bool:
+        return self.creatable
+
+    def after(self, gone: frozenset[Key]) -> Self:
+        """Return this link as the kernel leaves it when its master goes: no port any more, and down for nobody."""
+        if not self.master or ("link", self.master) not in gone:
+            return self
+        free = {name: type(self).model_fields[name].default for name in self.port_only}
+        return self.model_copy(update={"master": "", **free})
+
+    def describe(self) -> str:
+        return f"link {self.name}"
+
+    def details(self) -> list[str]:
+        hidden = self.silent | {"owner", "name", "kind", "up", "group"}
+        shown = [
+            f"{name}={_spell(value)}"
+            for name, value in sorted(self, key=lambda item: _order(item[0]))
+            if name not in hidden and name in self.model_fields_set and value not in (None, "", ())
+        ]
+        return [self.kind or "link", *shown]
+
+
+def _order(name: str) -> tuple[int, str]:
+    first = ("master", "mtu", "mac", "pvid", "vids")
+    return (first.index(name), "") if name in first else (len(first), "")
+
+
+def _spell(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+@cache
+def options(kind: type[Link]) -> dict[str, tuple[str, Option]]:
+    """Return, by spelling (with dashes), the field and the option of *kind* that it sets."""
+    return {
+        spelling: (name, option)
+        for name, option in _annotated(kind)
+        for spelling in (option.name, *option.aliases)
+        if spelling
+    }
+
+
+@cache
+def attributes(kind: type[Link]) -> tuple[tuple[str, Option, Wire], ...]:
+    """Return (field, option, wire) for every field of *kind* that is a netlink attribute."""
+    return tuple((name, option, option.wire or PLAIN) for name, option in _annotated(kind) if option.nl)
+
+
+def _annotated(kind: type[Link]) -> Iterator[tuple[str, Option]]:
+    for name, field in kind.model_fields.items():
+        yield from ((name, option) for option in _metadata(field) if isinstance(option, Option))
+
+
+def _metadata(field: FieldInfo) -> list[Any]:
+    return list(field.metadata)

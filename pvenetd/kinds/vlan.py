@@ -1,0 +1,69 @@
+"""VLAN interface: ``eno1.5``, ``vlan5`` or any name with ``vlan-id``, and ``vlan-raw-device`` (IEEE 802.1Q).
+
+Sources: vlan-interfaces(5), ip-link(8) "VLAN Type Support", linux/if_link.h IFLA_VLAN_*.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator
+
+from pvenetd.kinds.link import Link
+from pvenetd.option import IFINDEX, Option, VlanId, Wire
+from pvenetd.resource import Key
+
+PROTOCOLS = {"802.1q": 0x8100, "802.1ad": 0x88A8}
+"""Ethertypes of the tag (IEEE 802)."""
+
+
+def _protocol(value: object) -> object:
+    text = str(value).lower()
+    if text not in PROTOCOLS:
+        raise ValueError(f"should be one of {', '.join(PROTOCOLS)}")
+    return text
+
+
+_NUMBERS = {number: name for name, number in PROTOCOLS.items()}
+_PROTOCOL = Wire(to=PROTOCOLS.__getitem__, of=lambda number: _NUMBERS.get(number, str(number)))
+
+
+class Vlan(Link):
+    """One VLAN of another link."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("vlan",)
+    prefix: ClassVar[str] = "IFLA_VLAN_"
+    fixed: ClassVar[frozenset[str]] = Link.fixed | {"raw_device", "vlan_id", "protocol"}
+
+    kind: str = "vlan"
+    raw_device: Annotated[str, Option("vlan-raw-device", nl="IFLA_LINK", wire=IFINDEX)]
+    """The link that carries the tagged frames."""
+    vlan_id: Annotated[VlanId, Option("vlan-id", nl="IFLA_VLAN_ID")]
+    """VLAN identifier, 1 to 4094."""
+    protocol: Annotated[str, BeforeValidator(_protocol), Option("vlan-protocol", nl="IFLA_VLAN_PROTOCOL", wire=_PROTOCOL)] = (
+        "802.1q"
+    )
+    """Which tag: 802.1q (0x8100) or 802.1ad (0x88a8, the provider's)."""
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return super().needs | {("link", self.raw_device)}
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return frozenset({("link", self.raw_device)})
+
+    @classmethod
+    def claims(cls, name: str, names: frozenset[str]) -> bool:
+        """Return whether a stanza of this *name* is a VLAN's."""
+        return "vlan-raw-device" in names or bool(re.fullmatch(r"[^:]+\.\d+", name))
+
+    @classmethod
+    def implied(cls, name: str) -> dict[str, str]:
+        """Return what *name* alone says: raw device and id of ``eno1.5``, the id of ``vlan5``."""
+        if dotted := re.fullmatch(r"([^:]+)\.(\d+)", name):
+            return {"raw_device": dotted[1], "vlan_id": dotted[2]}
+        if numbered := re.fullmatch(r"vlan(\d+)", name):
+            return {"vlan_id": numbered[1]}
+        return {}

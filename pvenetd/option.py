@@ -1,0 +1,127 @@
+"""An option is a record: its spelling in interfaces(5), its netlink attribute, and how the value crosses over.
+
+A kind's field carries an `Option`; reading, range checks, netlink encoding, observation, diff and
+documentation all follow from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+USER_HZ = 100
+"""Ticks per second of every time a bridge takes over netlink (clock_t, time(7))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a value is spelled in a netlink attribute: *to* the kernel and back *of* it."""
+
+    to: Callable[[Any], Any]
+    of: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Where a field comes from and where it goes.
+
+    *name* and *aliases* are spellings in interfaces(5) (``_`` and ``-`` are one); *nl* is the
+    kernel's attribute, its prefix telling the nest: ``IFLA_BRPORT_`` a bridge port's, the
+    kind's own prefix IFLA_INFO_DATA, any other the link itself.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    nl: str = ""
+    wire: Wire | None = None
+    create_only: bool = False
+    """The kernel takes it only when the link is made."""
+
+
+PLAIN = Wire(to=lambda value: value, of=lambda value: value)
+FLAG = Wire(to=int, of=bool)
+TICKS = Wire(to=lambda seconds: seconds * USER_HZ, of=lambda ticks: ticks // USER_HZ)
+IFINDEX = Wire(to=lambda name: name, of=lambda name: name)
+"""A link by name here and by index on the wire; the driver, who knows the indices, translates."""
+
+
+def choice(names: Iterable[str]) -> Wire:
+    """Return the wire of an enumeration whose *names* stand in the kernel's order."""
+    table = tuple(names)
+    return Wire(to=table.index, of=lambda number: table[number] if number < len(table) else str(number))
+
+
+def _yes_no(value: object) -> object:
+    if isinstance(value, str):
+        words = {"yes": True, "on": True, "1": True, "true": True, "no": False, "off": False, "0": False, "false": False}
+        if value.lower() not in words:
+            raise ValueError("should be yes or no")
+        return words[value.lower()]
+    return value
+
+
+YesNo = Annotated[bool, BeforeValidator(_yes_no)]
+"""``yes on 1 true`` or ``no off 0 false``, in any case."""
+
+
+def vlan_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the VLAN ids of ``2-4094 10,20`` as sorted, joined (first, last) ranges.
+
+    Raises ValueError for what is no VLAN id (IEEE 802.1Q: 1 to 4094).
+    """
+    ranges: list[tuple[int, int]] = []
+    for word in re.split(r"[\s,;]+", text.strip()):
+        found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", word)
+        if not found:
+            raise ValueError(f"{word!r} is neither a VLAN id nor a range of them")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 1 <= first <= last <= 4094:
+            raise ValueError(f"{word!r} is outside 1-4094")
+        ranges.append((first, last))
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+def vlan_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Return (first, last) ranges in the one spelling that State compares: ``1,10-20``."""
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def join_vlans(*texts: str) -> str:
+    """Return the union of VLAN sets in their one spelling; empty ones are left out."""
+    text = ",".join(text for text in texts if text)
+    return vlan_text(vlan_ranges(text)) if text else ""
+
+
+def _mac(value: object) -> object:
+    if isinstance(value, str):
+        text = value.split()[-1].lower() if value.split() else ""
+        if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text):
+            raise ValueError("should be six hexadecimal pairs like 02:00:5e:00:53:01")
+        return text
+    return value
+
+
+def _member_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word for word in value.split() if word != "none")
+    return value
+
+
+VlanSet = Annotated[str, AfterValidator(lambda text: vlan_text(vlan_ranges(text)) if text else "")]
+Mac = Annotated[str, BeforeValidator(_mac)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_member_list)]
+Ip = Annotated[str, AfterValidator(lambda text: str(ip_address(text)))]
+VlanId = Annotated[int, Field(ge=1, le=4094)]
+Mtu = Annotated[int, Field(ge=68, le=65535)]
+"""Bytes; 68 is the smallest IPv4 allows (RFC 791)."""

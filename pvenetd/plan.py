@@ -1,0 +1,190 @@
+"""The difference between two States, as operations in an order the kernel accepts.
+
+One function serves apply, verify, rollback, dry run and drift.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pvenetd.errors import Conflict
+from pvenetd.resource import Changes, Key, Resource, spell
+from pvenetd.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One step: *resource* is what is wanted, or, for ``-``, what there is."""
+
+    verb: Literal["+", "-", "~"]
+    resource: Resource
+    changes: Changes = field(default_factory=dict)
+    """For ``~``: field → (value now, value wanted)."""
+
+    def __str__(self) -> str:
+        words = [self.verb, self.resource.describe()]
+        if self.verb == "+":
+            words += self.resource.details()
+        words += [f"{name}={_short(name, value)}" for name, (_, value) in self.changes.items()]
+        return " ".join(words)
+
+
+def _short(name: str, value: object) -> str:
+    return spell(value)[:12] if name == "digest" else spell(value)
+
+
+def plan(desired: State, current: State, owners: Collection[str] | None = None) -> tuple[Op, ...]:
+    """Return the operations that turn *current* into *desired*, in an order the kernel accepts.
+
+    With *owners*, only what they own is brought to what is desired; others' resources appear
+    where an operation takes them along: a port whose bridge is made anew is plugged again.
+
+    Links are deleted first, dependents before what they stand on; then resources are added and
+    changed, the other way round.  Routes and addresses are deleted last: with the old one gone
+    before the new one is there, the kernel would drop every route that uses the link.
+
+    Raises `Conflict` where something that is not pvenetd's would have to be deleted.
+    """
+    gone = _unwanted(desired, current, owners) | _remade(desired, current, owners)
+    died = _cascade(current, gone)
+    wanted = {**desired, **_restored(desired, current, gone, died, owners)}
+    left = {key: resource.after(gone | died) for key, resource in current.items() if key not in gone | died}
+    waiting = _waiting(wanted, left)
+    added = [
+        op
+        for key, resource in wanted.items()
+        if key not in waiting
+        and (_owned(resource, owners) or left.get(key) is not current.get(key))
+        and (op := _bring(resource, left.get(key)))
+    ]
+    doomed = [current[key] for key in gone if not current[key].dies_with & gone]
+    late = [resource for resource in doomed if resource.noun in ("route", "address")]
+    early = [resource for resource in doomed if resource not in late]
+    return (
+        *(Op("-", resource) for resource in reversed(_sorted(early))),
+        *_sorted_ops(added),
+        *(Op("-", resource) for resource in reversed(_sorted(late))),
+    )
+
+
+def waiting(desired: State, current: State) -> tuple[Key, ...]:
+    """Return the keys that no plan can bring yet: a NIC that is not there, and what stands on it."""
+    return tuple(_waiting(desired, dict(current)))
+
+
+def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
+    """Return what to plan for so that what *ops* touch is again as *before*.
+
+    Of something that was only changed, only the fields that were changed are asked for: the
+    kernel follows up on its own (a bridge's MAC is its lowest port's), and so it does backwards.
+    """
+    back: dict[Key, Resource] = {}
+    for op in ops:
+        was = before.get(op.resource.key)
+        if was is None:
+            continue
+        if op.verb == "~" and not op.changes.keys() & op.resource.fixed:
+            keep = {name: getattr(was, name) for name in op.changes}
+            silent = {name: None for name, _ in was if name not in was.silent | {"owner", "name"}} | keep
+            was = was.model_copy(update={**silent, **_names(was)})
+        back.setdefault(was.key, was)
+    return back
+
+
+def _names(resource: Resource) -> dict[str, object]:
+    """Return the fields that make up the key and must stay."""
+    return {
+        name: getattr(resource, name)
+        for name in ("name", "dev", "address", "family", "dst", "metric", "kind", "iface", "phase")
+        if name in type(resource).model_fields
+    }
+
+
+def _owned(resource: Resource, owners: Collection[str] | None) -> bool:
+    return owners is None or resource.owner in owners
+
+
+def _unwanted(desired: State, current: State, owners: Collection[str] | None) -> frozenset[Key]:
+    return frozenset(
+        key
+        for key, resource in current.items()
+        if resource.owner and key not in desired and resource.removable and _owned(resource, owners)
+    )
+
+
+def _remade(desired: State, current: State, owners: Collection[str] | None) -> frozenset[Key]:
+    remade = set()
+    for key, resource in desired.items():
+        if key in current and _owned(resource, owners) and resource.changes(current[key]).keys() & resource.fixed:
+            if not current[key].owner and current[key].noun == "link":
+                raise Conflict(f"{resource.describe()} is there already, of another kind, and not pvenetd's: delete it")
+            remade.add(key)
+    return frozenset(remade)
+
+
+def _cascade(current: State, gone: frozenset[Key]) -> frozenset[Key]:
+    """Return what the kernel deletes along with *gone*."""
+    lost = frozenset(key for key in gone if current[key].deletable)
+    died: frozenset[Key] = frozenset()
+    while more := frozenset(
+        key for key, resource in current.items() if key not in gone | died and resource.dies_with & (lost | died)
+    ):
+        died |= more
+    return died
+
+
+def _restored(
+    desired: State, current: State, gone: frozenset[Key], died: frozenset[Key], owners: Collection[str] | None
+) -> dict[Key, Resource]:
+    """Return what nobody here wants but went with a link that comes back: it is not ours to lose."""
+    back: dict[Key, Resource] = {}
+    for key, resource in current.items():
+        if key in desired or key in gone or (resource.owner and owners is None):
+            continue
+        torn = resource.after(gone | died) is not resource
+        if (torn or key in died) and all(need in desired or need not in gone | died for need in resource.needs):
+            back[key] = resource
+    return back
+
+
+def _waiting(wanted: State, left: State) -> frozenset[Key]:
+    out: frozenset[Key] = frozenset(key for key, resource in wanted.items() if key not in left and not resource.creatable)
+    while more := frozenset(key for key, resource in wanted.items() if key not in out and resource.needs & out):
+        out |= more
+    return out
+
+
+def _bring(resource: Resource, current: Resource | None) -> Op | None:
+    if current is None:
+        return Op("+", resource)
+    changes = resource.changes(current)
+    return Op("~", resource, changes) if changes else None
+
+
+def _sorted_ops(ops: list[Op]) -> list[Op]:
+    by_key = {op.resource.key: op for op in ops}
+    return [by_key[resource.key] for resource in _sorted([op.resource for op in ops])]
+
+
+def _sorted(resources: list[Resource]) -> list[Resource]:
+    """Return *resources* with everything after what it needs; where it is free, by order, then as given."""
+    place: Mapping[Key, int] = {resource.key: number for number, resource in enumerate(resources)}
+    open_needs = {number: {place[need] for need in resources[number].needs if need in place} for number in place.values()}
+    users: dict[int, list[int]] = {}
+    for number, needs in open_needs.items():
+        for need in needs:
+            users.setdefault(need, []).append(number)
+    ready = [(resources[number].order, number) for number, needs in open_needs.items() if not needs]
+    heapq.heapify(ready)
+    out = []
+    while ready:
+        _, number = heapq.heappop(ready)
+        out.append(resources[number])
+        for user in users.get(number, []):
+            open_needs[user].discard(number)
+            if not open_needs[user]:
+                heapq.heappush(ready, (resources[user].order, user))
+    return out
