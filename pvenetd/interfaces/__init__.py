@@ -1,0 +1,1 @@
+"""`/etc/network/interfaces` as text: what is written where, not what it means."""

@@ -1,0 +1,196 @@
+"""``source`` and ``source-directory`` of interfaces(5): a file, and the files it names, as one `Config`.
+
+Paths are those the user knows; `Disk` puts the root of ``--root`` before them.  Only regular files
+are read, so that no FIFO or device can hang a reader.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import Protocol
+
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.interfaces.config import Config, merge
+from pvenetd.interfaces.syntax import File, Source, Stanza, parse
+
+MAX_BYTES = 16 << 20
+"""Of one file: some 100,000 stanzas."""
+MAX_DEPTH = 16
+"""Files within files; a directory that contains itself by a symbolic link ends here."""
+MAX_FILES = 4096
+
+_IN_DIRECTORY = re.compile(r"[a-zA-Z0-9_-]+")
+"""Names that source-directory reads, after run-parts(8): no editor's or dpkg's leftovers."""
+_MAGIC = re.compile(r"[*?[]")
+
+
+class Reader(Protocol):
+    """The files that can be read; errors are OSError."""
+
+    def read(self, path: str) -> bytes:
+        """Return what the regular file *path* holds."""
+        ...
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*."""
+        ...
+
+
+class Disk:
+    """The real files, below *root*: nothing outside it is read, whatever symbolic links say."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root.resolve()
+
+    def read(self, path: str) -> bytes:
+        """Return what the regular file *path* holds; never waits for one that is none."""
+        real = self._below(path)
+        _regular(real.stat())
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - opened above, without waiting
+            _regular(os.fstat(descriptor))
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
+        return data
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*."""
+        return [entry.name for entry in self._below(directory).iterdir()]
+
+    def _below(self, path: str) -> Path:
+        real = (self._root / path.lstrip("/")).resolve()
+        if not real.is_relative_to(self._root):
+            raise OSError(f"outside {self._root}")
+        return real
+
+
+class NotRegularError(OSError):
+    """A directory, a FIFO, a device: nothing that holds configuration."""
+
+
+def _regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotRegularError("not a regular file")
+
+
+def load(path: str, reader: Reader) -> Config:
+    """Return *path* with all that it sources, each file's stanzas where its ``source`` line stands.
+
+    A file is read once: sourced again it says nothing new.  Raises `ConfigError` where *path* itself
+    cannot be read; what is wrong further down is in `Config.problems`.
+    """
+    try:
+        data = reader.read(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem(path, 0, "syntax", f"cannot be read: {_reason(error)}")]) from error
+    loader = _Loader(reader)
+    loader.add(parse(data, path), ())
+    return merge(loader.files, loader.stanzas, loader.problems)
+
+
+class _Loader:
+    """Reads one configuration, depth first."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._sourced_at: dict[str, str] = {}
+        self.files: list[File] = []
+        self.stanzas: list[Stanza] = []
+        self.problems: list[Problem] = []
+
+    def add(self, file: File, within: tuple[str, ...]) -> None:
+        self.files.append(file)
+        for stanza in file.stanzas:
+            self.stanzas.append(stanza)
+            if isinstance(stanza, Source):
+                for pattern in stanza.patterns:
+                    self._source(stanza, pattern, (*within, normpath(file.path)))
+
+    def _source(self, source: Source, pattern: str, within: tuple[str, ...]) -> None:
+        for path in self._paths(source, join(dirname(source.path), pattern)):
+            name = normpath(path)
+            if name in within:
+                self._complain(source, f"{path} sources itself", "drop this line")
+            elif name in self._sourced_at:
+                hint = f"it is read for {self._sourced_at[name]}"
+                self._complain(source, f"{path} is read only once", hint, is_warning=True)
+            elif len(within) >= MAX_DEPTH or len(self.files) >= MAX_FILES:
+                self._complain(source, f"{path} is not read: too many files", f"at most {MAX_DEPTH} levels deep")
+                return
+            else:
+                self._sourced_at[name] = source.head.origin
+                self._read(source, path, within, must_exist=not (source.is_directory or _MAGIC.search(pattern)))
+
+    def _read(self, source: Source, path: str, within: tuple[str, ...], *, must_exist: bool) -> None:
+        try:
+            data = self._reader.read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if must_exist:
+                self._missing(source, path)
+        except NotRegularError as error:
+            self._complain(source, f"{path} cannot be read: {error}", is_warning=not must_exist)
+        except (OSError, ValueError) as error:
+            self._complain(source, f"{path} cannot be read: {_reason(error)}")
+        else:
+            self.add(parse(data, path), within)
+
+    def _paths(self, source: Source, pattern: str) -> Iterator[str]:
+        if not source.is_directory:
+            yield from expand(pattern, self._reader)
+            return
+        for directory in expand(pattern, self._reader):
+            try:
+                names = self._reader.names(directory)
+            except (FileNotFoundError, NotADirectoryError):
+                if not _MAGIC.search(pattern):
+                    self._missing(source, directory)
+            except (OSError, ValueError) as error:
+                self._complain(source, f"{directory} cannot be read: {_reason(error)}")
+            else:
+                yield from (join(directory, name) for name in sorted(names) if _IN_DIRECTORY.fullmatch(name))
+
+    def _missing(self, source: Source, path: str) -> None:
+        hint = "a pattern that matches nothing is no problem"
+        self.problems.append(Problem(source.path, source.line, "source-missing", f"no file {path}", "warning", hint))
+
+    def _complain(self, source: Source, message: str, hint: str = "", *, is_warning: bool = False) -> None:
+        self.problems.append(source.head.problem(message, hint, severity="warning" if is_warning else "error"))
+
+
+def expand(pattern: str, reader: Reader) -> list[str]:
+    """Return the paths that the shell pattern *pattern* matches, sorted; itself where it is no pattern.
+
+    As in the shell ``*`` and ``?`` match neither a slash nor a leading dot.  A part without ``*?[``
+    after one with them is taken as it is: whether it exists shows when it is read.
+    """
+    found = [""]
+    for number, part in enumerate(pattern.split("/")):
+        if not _MAGIC.search(part):
+            found = [part if number == 0 else f"{path}/{part}" for path in found]
+            continue
+        match = re.compile(fnmatch.translate(part.replace("[^", "[!"))).match
+        found = [
+            name if number == 0 else f"{path}/{name}"
+            for path in found
+            for name in _names(path if number else ".", reader)
+            if match(name) and (not name.startswith(".") or part.startswith("."))
+        ]
+    return found
+
+
+def _names(directory: str, reader: Reader) -> list[str]:
+    try:
+        return sorted(reader.names(directory or "/"))
+    except (OSError, ValueError):
+        return []
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

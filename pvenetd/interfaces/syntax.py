@@ -1,0 +1,331 @@
+"""One file of interfaces(5), parsed without loss: ``str(parse(text)) == text`` for any text, any bytes.
+
+Sources: interfaces(5) of ifupdown 0.8.41, and its ifquery tried where the page is silent; ifupdown2's
+interfaces(5) for stanzas without a family and ``vlan``; ifupdown-ng's for ``template``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from pvenetd.errors import Problem, Severity
+
+FAMILIES = ("inet", "inet6", "ipx", "can")
+"""Address families of an iface line."""
+
+BLANKS = " \t\r\v\f"
+"""What parts words, and what a line may begin and end with: isspace() in the C locale."""
+
+_GAP = re.compile(f"[{BLANKS}]+")
+_PHYSICAL = re.compile(r"[^\n]*\n|[^\n]+")
+_BOM = "\ufeff"
+
+
+def canonical(name: str) -> str:
+    """Return how an option is looked up: ifupdown2 takes ``_`` for ``-``."""
+    return name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with those that continue it."""
+
+    path: str
+    line: int
+    """Number of its first line in the file, from 1."""
+    raw: str
+    """As it is written, line ends included."""
+    name: str
+    """Its first word, as it is spelt; empty for blank lines and comments."""
+    value: str
+    """The rest: continuations joined, blanks around it removed, those within it kept."""
+
+    @property
+    def key(self) -> str:
+        """Return the name as options are looked up."""
+        return canonical(self.name)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the words of the value."""
+        return tuple(_GAP.split(self.value)) if self.value else ()
+
+    @property
+    def origin(self) -> str:
+        """Return ``FILE:LINE``."""
+        return f"{self.path}:{self.line}"
+
+    @property
+    def opens_stanza(self) -> bool:
+        """Return whether it begins something new, so that no option after it belongs to what was before."""
+        return self.name in _BUILDERS or (self.name.startswith("allow-") and self.name != "allow-")
+
+    def problem(
+        self, message: str, hint: str = "", *, severity: Severity = "error", interface: str = "", option: str = ""
+    ) -> Problem:
+        """Return a `Problem` of the syntax of this line."""
+        return Problem(self.path, self.line, "syntax", message, severity, hint, interface, option)
+
+
+Option = Line
+"""A line inside a stanza."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """What one line, and the options below it, say."""
+
+    head: Line
+
+    @property
+    def path(self) -> str:
+        """Return the file it stands in."""
+        return self.head.path
+
+    @property
+    def line(self) -> int:
+        """Return the line it begins at."""
+        return self.head.line
+
+
+@dataclass(frozen=True, slots=True)
+class Iface(Stanza):
+    """``iface NAME [FAMILY [METHOD]] [inherits TEMPLATE]``, and ``template`` and ``vlan`` of the same shape."""
+
+    name: str
+    family: str | None
+    """One of `FAMILIES`; None where it is not said (ifupdown2)."""
+    method: str | None
+    inherits: str | None
+    options: tuple[Option, ...]
+    """In order; an option may stand there more than once, an empty value is reported."""
+
+    @property
+    def is_interface(self) -> bool:
+        """Return whether it is about an interface: a ``template`` or ``vlan`` stanza is not."""
+        return self.head.name == "iface"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping(Stanza):
+    """``mapping PATTERN…``: a script that chooses the iface stanza of a device."""
+
+    patterns: tuple[str, ...]
+    script: str
+    maps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection(Stanza):
+    """``auto``, ``allow-CLASS``, ``no-auto-down``, ``no-scripts``: a list of names or patterns."""
+
+    names: tuple[str, ...]
+
+    @property
+    def group(self) -> str | None:
+        """Return the class whose interfaces are brought up together; ``allow-auto`` is ``auto``."""
+        word = self.head.name
+        return word.removeprefix("allow-") if word == "auto" or word.startswith("allow-") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Stanza):
+    """``rename CUR=NEW…``."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Stanza):
+    """``source PATTERN…`` and ``source-directory PATTERN…``."""
+
+    patterns: tuple[str, ...]
+
+    @property
+    def is_directory(self) -> bool:
+        """Return whether the patterns name directories."""
+        return self.head.name == "source-directory"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file: every line in order, the stanzas they make, and what is wrong with them."""
+
+    path: str
+    lines: tuple[Line, ...]
+    stanzas: tuple[Stanza, ...]
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        return "".join(line.raw for line in self.lines)
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode("utf-8", "surrogateescape")
+
+
+def parse(text: str | bytes, path: str = "interfaces") -> File:
+    """Return *text* as a `File`; nothing is refused, `File.problems` says what is wrong.
+
+    Bytes that are no UTF-8 survive as lone surrogates (PEP 383).
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    lines = tuple(_lines(text, path))
+    problems = [
+        line.problem("a NUL byte", "no command and no environment can carry it")
+        for line in (lines if "\0" in text else ())
+        if "\0" in line.name + line.value
+    ]
+    orphans, groups = _groups(lines)
+    problems += map(_misplaced, orphans)
+    stanzas = tuple(_BUILDERS.get(head.name, _selection)(head, tuple(body), problems) for head, body in groups)
+    return File(path, lines, stanzas, tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def _lines(text: str, path: str) -> Iterator[Line]:
+    """Split *text* into lines and join each with those that continue it.
+
+    The last character before the line end counts (a carriage return is part of the line end);
+    a comment is never continued, yet what looks like one may continue an option.
+    """
+    rows = _PHYSICAL.findall(text)
+    at = 0
+    while at < len(rows):
+        first = at
+        at += 1
+        content = rows[first].rstrip("\r\n")
+        if first == 0:
+            content = content.removeprefix(_BOM)
+        if content.endswith("\\") and not content.lstrip(BLANKS).startswith("#"):
+            parts = [content[:-1]]
+            while content.endswith("\\") and at < len(rows):
+                content = rows[at].rstrip("\r\n")
+                parts.append(content.removesuffix("\\"))
+                at += 1
+            content = "".join(parts)
+        words = _GAP.split(content.strip(BLANKS), 1)
+        name, value = words if len(words) > 1 else (words[0], "")
+        if name.startswith("#"):
+            name = value = ""
+        yield Line(path, first + 1, rows[first] if at == first + 1 else "".join(rows[first:at]), name, value)
+
+
+def _groups(lines: tuple[Line, ...]) -> tuple[list[Line], list[tuple[Line, list[Line]]]]:
+    """Return the lines before any stanza, and each stanza's first line with its others."""
+    orphans: list[Line] = []
+    groups: list[tuple[Line, list[Line]]] = []
+    body = orphans
+    for line in lines:
+        if line.name:
+            if line.opens_stanza:
+                body = []
+                groups.append((line, body))
+            else:
+                body.append(line)
+    return orphans, groups
+
+
+def _misplaced(line: Line) -> Problem:
+    close = get_close_matches(line.name, [*_BUILDERS, "allow-hotplug"], 1)
+    hint = f"did you mean {close[0]}?" if close else "options stand below an iface line"
+    return line.problem(f"option '{line.name}' is outside any iface stanza", hint, option=line.name)
+
+
+def _iface(head: Line, body: tuple[Line, ...], problems: list[Problem]) -> Iface:
+    name, *rest = head.words or ("",)
+    if not name:
+        problems.append(head.problem(f"{head.name} without a name", f"{head.name} NAME inet METHOD"))
+    family = method = inherits = None
+    extra: list[str] = []
+    words = iter(rest)
+    for word in words:
+        if word == "inherits" and inherits is None:
+            inherits = next(words, None)
+            if inherits is None:
+                problems.append(head.problem("inherits without a template", "inherits TEMPLATE", interface=name))
+        elif family is None and word in FAMILIES:
+            family = word
+        elif family and method is None and not extra and not word.startswith("#"):
+            method = word
+        else:
+            extra.append(word)
+    if extra and family is None and inherits is None and not extra[0].startswith("#"):
+        hint = f"iface {name} inet METHOD; families are {', '.join(FAMILIES)}"
+        problems.append(head.problem(f"unknown address family '{extra[0]}'", hint, interface=name))
+    elif extra:
+        message = f"'{' '.join(extra)}' is ignored"
+        problems.append(head.problem(message, "comments need lines of their own", severity="warning", interface=name))
+    problems += [_without_value(option, name) for option in body if not option.value]
+    return Iface(head, name, family, method, inherits, body)
+
+
+def _without_value(option: Option, interface: str) -> Problem:
+    is_list = option.key in ("bridge-ports", "bond-slaves", "ovs-ports")
+    hint = "write none for no ports" if is_list else f"{option.name} VALUE, or drop the line"
+    return option.problem(f"option '{option.name}' has no value", hint, interface=interface, option=option.name)
+
+
+def _mapping(head: Line, body: tuple[Line, ...], problems: list[Problem]) -> Mapping:
+    scripts = [line for line in body if line.name == "script"]
+    if not head.value:
+        problems.append(head.problem("mapping without a pattern", "mapping PATTERN"))
+    if not scripts or not scripts[0].value:
+        problems.append(head.problem("mapping without a script", "script PROGRAM, on a line below"))
+    problems += [line.problem("a second script in one mapping", "keep one") for line in scripts[1:]]
+    problems += [
+        line.problem(f"'{line.name}' does not belong into a mapping", "script and map lines do")
+        for line in body
+        if line.name not in ("script", "map")
+    ]
+    maps = tuple(line.value for line in body if line.name == "map")
+    return Mapping(head, head.words, scripts[0].value if scripts else "", maps)
+
+
+def _selection(head: Line, body: tuple[Line, ...], problems: list[Problem]) -> Selection:
+    problems += map(_misplaced, body)
+    if not head.value:
+        problems.append(head.problem(f"{head.name} names no interface", severity="warning"))
+    if any(name.startswith("#") for name in head.words):
+        hint = "comments need lines of their own"
+        problems.append(head.problem("the words after # are names of interfaces too", hint, severity="warning"))
+    return Selection(head, head.words)
+
+
+def _rename(head: Line, body: tuple[Line, ...], problems: list[Problem]) -> Rename:
+    problems += map(_misplaced, body)
+    pairs = tuple((old, new) for old, _, new in (word.partition("=") for word in head.words))
+    if not pairs or not all(old and new for old, new in pairs):
+        problems.append(head.problem(f"rename cannot read '{head.value}'", "rename CUR=NEW"))
+    return Rename(head, tuple((old, new) for old, new in pairs if old and new))
+
+
+def _source(head: Line, body: tuple[Line, ...], problems: list[Problem]) -> Source:
+    problems += map(_misplaced, body)
+    try:
+        patterns = tuple(shlex.split(head.value))
+    except ValueError:
+        patterns = ()
+        problems.append(head.problem(f"{head.name} has a quote that is not closed", head.value))
+    else:
+        if not patterns:
+            problems.append(head.problem(f"{head.name} without a path", f"{head.name} PATH"))
+    return Source(head, patterns)
+
+
+_BUILDERS: dict[str, Callable[[Line, tuple[Line, ...], list[Problem]], Stanza]] = {
+    "auto": _selection,
+    "iface": _iface,
+    "mapping": _mapping,
+    "no-auto-down": _selection,
+    "no-scripts": _selection,
+    "rename": _rename,
+    "source": _source,
+    "source-directory": _source,
+    "template": _iface,
+    "vlan": _iface,
+}
+"""What a first word opens; ``allow-CLASS`` is a selection like ``auto``."""
