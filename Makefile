@@ -1,0 +1,40 @@
+# What a checkout can do; `make` alone lists it.  Everything is set up first, which is quick when nothing is missing.
+.PHONY: help setup run test bench deb lab host lint clean
+
+help:
+	@echo 'make setup            install what is missing; pvenetd and pvenetctl into .venv/bin'
+	@echo 'make run              a sandbox host with a guest, until interrupted (ONCE=1: check it and exit)'
+	@echo 'make test             everything that proves the project, with a summary (PARTS="lint native": only these)'
+	@echo 'make lint             the linters alone'
+	@echo 'make bench            times beside those of the usual tools'
+	@echo 'make deb              the Debian package, into dist/'
+	@echo "make lab CMD='…'      run a command on the lab's full kernel"
+	@echo "make host CMD='…'     run a command on the lab's Debian host"
+	@echo 'make clean            remove what was built here'
+
+setup:
+	@tests/setup
+
+run: setup
+	@ONCE='$(ONCE)' .venv/bin/python -m tests.sandbox
+
+test: setup
+	@.venv/bin/python tests/run.py $(PARTS)
+
+lint: setup
+	@.venv/bin/python -m pytest -q tests/test_lint.py
+
+bench: setup
+	@.venv/bin/python -m tests.bench
+
+deb: setup
+	@tests/build-deb
+
+lab: setup
+	@tests/lab/vmtest bash -c '$(subst ','\'',$(CMD))'
+
+host: setup
+	@tests/lab/hostvm bash -c '$(subst ','\'',$(CMD))'
+
+clean:
+	rm -rf .cache .venv build dist *.egg-info
