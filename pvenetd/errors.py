@@ -43,6 +43,9 @@ class Problem:
 class PvenetError(Exception):
     """Anything pvenetd says no with."""
 
+    outcome: str = ""
+    """What has become of the host, where something had begun: ``rolled back: the host is as it was``."""
+
 
 class ConfigError(PvenetError):
     """What users wrote is wrong; holds every problem, never only the first."""

@@ -39,8 +39,8 @@ class Option:
     aliases: tuple[str, ...] = ()
     nl: str = ""
     wire: Wire | None = None
-    create_only: bool = False
-    """The kernel takes it only when the link is made."""
+    down: bool = False
+    """The kernel takes a change only while the link is down."""
 
 
 PLAIN = Wire(to=lambda value: value, of=lambda value: value)

@@ -76,31 +76,31 @@ def waiting(desired: State, current: State) -> tuple[Key, ...]:
 
 
 def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
-    """Return what to plan for so that what *ops* touch is again as *before*.
+    """Return what to plan for so that what *ops* touch, or take along, is again as *before*.
 
     Of something that was only changed, only the fields that were changed are asked for: the
     kernel follows up on its own (a bridge's MAC is its lowest port's), and so it does backwards.
     """
-    back: dict[Key, Resource] = {}
-    for op in ops:
-        was = before.get(op.resource.key)
-        if was is None:
+    ops = tuple(ops)
+    deleted = frozenset(op.resource.key for op in ops if op.verb == "-" and op.resource.key in before)
+    died = _cascade(before, deleted)
+    back = {key: before[key] for key in deleted | died}
+    changed = {op.resource.key: op.changes.keys() for op in ops if op.verb == "~"}
+    for key, was in before.items():
+        if key in back:
             continue
-        if op.verb == "~" and not op.changes.keys() & op.resource.fixed:
-            keep = {name: getattr(was, name) for name in op.changes}
-            silent = {name: None for name, _ in was if name not in was.silent | {"owner", "name"}} | keep
-            was = was.model_copy(update={**silent, **_names(was)})
-        back.setdefault(was.key, was)
+        left = was.after(deleted | died)
+        fields = set(changed.get(key, ())) | {name for name, value in was if getattr(left, name) != value}
+        if fields:
+            back[key] = was.model_copy(update={name: None for name, _ in was if name not in fields | _identity(was)})
     return back
 
 
-def _names(resource: Resource) -> dict[str, object]:
-    """Return the fields that make up the key and must stay."""
-    return {
-        name: getattr(resource, name)
-        for name in ("name", "dev", "address", "family", "dst", "metric", "kind", "iface", "phase")
-        if name in type(resource).model_fields
-    }
+def _identity(resource: Resource) -> set[str]:
+    """Return the fields that say which resource it is, and whose."""
+    return {"owner", "name", "kind", "dev", "address", "family", "dst", "metric", "iface", "phase", "made_here"} & set(
+        type(resource).model_fields
+    )
 
 
 def _owned(resource: Resource, owners: Collection[str] | None) -> bool:

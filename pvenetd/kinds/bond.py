@@ -59,7 +59,7 @@ class Bond(Link):
     ] = "layer2"
     """What decides which slave a packet takes (balance-xor, 802.3ad, balance-tlb)."""
     lacp_rate: Annotated[
-        str | None, _named(LACP_RATES), Option("bond-lacp-rate", nl="IFLA_BOND_AD_LACP_RATE", wire=_RATE)
+        str | None, _named(LACP_RATES), Option("bond-lacp-rate", nl="IFLA_BOND_AD_LACP_RATE", wire=_RATE, down=True)
     ] = None
     """How often the partner is asked to send LACPDUs: slow is every 30 s, fast every second (802.3ad only)."""
     min_links: Annotated[int, Field(ge=0, le=255), Option("bond-min-links", nl="IFLA_BOND_MIN_LINKS")] = 0

@@ -1,0 +1,151 @@
+"""Files below a root directory: whole or not at all (fsync and rename), and the journal of an apply."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+_MOST = 16 << 20
+"""Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
+
+
+class Files:
+    """Everything that pvenetd reads and writes, by its path below the root (``etc/network/interfaces``)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Return where *name* lies."""
+        return self.root / name.lstrip("/")
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a regular file, None where there is none.
+
+        Raises OSError for what is there and no regular file, or too large.
+        """
+        try:
+            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(22, "not a regular file", str(self.path(name)))
+            data = file.read(_MOST + 1)
+        if len(data) > _MOST:
+            raise OSError(27, f"larger than {_MOST >> 20} MiB", str(self.path(name)))
+        return data
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*, sorted; none where it is not there."""
+        try:
+            return sorted(os.listdir(self.path(directory)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        """Put *data* in place of *name*: after a crash it is the old or the new file, whole."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            mode = stat.S_IMODE(path.stat().st_mode)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+    def remove(self, name: str) -> None:
+        """Delete *name*; that it is not there is fine."""
+        self.path(name).unlink(missing_ok=True)
+        if self.path(name).parent.is_dir():
+            _sync_directory(self.path(name).parent)
+
+    def put(self, name: str, data: bytes | None) -> None:
+        """Make *name* hold *data*, or not be there, where it does not already."""
+        if self.read(name) == data:
+            return
+        if data is None:
+            self.remove(name)
+        else:
+            self.write(name, data)
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file of our own holds, None where there is none."""
+        data = self.read(name)
+        return None if data is None else json.loads(data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file of our own, readable by root alone."""
+        self.write(name, json.dumps(value).encode(), 0o600)
+
+
+class Journal:
+    """What an interrupted apply needs to be undone: on disk before its first operation.
+
+    A record is JSON: ``id``, ``touched`` (keys), ``back`` (State records) and ``files``: by name, content
+    before and after the apply.
+    """
+
+    PENDING = "var/lib/pvenetd/pending.json"
+    PREVIOUS = "var/lib/pvenetd/previous.json"
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def begin(self, record: dict[str, Any]) -> None:
+        """Keep *record*, then bring the files to how they are after the apply."""
+        self._files.write_json(self.PENDING, record)
+        for name, versions in record["files"].items():
+            self._files.put(name, _bytes(versions[1]))
+
+    def pending(self) -> dict[str, Any] | None:
+        """Return the record of an apply that was neither committed nor undone."""
+        record: dict[str, Any] | None = self._files.read_json(self.PENDING)
+        return record
+
+    def previous(self) -> dict[str, Any] | None:
+        """Return the record of the last committed apply."""
+        record: dict[str, Any] | None = self._files.read_json(self.PREVIOUS)
+        return record
+
+    def commit(self) -> None:
+        """Keep the pending record as the one a later rollback returns to."""
+        path = self._files.path(self.PENDING)
+        path.replace(self._files.path(self.PREVIOUS))
+        _sync_directory(path.parent)
+
+    def undo(self, record: dict[str, Any]) -> None:
+        """Bring the files back to how they were, then forget *record*."""
+        for name, versions in record["files"].items():
+            self._files.put(name, _bytes(versions[0]))
+        self._files.remove(self.PENDING)
+
+
+def versions(before: bytes | None, after: bytes | None) -> list[str | None]:
+    """Return a file's content before and after, as a record holds it."""
+    return [None if data is None else base64.b64encode(data).decode() for data in (before, after)]
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""The machine: one `observe` and one `apply` over all drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pvenetd.drivers import sysctl
+from pvenetd.drivers.files import Files
+from pvenetd.drivers.netlink import addresses, links
+from pvenetd.drivers.netlink.mirror import Mirror
+from pvenetd.drivers.netlink.wire import RefusedError, Wire
+from pvenetd.drivers.nft import Nftables
+from pvenetd.drivers.run import Hooks
+from pvenetd.errors import KernelError
+from pvenetd.kinds.link import Link
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.state import Address, Chains, Hook, Route, State
+
+
+class Host:
+    """The kernel of the network namespace this runs in, and the user's commands.
+
+    Used by one thread; only the engine's.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._wire = Wire()
+        self._mirror = Mirror(self._wire)
+        self._nft = Nftables()
+        self._hooks = Hooks(files)
+        self.events = self._mirror.events.socket
+        """Readable when a link, an address or a route has changed."""
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._mirror.close()
+        self._wire.close()
+
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False) -> State:
+        """Return what there is; *keys* are read anew even where no event told of a change.
+
+        With *only*, nothing but *keys*: what it costs does not depend on what else the host has.
+        """
+        self._mirror.refresh([key[1] for key in keys if key[0] in ("link", "address")])
+        chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
+        if only:
+            found = {**self._mirror.some(keys), **chains, **sysctl.observe(key for key in keys if key[0] == "sysctl")}
+            return {key: found[key] for key in keys if key in found}
+        settings = sysctl.observe(key for key in keys if key[0] == "sysctl")
+        return {**self._mirror.state(), **chains, **self._hooks.observe(), **settings}
+
+    def owned(self, owner: str) -> list[Key]:
+        """Return the links and chains marked as *owner*'s, by the last observation."""
+        return self._mirror.owned(owner)
+
+    def apply(self, op: Op) -> None:
+        """Carry out one operation.  Raises `KernelError`."""
+        try:
+            self._apply(op)
+        except RefusedError as refused:
+            raise KernelError(str(op), refused.errno, refused.reason) from refused
+
+    def _apply(self, op: Op) -> None:
+        resource = op.resource
+        match resource:
+            case Link() if op.verb == "-":
+                links.remove(self._wire, resource)
+            case Link():
+                master_is_bond = getattr(self._mirror.link(resource.master), "kind", "") == "bond"
+                links.bring(self._wire, resource, _values(op), new=op.verb == "+", master_is_bond=master_is_bond)
+                self._mirror.refresh()
+            case Address() if op.verb == "-":
+                addresses.remove_address(self._wire, resource)
+            case Address():
+                addresses.bring_address(self._wire, resource)
+            case Route() if op.verb == "-":
+                addresses.remove_route(self._wire, resource)
+            case Route():
+                addresses.bring_route(self._wire, resource)
+            case Chains():
+                self._nft.apply(op)
+            case Hook():
+                self._hooks.apply(op)
+            case _:
+                sysctl.apply(op)
+
+
+def _values(op: Op) -> dict[str, Any]:
+    """Return the fields of a link to set: those that change, or all it was given."""
+    if op.verb == "~":
+        return {name: new for name, (_, new) in op.changes.items()}
+    fields: Resource = op.resource
+    standard = {name: type(fields).model_fields[name].default for name in Link.port_only}
+    return {name: value for name, value in fields if value is not None and standard.get(name, _NONE) != value}
+
+
+_NONE = object()

@@ -1,0 +1,235 @@
+"""Links ⇄ RTM_NEWLINK: what the kernel shows as a `Link`, and a `Link` as the messages that make it so.
+
+Sources: rtnetlink(7), linux/if_link.h, linux/if_tun.h.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+from pvenetd.drivers.netlink import vlans
+from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, message
+from pvenetd.kinds import BY_INFO_KIND
+from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
+from pvenetd.kinds.link import Link, attributes
+from pvenetd.kinds.tap import Tap
+from pvenetd.option import IFINDEX
+
+NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
+_UP, _LOOPBACK = 0x1, 0x8
+_ETHER, _TAP_TYPE = 1, 2
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
+_MARK = "pvenetd:"
+"""IFLA_IFALIAS of what is ours begins with it; the owner follows."""
+
+Names = Callable[[int], str]
+
+
+def index(name: str) -> int:
+    """Return the ifindex of *name*; raises `RefusedError` (ENODEV)."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise RefusedError(error.errno or 19, f"{name}: {error.strerror}") from None
+
+
+def observe(msg: Any, name_of: Names) -> Link:
+    """Return the link that RTM_NEWLINK *msg* shows.
+
+    *name_of* knows the other links by index.  A bridge port's VLANs are not in this message.
+    """
+    info = _nest(msg.get_attr("IFLA_LINKINFO"))
+    info_kind, data = info.get("IFLA_INFO_KIND", ""), _nest(info.get("IFLA_INFO_DATA"))
+    port = _nest(info.get("IFLA_INFO_SLAVE_DATA")) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else {}
+    kind = _kind(msg, info_kind, data)
+    top = dict(msg["attrs"])
+    values: dict[str, Any] = {
+        "kind": kind.model_fields["kind"].default or info_kind,
+        "name": top["IFLA_IFNAME"],
+        "owner": _owner(top.get("IFLA_IFALIAS")),
+        "up": bool(msg["flags"] & _UP),
+        "group": top.get("IFLA_GROUP"),
+        "master": "",
+    }
+    for field, option, wire in attributes(kind):
+        nest = port if option.nl.startswith("IFLA_BRPORT_") else data if option.nl.startswith(kind.prefix) else top
+        if (value := nest.get(option.nl)) is not None:
+            values[field] = _name(value, name_of) if wire is IFINDEX else wire.of(value)
+    if kind is Tap:
+        values["made_here"] = bool(data.get("IFLA_TUN_PERSIST"))
+        values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
+    if values["master"] and _ovs(values["master"]):
+        values["master"] = ""
+    return kind.model_construct(**values)
+
+
+def _kind(msg: Any, info_kind: str, data: Mapping[str, Any]) -> type[Link]:
+    if info_kind == "tun" and data.get("IFLA_TUN_TYPE") != _TAP_TYPE:
+        return Foreign
+    if not info_kind:
+        return Loopback if msg["flags"] & _LOOPBACK else Ethernet if msg["ifi_type"] == _ETHER else Foreign
+    return BY_INFO_KIND.get(info_kind, Foreign)
+
+
+def _owner(alias: str | None) -> str:
+    return alias.removeprefix(_MARK) if alias and alias.startswith(_MARK) else ""
+
+
+def _nest(value: Any) -> dict[str, Any]:
+    return dict(value["attrs"]) if value and not isinstance(value, str) else {}
+
+
+def _name(number: int, name_of: Names) -> str:
+    return name_of(number) if number else ""
+
+
+def _ovs(master: str) -> bool:
+    """Return whether *master* is Open vSwitch's own: its ports are no ports of a bridge."""
+    return master == "ovs-system"
+
+
+def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, new: bool, master_is_bond: bool) -> None:
+    """Make or change a link: *values* are the fields to set.
+
+    The link is set up last, when everything else has been taken: a port must not carry a frame
+    before its VLANs are right.  Raises `RefusedError`.
+    """
+    name = wanted.name
+    if new:
+        _make(wire, wanted, values)
+    number = index(name)
+    if values.get("disable_ipv6") is not None:
+        disable_ipv6(name, on=bool(values["disable_ipv6"]))
+    flap = not new and ((values.get("master") and master_is_bond) or _wants_down(wanted, values))
+    wire.change([_flags(number, up=False)] if flap else [])
+    wire.change([*_link(wanted, number, values, new=new), *_port(wanted, number, values)])
+    if values.get("vids") is not None or values.get("pvid") is not None:
+        vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
+    if flap or "up" in values:
+        wire.change([_flags(number, up=wanted.up)])
+
+
+def _make(wire: Wire, wanted: Link, values: Mapping[str, Any]) -> None:
+    if isinstance(wanted, Tap):
+        make_tap(wanted.name, multi_queue=bool(wanted.multi_queue))
+        return
+    attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
+    attrs += [(option, value) for option, value in _attrs(wanted, values, "") if option in ("IFLA_LINK", "IFLA_MTU")]
+    data = _attrs(wanted, values, wanted.prefix)
+    info: list[Any] = [("IFLA_INFO_KIND", wanted.kinds[0])]
+    if data:
+        info.append(("IFLA_INFO_DATA", {"attrs": data}))
+    attrs.append(("IFLA_LINKINFO", {"attrs": info}))
+    wire.change([message(ifinfmsg, NEWLINK, CREATE | EXCL, {}, attrs)])
+
+
+def make_tap(name: str, *, multi_queue: bool) -> None:
+    """Make a persistent tap, down and without a master (tuntap.rst).  Raises `RefusedError`."""
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if multi_queue else 0)
+    try:
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+            fcntl.ioctl(device, _TUNSETPERSIST, 1)
+        finally:
+            os.close(device)
+    except OSError as error:
+        raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
+
+
+def remove(wire: Wire, there: Link) -> None:
+    """Delete a link, or let go of one that is not ours to delete.  Raises `RefusedError`."""
+    if there.deletable:
+        wire.change([message(ifinfmsg, DELLINK, 0, {"index": index(there.name)}, [])])
+        return
+    try:
+        number = index(there.name)
+    except RefusedError:
+        return
+    attrs: list[Any] = [("IFLA_IFALIAS", "")]
+    if there.master:
+        attrs.append(("IFLA_MASTER", 0))
+    release = message(ifinfmsg, NEWLINK, 0, {"index": number}, attrs)
+    wire.change([_flags(number, up=False), release] if isinstance(there, Tap) else [release])
+
+
+def disable_ipv6(name: str, *, on: bool) -> None:
+    """Switch the host's IPv6 on a link off or on (ip-sysctl.rst); it need not be there at all.
+
+    Raises `RefusedError`.
+    """
+    try:
+        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1" if on else "0", encoding="ascii")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RefusedError(error.errno or 0, f"disable_ipv6: {error.strerror}") from None
+
+
+def ipv6_disabled(name: str) -> bool:
+    """Return whether the host has no IPv6 on the link *name*."""
+    try:
+        return Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return True
+
+
+def _wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
+    return any(option.down and values.get(field) is not None for field, option, _ in attributes(type(wanted)))
+
+
+def _link(wanted: Link, number: int, values: Mapping[str, Any], *, new: bool) -> list[bytes]:
+    """Return the messages for a link that is there: its own attributes, then each of its kind's by itself.
+
+    By itself and in the fields' order: the kernel reads a message in an order of its own, and refuses
+    forward_delay 0 as long as STP is on, though the same message switches it off.
+    """
+    attrs = [(option, value) for option, value in _attrs(wanted, values, "") if option != "IFLA_LINK"]
+    if "owner" in values:
+        attrs.append(("IFLA_IFALIAS", f"{_MARK}{values['owner']}" if values["owner"] else ""))
+    if values.get("group") is not None:
+        attrs.append(("IFLA_GROUP", values["group"]))
+    messages = [message(ifinfmsg, NEWLINK, 0, {"index": number}, attrs)] if attrs else []
+    for attr in [] if new else _attrs(wanted, values, wanted.prefix):
+        info = [("IFLA_INFO_KIND", wanted.kinds[0]), ("IFLA_INFO_DATA", {"attrs": [attr]})]
+        messages.append(message(ifinfmsg, NEWLINK, 0, {"index": number}, [("IFLA_LINKINFO", {"attrs": info})]))
+    return messages
+
+
+def _port(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
+    """Return the message for what a bridge keeps of its port (ip-link(8) "bridge_slave")."""
+    if not wanted.master:
+        return []
+    attrs = _attrs(wanted, {name: value for name, value in values.items() if name in wanted.port_only}, "IFLA_BRPORT_")
+    if not attrs:
+        return []
+    info = [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": attrs})]
+    return [message(ifinfmsg, NEWLINK, 0, {"index": number}, [("IFLA_LINKINFO", {"attrs": info})])]
+
+
+def _attrs(wanted: Link, values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    """Return the attributes of *values* in one nest: of the kind, of the port, or (no prefix) of the link itself."""
+    nests = (wanted.prefix, "IFLA_BRPORT_")
+    return [
+        (option.nl, _number(value) if wire is IFINDEX else wire.to(value))
+        for field, option, wire in attributes(type(wanted))
+        if (value := values.get(field)) is not None
+        and (option.nl.startswith(prefix) if prefix else not option.nl.startswith(nests))
+    ]
+
+
+def _number(name: str) -> int:
+    return index(name) if name else 0
+
+
+def _flags(number: int, *, up: bool) -> bytes:
+    return message(ifinfmsg, NEWLINK, 0, {"index": number, "flags": _UP if up else 0, "change": _UP}, [])
