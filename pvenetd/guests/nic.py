@@ -1,0 +1,267 @@
+"""A guest's NIC: Proxmox VE's ``netN`` string ⇄ `Nic` → its port as State.
+
+Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802 for the I/G bit of a MAC; IEEE 802.1Q for tags.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.tap import Tap
+from pvenetd.names import is_ifname, tap_name
+from pvenetd.option import VlanId, VlanSet, YesNo, join_vlans
+from pvenetd.resource import Key, Resource
+
+Model = Literal[
+    "e1000",
+    "e1000-82540em",
+    "e1000-82544gc",
+    "e1000-82545em",
+    "e1000e",
+    "i82551",
+    "i82557b",
+    "i82559er",
+    "ne2k_isa",
+    "ne2k_pci",
+    "pcnet",
+    "rtl8139",
+    "virtio",
+    "vmxnet3",
+]
+"""The devices QEMU can show a guest, by Proxmox VE's names."""
+
+BRIDGE_MTU = 1
+"""An mtu that stands for the bridge's."""
+
+SMALLEST_MTU = 576
+"""Bytes; what every IPv4 host takes (RFC 791), and virtio's host_mtu begins with."""
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
+        raise ValueError("should be a whole number")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?", value, re.IGNORECASE):
+        raise ValueError("should be a number, 0 or more")
+    return value
+
+
+def _mac(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise ValueError("should be six hexadecimal pairs like BC:24:11:00:53:01")
+    if int(text[:2], 16) & 1:
+        raise ValueError("is a group's address, the first pair of a device's is even")
+    return text
+
+
+def _bridge(text: str) -> str:
+    if not re.fullmatch(r"[-_.0-9A-Za-z]+", text) or not is_ifname(text):
+        raise ValueError("should be a name of at most 15 letters, digits, - _ .")
+    return text
+
+
+Whole = BeforeValidator(_digits)
+
+
+class Nic(BaseModel):
+    """A NIC as its guest's configuration has it.
+
+    `str` gives the ``netN`` string, in Proxmox VE's order: ``MODEL=MAC``, then what was set by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: Annotated[int, Field(ge=0, le=31)] = 0
+    """The N of netN."""
+    model: Model
+    macaddr: Annotated[str, AfterValidator(_mac)] | None = None
+    """As written; None where one is still to be made."""
+    bridge: Annotated[str, AfterValidator(_bridge)] | None = None
+    """The bridge it is a port of; without one QEMU does NAT by itself, and the host has no port."""
+    tag: Annotated[VlanId, Whole] | None = None
+    """VLAN of the guest's untagged frames."""
+    trunks: VlanSet = ""
+    """VLANs that pass tagged: ``1,10-20``, in a netN string with ``;``."""
+    firewall: YesNo = False
+    """Whether the guest's firewall rules hold for it."""
+    rate: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)] | None = None
+    """Most megabytes (2^20 bytes) a second, each way; 0 for no limit."""
+    mtu: Annotated[int, Whole, Field(ge=1, le=65520)] | None = None
+    """Bytes; 1 or nothing for the bridge's."""
+    queues: Annotated[int, Whole, Field(ge=0, le=64)] | None = None
+    """Packet queues of the device."""
+    link_down: YesNo = False
+    """Cable pulled."""
+    host_tunnel: Annotated[YesNo, Field(alias="host-tunnel")] = False
+    """Offload of tunnelled packets (virtio)."""
+
+    def __str__(self) -> str:
+        first = f"{self.model}={self.macaddr}" if self.macaddr else self.model
+        return ",".join([first, *(f"{key}={text}" for key, name in _KEYS.items() if (text := self._text(name)))])
+
+    @property
+    def mac(self) -> str | None:
+        """Return the MAC as the kernel shows it, in lower case."""
+        return self.macaddr.lower() if self.macaddr else None
+
+    def _text(self, name: str) -> str:
+        value = getattr(self, name)
+        if name not in self.model_fields_set or value is None:
+            return ""
+        if isinstance(value, bool):
+            return str(int(value))
+        if isinstance(value, float):
+            return repr(value).removesuffix(".0")
+        return str(value).replace(",", ";")
+
+
+_KEYS = {
+    field.alias or name: name
+    for name, field in sorted(Nic.model_fields.items())
+    if name not in ("index", "model", "macaddr")
+}
+"""Key of a netN string → field, in the order they are printed."""
+_KNOWN = frozenset(_KEYS) | {"model", "macaddr"}
+_CODES = {"tag": "vlan-id-range", "trunks": "vlan-id-range", "mtu": "mtu", "macaddr": "address", "bridge": "ifname"}
+"""Key → code of a wrong value, where it is not ``unknown-value``."""
+
+
+_Wrong = tuple[str, str, str, str]
+"""Something wrong with a NIC: (code, key, message, hint)."""
+
+
+def parse_net(value: str, index: int = 0, path: str = "netN", line: int = 0) -> Nic:
+    """Return the NIC of a ``netN`` string.
+
+    Raises `ConfigError` with all that is wrong, each naming its key and value; *path* and *line*
+    tell where the string stands.
+    """
+    values, wrong = _values(value)
+    try:
+        nic = Nic.model_validate({"model": "virtio", **values, "index": index})
+    except ValidationError as error:
+        wrong += _refused(error, values, index)
+    if wrong:
+        raise _error(wrong, index, path, line)
+    return nic
+
+
+def _error(wrong: list[_Wrong], index: int, path: str, line: int) -> ConfigError:
+    return ConfigError(
+        Problem(path, line, code, message, "error", hint, f"net{index}", key) for code, key, message, hint in wrong
+    )
+
+
+def _values(value: str) -> tuple[dict[str, str], list[_Wrong]]:
+    """Return the text of each key, and what is wrong with the shape of *value*."""
+    values: dict[str, str] = {}
+    wrong: list[_Wrong] = []
+    for key, text in _pairs(value):
+        if key not in _KNOWN:
+            keys = ", ".join(sorted(_KNOWN))
+            wrong.append(("unknown-option", key, f"unknown key '{key}' in '{key}={text}'", f"keys are {keys}"))
+        elif not text:
+            wrong.append(("syntax", key, f"'{key}=' has no value", "drop it"))
+        elif key in values:
+            wrong.append(("syntax", key, f"{key} twice: '{values[key]}' and '{text}'", "keep one"))
+        else:
+            values[key] = text
+    if "model" not in values and not any(key == "model" for _, key, _, _ in wrong):
+        wrong.append(("syntax", "model", f"no model in '{value}'", "virtio=MAC,…"))
+    return values, wrong
+
+
+def _refused(error: ValidationError, values: dict[str, str], index: int) -> list[_Wrong]:
+    """Return what the fields say about their *values*."""
+    wrong = []
+    for found in error.errors():
+        key = str(found["loc"][0])
+        if key == "index":
+            wrong.append(("syntax", key, f"no NIC net{index}", "net0 to net31"))
+        else:
+            message = found["msg"].removeprefix("Value error, ")
+            wrong.append((_CODES.get(key, "unknown-value"), key, f"{key}: '{values[key]}': {message}", ""))
+    return wrong
+
+
+def _pairs(value: str) -> list[tuple[str, str]]:
+    """Return key and value of each part; a bare word is the model, ``MODEL=MAC`` both."""
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        key, equals, text = part.partition("=")
+        if not equals:
+            pairs.append(("model", key))
+        elif key in get_args(Model):
+            pairs += [("model", key), ("macaddr", text)]
+        else:
+            pairs.append((key, text))
+    return pairs
+
+
+def ports(
+    vmid: int, nic: Nic, bridge: Bridge | None, path: str = "", line: int = 0, *, made_here: bool = True
+) -> dict[Key, Resource]:
+    """Return the State of guest *vmid*'s NIC: its tap as a port of *bridge*, nothing for a NIC without one.
+
+    *bridge* is the link that `Nic.bridge` names, None where there is none.  *made_here* is false for
+    taps that QEMU or libvirt makes.  Raises `ConfigError` where bridge and NIC do not fit.
+    """
+    if nic.bridge is None:
+        return {}
+    wrong = _misfits(nic, bridge)
+    if wrong or bridge is None:
+        raise _error(wrong, nic.index, path, line)
+    pvid, vids = _vlans(nic, bridge)
+    tap = Tap(
+        name=tap_name(vmid, nic.index),
+        master=nic.bridge,
+        up=not nic.link_down,
+        mtu=bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
+        pvid=pvid,
+        vids=vids,
+        group=vmid,
+        disable_ipv6=True,
+        made_here=made_here,
+        multi_queue=(nic.queues or 0) > 1 if made_here else None,
+        owner=f"vm:{vmid}",
+        origin=f"{path}:{line}" if path else "",
+    )
+    return {tap.key: tap}
+
+
+def _misfits(nic: Nic, bridge: Bridge | None) -> list[_Wrong]:
+    """Return all that keeps *nic* from being a port of *bridge*."""
+    if bridge is None:
+        return [("missing-parent", "bridge", f"bridge: there is no bridge '{nic.bridge}'", "iface it in interfaces")]
+    found = []
+    for key, value in (("tag", nic.tag), ("trunks", nic.trunks.replace(",", ";"))):
+        if value and not bridge.vlan_aware:
+            message = f"{key}: '{value}' on {nic.bridge}, which is not VLAN-aware"
+            found.append(("port-option", key, message, f"bridge-vlan-aware yes for {nic.bridge}"))
+    if nic.mtu not in (None, BRIDGE_MTU) and not SMALLEST_MTU <= nic.mtu <= (bridge.mtu or nic.mtu):
+        most = f"{bridge.mtu}, the MTU of {nic.bridge}" if bridge.mtu else "65520"
+        found.append(
+            ("mtu", "mtu", f"mtu: '{nic.mtu}' should be {SMALLEST_MTU} to {most}", f"mtu={BRIDGE_MTU} follows")
+        )
+    return found
+
+
+def _vlans(nic: Nic, bridge: Bridge) -> tuple[int | None, str | None]:
+    """Return the VLAN of untagged frames and all VLANs of the port, as Proxmox VE gives them.
+
+    A tag alone is an access port; trunks alone leave untagged frames in the bridge's own VLAN; with
+    neither all of the bridge's VLANs pass.
+    """
+    if not bridge.vlan_aware:
+        return None, None
+    pvid = nic.tag or bridge.port_pvid
+    tagged = nic.trunks or ("" if nic.tag else bridge.port_vids or "2-4094")
+    return pvid, join_vlans(str(pvid) if pvid else "", tagged)
