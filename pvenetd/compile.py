@@ -1,0 +1,236 @@
+"""All nouns → what the host should have; every problem, with its line.
+
+Pure: what is on disk and which NICs there are comes in as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
+
+from pvenetd import nat
+from pvenetd.check import check, implied_parent, mtu_of
+from pvenetd.devices import NAT_OPTION, PHASES, Device, read
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.interfaces.config import Config
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.link import Link
+from pvenetd.kinds.vlan import Vlan
+from pvenetd.option import join_vlans
+from pvenetd.ports import Membership, memberships
+from pvenetd.resource import Key, Resource
+from pvenetd.state import INTERFACES, Hook, Sysctl, state
+
+_STARTING, _STOPPING = ("up", "post-up"), ("pre-down", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a configuration asks for."""
+
+    state: Mapping[Key, Resource]
+    """Empty where there is an error."""
+    problems: tuple[Problem, ...]
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    masquerades: tuple[nat.Masquerade, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """Return the problems that keep it from being applied."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def checked(self) -> Mapping[Key, Resource]:
+        """Return the State.  Raises `ConfigError` with every problem where one is an error."""
+        if self.errors:
+            raise ConfigError(self.problems)
+        return self.state
+
+
+def compile_interfaces(config: Config, nics: Collection[str]) -> Compiled:
+    """Return what *config* asks for; *nics* are the links that are there without it."""
+    devices, problems = read(config)
+    problems += check(devices, nics)
+    problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
+    masquerades = tuple(found for device in devices.values() for found in _masquerades(device))
+    compiled = Compiled({}, tuple(problems), devices, masquerades)
+    if compiled.errors:
+        return compiled
+    ports = memberships(devices, nics)
+    wanted = _wanted(config, devices, ports)
+    resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
+    resources += _nat([found for name in wanted if name in devices for found in _masquerades(devices[name])])
+    return Compiled(state(resources), compiled.problems, devices, masquerades)
+
+
+def _wanted(config: Config, devices: Mapping[str, Device], ports: list[Membership]) -> list[str]:
+    """Return what is brought up: auto and allow-hotplug, and what those stand on, in the file's order."""
+    chosen = {name for name in (*config.autos, *config.hotplug) if name in devices}
+    below: dict[str, list[str]] = {}
+    for port in ports:
+        below.setdefault(port.master.name, []).append(port.name)
+    todo = list(chosen)
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        todo += below.get(name, [])
+        link = devices[name].link if name in devices else None
+        parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if name not in devices else None
+        todo += [parent] if parent else []
+        todo += [devices[name].base] if name in devices and devices[name].base in devices else []
+    return [name for name in devices if name in found] + sorted(found - devices.keys())
+
+
+def _links(
+    devices: Mapping[str, Device], ports: list[Membership], wanted: Collection[str], nics: Collection[str]
+) -> Iterable[Link]:
+    master_of = {port.name: port.master for port in ports if port.master.name in wanted}
+    for name in wanted:
+        link = devices[name].link if name in devices else _implied(name, nics, master_of.get(name))
+        if link is None:
+            continue
+        changes: dict[str, object] = {}
+        if isinstance(link, Vlan) and link.mtu is None:
+            changes["mtu"] = mtu_of(name, devices)
+        if isinstance(link, Bridge):
+            changes |= _bridge(link, devices, ports)
+        if name in master_of:
+            changes |= _port(devices.get(name), link, master_of[name])
+        yield link.model_copy(update=changes)
+
+
+def _implied(name: str, nics: Collection[str], master: Device | None) -> Link | None:
+    """Return the VLAN that a dotted name alone makes; a bare NIC named as a port has no stanza to configure it."""
+    values = Vlan.implied(name)
+    origin = master.head.origin if master else ""
+    if values.get("raw_device") and name not in nics:
+        return Vlan.model_validate({"name": name, "owner": INTERFACES, "origin": origin, **values})
+    from pvenetd.kinds.ethernet import Ethernet
+
+    return Ethernet(name=name, owner=INTERFACES, origin=origin) if master else None
+
+
+def _bridge(link: Bridge, devices: Mapping[str, Device], ports: list[Membership]) -> dict[str, object]:
+    """Return what follows for the bridge itself: the smallest MTU of its ports, and the VLANs of its own."""
+    changes: dict[str, object] = {}
+    if link.mtu is None:
+        own = [mtu_of(port.name, devices) for port in ports if port.master.name == link.name]
+        changes["mtu"] = min(own, default=1500)
+    if link.vlan_aware:
+        upper = [device.link.vlan_id for device in devices.values() if _stands_on(device.link, link.name)]
+        changes["pvid"] = link.port_pvid
+        changes["vids"] = join_vlans(*map(str, [*upper, *([link.port_pvid] if link.port_pvid else [])]))
+    return changes
+
+
+def _stands_on(link: Link | None, name: str) -> bool:
+    return isinstance(link, Vlan) and link.raw_device == name
+
+
+def _port(device: Device | None, link: Link, master: Device) -> dict[str, object]:
+    changes: dict[str, object] = {"master": master.name}
+    bridge = master.link
+    if isinstance(bridge, Bond) and bridge.mtu and (device is None or "mtu" not in device.lines):
+        changes["mtu"] = bridge.mtu
+    if isinstance(bridge, Bridge) and bridge.vlan_aware:
+        lines = device.lines if device else {}
+        if access := lines.get("bridge-access"):
+            changes |= {"pvid": int(access.value), "vids": str(int(access.value))}
+        else:
+            pvid = int(lines["bridge-pvid"].value) if "bridge-pvid" in lines else bridge.port_pvid
+            tagged = lines["bridge-vids"].value if "bridge-vids" in lines else bridge.port_vids or "2-4094"
+            changes |= {"pvid": pvid, "vids": join_vlans(str(pvid) if pvid else "", tagged)}
+    del link
+    return changes
+
+
+def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[Resource]:
+    gateways: set[Key] = set()
+    for name in wanted:
+        device = devices.get(name)
+        if device is None or device.ovs:
+            continue
+        yield from (address for address, _ in device.addresses if not ip_interface(address.address).ip.is_unspecified)
+        networks = [ip_interface(address.address).network for address, _ in device.addresses]
+        peers = {address.peer for address, _ in device.addresses}
+        for route, _ in device.gateways:
+            if route.key in gateways:
+                continue
+            gateways.add(route.key)
+            via = ip_address(route.via or "")
+            near = via.is_link_local or route.via in peers or any(via in network for network in networks)
+            yield route if near else route.model_copy(update={"onlink": True})
+
+
+def _hooks(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[Hook]:
+    for name in wanted:
+        device = devices.get(name)
+        if device is None or device.link is None:
+            continue
+        mine = [(phase, line.value) for phase, line in device.commands if not _is_nat(line.value, name)]
+        of = {phase: tuple(entry for entry in mine if entry[0] == phase) for phase in PHASES}
+        environment = _environment(device)
+        for phase, run, undo in (
+            ("pre-up", of["pre-up"], of["post-down"]),
+            ("up", of["up"] + of["post-up"], of["pre-down"] + of["down"]),
+        ):
+            if run or undo:
+                yield Hook(
+                    iface=name,
+                    phase=phase,
+                    run=run,
+                    undo=undo,
+                    environment=environment,
+                    owner=INTERFACES,
+                    origin=device.head.origin,
+                )
+
+
+def _environment(device: Device) -> tuple[tuple[str, str], ...]:
+    """Return the variables that ifupdown gives to commands (interfaces(5))."""
+    first = device.stanzas[0]
+    options = {f"IF_{key.replace('-', '_').upper()}": line.value for key, line in device.lines.items()}
+    named = {
+        "IFACE": device.name,
+        "LOGICAL": device.name,
+        "ADDRFAM": first.family or "inet",
+        "METHOD": first.method or "static",
+    }
+    return tuple(sorted({**options, **named}.items()))
+
+
+def _is_nat(command: str, name: str) -> bool:
+    text = _substituted(command, name)
+    return nat.recognise(text) is not None or nat.recognise_removal(text) is not None
+
+
+def _substituted(command: str, name: str) -> str:
+    return command.replace("${IFACE}", name).replace("$IFACE", name)
+
+
+def _masquerades(device: Device) -> list[nat.Masquerade]:
+    found = [
+        masquerade
+        for _, line in device.commands
+        if (masquerade := nat.recognise(_substituted(line.value, device.name), line.origin))
+    ]
+    if line := device.lines.get(NAT_OPTION):
+        networks = [ip_interface(address.address).network for address, _ in device.addresses]
+        found += [nat.Masquerade(str(network), line.value, line.origin) for network in networks]
+    return found
+
+
+def _nat(masquerades: list[nat.Masquerade]) -> list[Resource]:
+    """Return what masquerading needs: the chains, and forwarding in the families they are for."""
+    if not masquerades:
+        return []
+    versions = {ip_interface(masquerade.network).version for masquerade in masquerades}
+    forwarding = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+    return [
+        *(Sysctl(name=forwarding[version], value="1", owner=INTERFACES) for version in sorted(versions)),
+        *nat.compile_nat(masquerades),
+    ]

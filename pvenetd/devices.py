@@ -1,0 +1,329 @@
+"""What each stanza says by itself: `Device` records, one a name, every value checked.
+
+How devices stand to each other is `pvenetd.check`'s; what the kernel is to do, `pvenetd.compile`'s.
+Sources: interfaces(5), bridge-utils-interfaces(5), ifupdown2's ifupdown-addons-interfaces(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from ipaddress import AddressValueError, IPv4Network, ip_address, ip_interface
+from typing import Any
+
+from pydantic import ValidationError
+
+from pvenetd.errors import Problem, Severity
+from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.kinds import kind_of
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.link import Link, options
+from pvenetd.kinds.vlan import Vlan
+from pvenetd.names import is_ifname
+from pvenetd.state import INTERFACES, Address, Route
+
+PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
+PORT_OPTIONS = ("bridge-access", "bridge-vids", "bridge-pvid")
+"""What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
+NAT_OPTION = "nat-masquerade"
+_ADDRESSING = frozenset(
+    ("address", "netmask", "gateway", "broadcast", "pointopoint", "scope", "metric", "network", "label")
+)
+_NOT_APPLIED = frozenset(
+    """accept-ra address-purge alias arp-accept autoconf bitrate bootfile bridge-allow-untagged bridge-arp-nd-suppress
+    bridge-gcint bridge-hashel bridge-hashmax bridge-maxwait bridge-mcquerier bridge-mcrouter bridge-pathcost
+    bridge-pathcosts bridge-portprio bridge-portprios bridge-vlan-protocol bridge-vlan-stats bridge-waitport
+    bond-ad-actor-system bond-arp-interval bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na
+    bond-primary-reselect bond-use-carrier client dad-attempts dad-interval description disable-ipv6 dns-domain
+    dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload gso-offload hostname hwaddr
+    ip-forward ip6-forward ipv6-addrgen leasehours leasetime link-autoneg link-down link-duplex link-speed
+    link-type ll-attempts local lro-offload media mode preferred-lifetime privext provider request-prefix
+    requires rx-offload server ttl tso-offload tunnel-mode tx-offload uplink-id use vendor vrf vrf-table
+    vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl unit""".split()
+)
+"""Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
+_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "dns-", "offload-", "hardware-", "veth-", "tunnel-")
+_CODES = {
+    "bond-mode": "bond-mode",
+    "vlan-protocol": "vlan-protocol",
+    "vlan-id": "vlan-id-range",
+    "bridge-vids": "vlan-id-range",
+    "bridge-pvid": "vlan-id-range",
+    "bridge-access": "vlan-id-range",
+    "vxlan-id": "vxlan",
+    "vxlan-local-tunnelip": "address",
+    "vxlan-remoteip": "address",
+    "mtu": "mtu",
+}
+"""Option → code of a wrong value, where it is not ``unknown-value``."""
+_STATIC = ("static", "loopback", None)
+_NOT_MODELLED = frozenset({"dhcp", "bootp", "auto", "ppp", "wvdial", "tunnel", "v4tunnel", "6to4", "ipv4ll"})
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One name of the configuration, with what its stanzas say of it."""
+
+    name: str
+    stanzas: tuple[Iface, ...]
+    link: Link | None
+    """None where a value is wrong, for an alias, and where Open vSwitch has it."""
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    """Option (with dashes) → the line it last stands at."""
+    addresses: tuple[tuple[Address, Line], ...] = ()
+    gateways: tuple[tuple[Route, Line], ...] = ()
+    commands: tuple[tuple[str, Line], ...] = ()
+    """(phase, line) of the user's own commands."""
+
+    @property
+    def head(self) -> Line:
+        """Return its first iface line."""
+        return self.stanzas[0].head
+
+    @property
+    def base(self) -> str:
+        """Return the link that carries its addresses: an alias's, or its own."""
+        return self.name.partition(":")[0]
+
+    @property
+    def methods(self) -> frozenset[str | None]:
+        """Return the methods of its stanzas."""
+        return frozenset(stanza.method for stanza in self.stanzas)
+
+    @property
+    def ovs(self) -> bool:
+        """Return whether it is Open vSwitch's."""
+        return any(name.startswith("ovs-") for name in self.lines)
+
+    def problem(
+        self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error"
+    ) -> Problem:
+        """Return a `Problem` at the line of *option*, or of the stanza where it has none."""
+        line = self.lines.get(option, self.head)
+        return Problem(line.path, line.line, code, message, severity, hint, self.name, option)
+
+
+def read(config: Config) -> tuple[dict[str, Device], list[Problem]]:
+    """Return the devices of *config* by name, in order, and all that is wrong with each by itself."""
+    problems = list(config.problems)
+    logical = {word for mapping in config.mappings for text in mapping.maps for word in text.split()} | config.templates
+    devices: dict[str, Device] = {}
+    for name, stanzas in config.by_name.items():
+        if not is_ifname(name.partition(":")[0]) and name not in logical:
+            problems.append(_bad_name(name, stanzas[0]))
+            continue
+        devices[name] = _device(name, stanzas, problems)
+    return devices, problems
+
+
+def _bad_name(name: str, stanza: Iface) -> Problem:
+    message = f"the kernel takes no name like '{name}'"
+    hint = "at most 15 bytes, without blanks, slashes and colons"
+    return Problem(stanza.path, stanza.line, "ifname", message, "error", hint, name)
+
+
+def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> Device:
+    all_options = [option for stanza in stanzas for option in stanza.options if option.value]
+    lines = {option.key: option for option in all_options}
+    device = Device(name, stanzas, None, lines)
+    device = replace(device, commands=tuple((line.key, line) for line in all_options if line.key in PHASES))
+    for stanza in stanzas:
+        device = _addressing(device, stanza, problems)
+        if stanza.method in _NOT_MODELLED:
+            message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
+            problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
+    if device.ovs:
+        message = "Open vSwitch is not applied by this version: it stays as it is"
+        problems.append(device.problem("ovs-type", "unknown-value", message, severity="warning"))
+        return device
+    if ":" in name:
+        _unknown(device, {}, problems)
+        return device
+    return replace(device, link=_link(device, all_options, problems))
+
+
+def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> Link | None:
+    kind = kind_of(device.name, {key: line.value for key, line in device.lines.items()})
+    known = options(kind)
+    _unknown(device, known, problems)
+    values: dict[str, Any] = {"name": device.name, "owner": INTERFACES, "origin": device.head.origin}
+    spelled: dict[str, str] = {}
+    if issubclass(kind, Vlan):
+        values |= kind.implied(device.name)
+    for line in all_options:
+        if line.key in known:
+            name = known[line.key][0]
+            gathers = name in ("ports", "slaves") and name in spelled
+            values[name] = f"{values[name]} {line.value}" if gathers else line.value
+            spelled[name] = line.key
+    if issubclass(kind, Vlan) and (missing := _incomplete(device, values)):
+        problems.append(missing)
+        return None
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems += [_refused(device, spelled, values, found) for found in error.errors()]
+        return None
+
+
+def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:
+    if "vlan_id" not in values:
+        return device.problem(
+            "vlan-raw-device", "vlan-id-missing", f"{device.name} has no VLAN id", "vlan-id N, or a name like vlan5"
+        )
+    if "raw_device" not in values:
+        return device.problem("vlan-id", "missing-parent", f"{device.name} has no parent", "vlan-raw-device IFACE")
+    return None
+
+
+def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, Any], found: Any) -> Problem:
+    name = str(found["loc"][0])
+    option = spelled.get(name, "vlan-id" if name == "vlan_id" else name)
+    message = found["msg"].removeprefix("Value error, ")
+    code = _CODES.get(option, "unknown-value")
+    return device.problem(option, code, f"{option}: '{values.get(name, '')}': {message}")
+
+
+def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
+    good = {*known, *_ADDRESSING, *PHASES, *PORT_OPTIONS, NAT_OPTION, "link-type"}
+    for key, line in device.lines.items():
+        if key in good:
+            continue
+        if key in _NOT_APPLIED or key.startswith(_OTHERS):
+            message, hint = f"option '{line.name}' is kept, and not applied by this version", ""
+        else:
+            near = get_close_matches(key, [*good, *_NOT_APPLIED], 1, 0.75)
+            message = f"unknown option '{line.name}' for iface {device.name}"
+            hint = f"did you mean {near[0]}?" if near else ""
+        problems.append(Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name))
+
+
+def _addressing(device: Device, stanza: Iface, problems: list[Problem]) -> Device:
+    """Add the addresses and gateways of one *stanza*."""
+    at = {option.key: option for option in stanza.options}
+    lines = [option for option in stanza.options if option.key == "address" and option.value]
+    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not lines and "address" not in at:
+        message = f"{stanza.name} {stanza.family} static has no address"
+        problems.append(Problem(stanza.path, stanza.line, "address", message, "error", "address A.B.C.D/LEN", stanza.name))
+    if stanza.method not in _STATIC:
+        if lines and stanza.method == "manual":
+            message = "an address in a manual stanza is not applied"
+            problems.append(_at(lines[0], "unknown-value", message, stanza, "inet static", severity="warning"))
+        return device
+    prefix = _prefix(at.get("netmask"), stanza, problems)
+    found = [(address, line) for line in lines if (address := _address(device, stanza, line, prefix, at, problems))]
+    routes = [
+        (route, line)
+        for line in stanza.options
+        if line.key == "gateway" and line.value and (route := _gateway(device, stanza, line, at, problems))
+    ]
+    return replace(
+        device, addresses=(*device.addresses, *found), gateways=(*device.gateways, *routes)
+    )
+
+
+def _at(
+    line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, severity: Severity = "error"
+) -> Problem:
+    return Problem(line.path, line.line, code, message, severity, hint, stanza.name, line.name)
+
+
+def _prefix(line: Line | None, stanza: Iface, problems: list[Problem]) -> str:
+    """Return the prefix length that a netmask line gives, empty where there is none or a wrong one."""
+    if line is None or not line.value:
+        return ""
+    try:
+        if "." in line.value:
+            return str(IPv4Network(f"0.0.0.0/{line.value}").prefixlen) if _is_mask(line.value) else _bad_mask()
+        return str(int(line.value)) if 0 <= int(line.value) <= (128 if stanza.family == "inet6" else 32) else _bad_mask()
+    except ValueError:
+        hint = "255.255.255.0, or a prefix length"
+        problems.append(_at(line, "netmask", f"netmask: '{line.value}' is no netmask", stanza, hint))
+        return ""
+
+
+def _is_mask(text: str) -> bool:
+    number = int(ip_address(text))
+    inverted = ~number & 0xFFFFFFFF
+    return inverted & (inverted + 1) == 0
+
+
+def _bad_mask() -> str:
+    raise AddressValueError
+
+
+def _address(
+    device: Device, stanza: Iface, line: Line, prefix: str, at: Mapping[str, Line], problems: list[Problem]
+) -> Address | None:
+    text, _, own_prefix = line.value.partition("/")
+    if own_prefix and not own_prefix.isdigit() and not re.fullmatch(r"[\d.]+", own_prefix):
+        own_prefix = "?"
+    try:
+        parsed = ip_interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
+    except ValueError as error:
+        code = "netmask" if own_prefix and _is_ip(text) else "address"
+        problems.append(_at(line, code, f"address: {error}", stanza, "192.0.2.1/24 or 2001:db8::1/64"))
+        return None
+    if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):  # noqa: PLR2004
+        message = f"address: '{line.value}' in an {stanza.family} stanza"
+        problems.append(_at(line, "address", message, stanza, "iface NAME inet6 static for IPv6"))
+        return None
+    values: dict[str, Any] = {
+        "dev": device.base,
+        "address": str(parsed),
+        "owner": INTERFACES,
+        "origin": line.origin,
+    }
+    if ":" in device.name and parsed.version == 4:  # noqa: PLR2004
+        values["label"] = device.name
+    for option, name in (("broadcast", "broadcast"), ("pointopoint", "peer")):
+        other = at.get(option)
+        if not other or not other.value or other.value in "+-":
+            continue
+        if not _is_ip(other.value.partition("/")[0]):
+            problems.append(_at(other, "address", f"{option}: '{other.value}' is no address", stanza))
+        elif ip_address(other.value.partition("/")[0]).version == parsed.version:
+            values[name] = other.value.partition("/")[0]
+    return Address.model_validate(values)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _gateway(
+    device: Device, stanza: Iface, line: Line, at: Mapping[str, Line], problems: list[Problem]
+) -> Route | None:
+    if not _is_ip(line.value):
+        message = f"gateway: '{line.value}' does not appear to be an IPv4 or IPv6 address"
+        problems.append(_at(line, "address", message, stanza))
+        return None
+    metric = at.get("metric")
+    if metric and not metric.value.isdigit():
+        problems.append(_at(metric, "unknown-value", f"metric: '{metric.value}' should be a whole number", stanza))
+        return None
+    gateway = ip_address(line.value)
+    return Route(
+        family="inet6" if gateway.version == 6 else "inet",  # noqa: PLR2004
+        metric=int(metric.value) if metric else 0,
+        dev=device.base,
+        via=str(gateway),
+        owner=INTERFACES,
+        origin=line.origin,
+    )
+
+
+def members(device: Device) -> tuple[str, ...]:
+    """Return what a bridge's or bond's stanza names as its ports or slaves, patterns not yet expanded."""
+    match device.link:
+        case Bridge(ports=names) | Bond(slaves=names):
+            return names
+    return ()

@@ -1,0 +1,58 @@
+"""Which links are ports of which: ``bridge-ports`` and ``bond-slaves`` with their patterns resolved.
+
+Source: bridge-utils-interfaces(5): ``regex``, ``noregex``; ifupdown2's ``glob``, ``noglob``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from pvenetd.devices import Device, members
+
+_MODES = {"regex": "regex", "glob": "glob", "noregex": "", "noglob": ""}
+_LATE = re.compile(r"(tap|veth|fwpr|vnet)\d")
+"""Names of guests' ports: they come and go with the guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A port and what it is a port of."""
+
+    master: Device
+    name: str
+    certain: bool
+    """Named as such; False for what a pattern found, or stands beside one, and for a guest's port."""
+
+
+def memberships(devices: Mapping[str, Device], nics: Collection[str]) -> list[Membership]:
+    """Return every port of every bridge and bond, in order; a pattern's matches are sorted."""
+    there = sorted({*nics, *(name for name in devices if ":" not in name)})
+    return [found for device in devices.values() for found in _of(device, there)]
+
+
+def _of(master: Device, there: list[str]) -> list[Membership]:
+    words = members(master)
+    patterned = any(word in _MODES for word in words)
+    found: list[Membership] = []
+    mode = ""
+    for word in words:
+        if word in _MODES:
+            mode = _MODES[word]
+        elif mode:
+            matches = _matcher(mode, word)
+            found += [Membership(master, name, certain=False) for name in there if name != master.name and matches(name)]
+        else:
+            found.append(Membership(master, word, certain=not patterned and not _LATE.match(word)))
+    return found
+
+
+def _matcher(mode: str, word: str) -> Callable[[str], object]:
+    if mode == "glob":
+        return lambda name: fnmatch.fnmatchcase(name, word)
+    try:
+        return re.compile(word).fullmatch
+    except re.error:
+        return lambda name: name == word
