@@ -1,0 +1,135 @@
+"""The machine's nftables: what it has of our tables, and one transaction for each operation.
+
+libnftables runs in this process: no program is started.  Only the tables ``inet pvenetd`` and
+``bridge pvenetd`` are read or written.
+
+Sources: libnftables(3), nft(8).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pvenetd.errors import KernelError
+from pvenetd.firewall import listing
+from pvenetd.firewall.listing import Found
+from pvenetd.firewall.nft_base import Design
+from pvenetd.resource import Key
+from pvenetd.state import Chains
+
+if TYPE_CHECKING:
+    from pvenetd.plan import Op
+
+_TABLES = ("inet", "bridge")
+
+_PROBE = """\
+table bridge pvenetd-probe {
+	chain probe {
+		type filter hook prerouting priority 10; policy accept;
+		ct state established accept
+		meta l4proto 6 reject with tcp reset
+	}
+}
+delete table bridge pvenetd-probe
+"""
+
+_ERRNO = {os.strerror(number): number for number in errno.errorcode}
+"""libnftables tells the kernel's error in words only."""
+
+
+class Library:
+    """libnftables in the network namespace of the thread that makes it; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        import nftables  # Debian's python3-nftables: not on PyPI
+
+        self._nft = nftables.Nftables()
+        self._nft.set_stateless_output(True)
+
+    def run(self, commands: str) -> str:
+        """Run *commands* as one transaction and return what it prints; raises OSError."""
+        status, output, error = self._nft.cmd(commands)
+        if not status:
+            return str(output)
+        lines = [line for line in error.splitlines() if "Error: " in line] or error.splitlines() or ["refused"]
+        words = lines[0].rpartition("Error: ")[2]
+        raise OSError(_ERRNO.get(words.rpartition(": ")[2], 0), words)
+
+
+def probe() -> Design:
+    """Return how guests' chains learn of connections: ``ct`` where bridge conntrack works, else ``mark``.
+
+    A table is made and deleted in one transaction, so nothing is ever seen of it; the kernel loads
+    the modules that it asks for.
+    """
+    try:
+        Library().run(_PROBE)
+    except OSError:
+        return "mark"
+    return "ct"
+
+
+def obstacle(design: Design) -> str:
+    """Return what keeps guests from being filtered in this namespace, nothing if nothing does."""
+    if design == "mark" and not Path("/proc/sys/net/bridge").is_dir():
+        return "this kernel has no bridge conntrack, and br_netfilter is not loaded (modprobe br_netfilter)"
+    return ""
+
+
+class Nftables:
+    """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
+
+    def __init__(self) -> None:
+        self._library = Library()
+        self._found: dict[str, Found] = {}
+        """What the kernel has: a replacement has to name what goes."""
+        self._read()
+
+    def observe(self) -> dict[Key, Chains]:
+        """Return the pieces the kernel has, each with the text that restores it."""
+        self._read()
+        found = [one.resource(name) for name, one in self._found.items()]
+        return {one.key: one for one in found}
+
+    def apply(self, op: Op) -> None:
+        """Do one operation in one transaction: the kernel takes all of it or nothing.
+
+        When it refuses, somebody may have changed our tables since they were read: they are read
+        again, and only a second refusal counts.
+        """
+        piece = op.resource
+        if not isinstance(piece, Chains):
+            raise TypeError(f"{op}: no nftables resource")
+        try:
+            self._library.run(self._script(op.verb, piece))
+        except OSError:
+            self._read()
+            try:
+                self._library.run(self._script(op.verb, piece))
+            except OSError as error:
+                raise KernelError(str(op), error.errno or 0, error.strerror or str(error)) from error
+        self._found.pop(piece.name, None)
+        if op.verb != "-":
+            self._found |= listing.pieces(piece.text)
+        elif piece.name == "base":
+            self._found.clear()
+
+    def _script(self, verb: str, piece: Chains) -> str:
+        if verb == "-" and piece.name == "base":
+            return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES)
+        found = self._found.get(piece.name)
+        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
+
+    def _read(self) -> None:
+        self._found = listing.pieces("".join(self._table(table) for table in _TABLES))
+
+    def _table(self, table: str) -> str:
+        try:
+            return self._library.run(f"list table {table} pvenetd")
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return ""
+            raise KernelError(f"list table {table} pvenetd", error.errno or 0, error.strerror or str(error)) from error

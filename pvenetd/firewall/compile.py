@@ -1,0 +1,258 @@
+"""Firewall files and guests' NICs → `Ruleset`: what a file says, in the order the kernel asks it.
+
+Three switches make a guest filtered: ``enable: 1`` in cluster.fw, ``enable: 1`` in VMID.fw, and
+``firewall=1`` on the NIC.  The host needs the first, and no ``enable: 0`` in host.fw.
+
+Sources: Proxmox VE's administration guide, chapter "Firewall"; RFC 4890 (ICMPv6 a firewall must
+let through), RFC 8415 (DHCPv6), RFC 3810 (MLDv2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from pathlib import PurePath
+
+from pvenetd.firewall.rule import Direction, RuleLine
+from pvenetd.firewall.ruleset import (
+    ARP,
+    ICMP,
+    ICMP6,
+    IGMP,
+    IP,
+    IP6,
+    QINQ,
+    RARP,
+    TCP,
+    UDP,
+    VLAN,
+    Addresses,
+    Chain,
+    Hook,
+    IcmpType,
+    Piece,
+    Port,
+    Rule,
+    Ruleset,
+    Span,
+    Verdict,
+)
+from pvenetd.firewall.syntax import Config
+
+MANAGEMENT = (Span(22, 22), Span(3128, 3128), Span(5900, 5999), Span(8006, 8006), Span(60000, 60050))
+"""TCP ports of the host its own network always reaches: SSH, SPICE proxy, VNC, API, migration."""
+
+COROSYNC = (Span(5404, 5412),)
+"""UDP ports of corosync's links between the nodes of a cluster (corosync.conf(5))."""
+
+ROUTER_ADVERTISEMENT = IcmpType(134)
+ND = (IcmpType(133), IcmpType(135), IcmpType(136))
+"""Router and neighbour solicitation, neighbour advertisement (RFC 4861)."""
+MLD_QUERY = (IcmpType(130),)
+MLD_REPORT = (IcmpType(131), IcmpType(132), IcmpType(143))
+"""Without them a snooping bridge forgets the groups that neighbour discovery runs on."""
+ERRORS4 = (IcmpType(3), IcmpType(11), IcmpType(12))
+ERRORS6 = (IcmpType(1), IcmpType(2), IcmpType(3), IcmpType(4))
+"""Errors a host cannot do without: path MTU discovery stops with them (RFC 4890, 4.3.1)."""
+
+_VERDICTS: dict[str, Verdict] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject"}
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """What the firewall has to know of a guest's NIC."""
+
+    port: str
+    """Its port on the bridge: ``tap100i0``."""
+    firewall: bool
+    mac: str
+    """The guest's MAC address, ``02:00:00:00:00:01``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest's file, and its NICs by index (net0 is 0)."""
+
+    vmid: int
+    config: Config
+    nics: Mapping[int, Nic]
+
+
+def compile_ruleset(
+    cluster: Config,
+    host: Config,
+    guests: Iterable[Guest] = (),
+    *,
+    local_network: str | IPv4Network | IPv6Network | None = None,
+    cluster_nodes: Iterable[IPv4Address | IPv6Address] = (),
+) -> Ruleset:
+    """Return the pieces of the host and of every guest that is filtered.
+
+    *local_network* is where the host is always managed from; *cluster_nodes* are its peers.
+    Raises ConfigError when one of the files is broken: leave it out, or keep what is loaded.
+    """
+    if not cluster.require().flag("enable", default=False):
+        return Ruleset()
+    pieces = [compile_guest(guest) for guest in guests]
+    if host.require().flag("enable", default=True):
+        local = _addresses(ip_network(local_network, strict=False)) if local_network else None
+        nodes = [_addresses(ip_network(node)) for node in cluster_nodes]
+        pieces.insert(0, _host(cluster, host, local, nodes))
+    return Ruleset(tuple(piece for piece in pieces if piece))
+
+
+def compile_guest(guest: Guest) -> Piece | None:
+    """Return the chains of one guest, None when it is not filtered (cluster.fw's switch apart)."""
+    config, name = guest.config.require(), f"vm-{guest.vmid}"
+    nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall}
+    if not nics or not config.flag("enable", default=False):
+        return None
+    into = (*_into(config), *_own(config, "in", nics), _policy(config, "in"))
+    out = (*_out(config, nics), *_own(config, "out", nics), _policy(config, "out"))
+    return Piece(
+        f"vm:{guest.vmid}",
+        (Chain("bridge", f"{name}-in", into), Chain("bridge", f"{name}-out", out)),
+        tuple(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()),
+    )
+
+
+def _into(config: Config) -> Iterator[Rule]:
+    """Yield what is decided about a frame to the guest before the user's rules."""
+    yield from _any_frame()
+    yield Rule("accept", ethertypes=(ARP,), origin="arp")
+    if config.flag("dhcp", default=True):
+        yield from _udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
+    if config.flag("ndp", default=True):
+        yield Rule("accept", protocol=ICMP6, icmp=(*MLD_QUERY, *ND, ROUTER_ADVERTISEMENT), origin="ndp")
+
+
+def _out(config: Config, nics: Mapping[str, Nic]) -> Iterator[Rule]:
+    """Yield what is decided about a frame from the guest before the user's rules.
+
+    The MAC filter comes first: established connections and DHCP have to pass it too.
+    """
+    if config.flag("macfilter", default=True):
+        for nic in nics.values():
+            yield Rule("drop", iif=nic.port, not_mac=nic.mac.lower(), origin="macfilter")
+            yield Rule("drop", iif=nic.port, ethertypes=(ARP,), not_arp_mac=nic.mac.lower(), origin="macfilter")
+    yield from _any_frame()
+    if config.flag("dhcp", default=True):
+        yield from _udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
+    sends_ra = config.flag("radv", default=False)
+    if not sends_ra:
+        yield Rule("drop", protocol=ICMP6, icmp=(ROUTER_ADVERTISEMENT,), origin="radv")
+    if config.flag("ndp", default=True):
+        ra = (ROUTER_ADVERTISEMENT,) if sends_ra else ()
+        yield Rule("accept", protocol=ICMP6, icmp=(*MLD_REPORT, *ND, *ra), origin="ndp")
+    # RARP is how QEMU tells the switches where a guest is after it has moved.
+    yield Rule("accept", ethertypes=(ARP, RARP), origin="arp")
+
+
+def _any_frame() -> Iterator[Rule]:
+    """Yield the rules both directions of a guest begin with.
+
+    A second VLAN tag hides the packet from every rule below, so no policy lets it through.
+    """
+    yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
+    yield Rule("accept", state=("established", "related"), origin="established")
+    yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
+
+
+def _host(cluster: Config, host: Config, local: Addresses | None, nodes: list[Addresses]) -> Piece:
+    ndp = host.flag("ndp", default=True)
+    into = (
+        Rule("accept", iif="lo", origin="loopback"),
+        *_vital(ndp=ndp),
+        Rule("drop", state=("invalid",), origin="invalid"),
+        *_udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp"),
+        *_own(host, "in"),
+        *_own(cluster, "in"),
+        *_services("in", local, nodes),
+        _policy(cluster, "in"),
+    )
+    out = (
+        Rule("accept", oif="lo", origin="loopback"),
+        *_vital(ndp=ndp),
+        *_udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp"),
+        *_own(host, "out"),
+        *_own(cluster, "out"),
+        *_services("out", local, nodes),
+        _policy(cluster, "out"),
+    )
+    return Piece(
+        "host",
+        (
+            Chain("inet", "host-in", into, Hook("filter", "input", "filter")),
+            Chain("inet", "host-out", out, Hook("filter", "output", "filter")),
+        ),
+    )
+
+
+def _vital(*, ndp: bool) -> Iterator[Rule]:
+    """Yield what a host cannot live without, whatever its rules say; errors before "invalid" can hit them."""
+    yield Rule("accept", state=("established", "related"), origin="established")
+    yield Rule("accept", protocol=ICMP, icmp=ERRORS4, origin="icmp")
+    yield Rule("accept", protocol=ICMP6, icmp=ERRORS6, origin="icmp")
+    yield Rule("accept", protocol=IGMP, origin="igmp")
+    yield Rule("accept", protocol=ICMP6, icmp=(*MLD_QUERY, *MLD_REPORT), origin="igmp")
+    if ndp:
+        yield Rule("accept", protocol=ICMP6, icmp=(*ND, ROUTER_ADVERTISEMENT), origin="ndp")
+
+
+def _services(direction: Direction, local: Addresses | None, nodes: list[Addresses]) -> Iterator[Rule]:
+    """Yield the host's own services: management from its network, corosync between the nodes."""
+    management = Rule("accept", protocol=TCP, dport=MANAGEMENT, origin="management")
+    corosync = Rule("accept", protocol=UDP, dport=COROSYNC, origin="corosync")
+    peers = [(management, local)] if local else []
+    for rule, peer in [*peers, *((corosync, node) for node in nodes)]:
+        yield replace(rule, source=peer) if direction == "in" else replace(rule, dest=peer)
+
+
+def _udp(*, source: int, dest: int, source6: int, dest6: int, origin: str) -> Iterator[Rule]:
+    """Yield the rules for one service on its IPv4 and on its IPv6 ports."""
+    for family, sport, dport in ((IP, source, dest), (IP6, source6, dest6)):
+        ports = (Span(sport, sport),), (Span(dport, dport),)
+        yield Rule("accept", ethertypes=(family,), protocol=UDP, sport=ports[0], dport=ports[1], origin=origin)
+
+
+def _own(config: Config, direction: Direction, nics: Mapping[str, Nic] | None = None) -> Iterator[Rule]:
+    """Yield the user's rules of one direction; one for a NIC that isn't filtered matches nothing."""
+    for line in config.rules:
+        if line.enabled and line.direction == direction:
+            if nics is None:
+                yield _rule(config, line, line.iface)
+            elif not line.iface:
+                yield _rule(config, line, "")
+            elif nic := nics.get(line.iface):
+                yield _rule(config, line, nic.port)
+
+
+def _rule(config: Config, line: RuleLine, port: str) -> Rule:
+    families: dict[int | None, tuple[int, ...]] = {4: (IP,), 6: (IP6,), None: ()}
+    # What a guest sends comes in by its port, what the host gets by one of its own.
+    arrives = (line.direction == "out") == (config.scope == "guest")
+    return Rule(
+        _VERDICTS[line.action],
+        ethertypes=families[line.version],
+        iif=port if arrives else "",
+        oif="" if arrives else port,
+        protocol=line.proto,
+        source=line.source,
+        dest=line.dest,
+        sport=line.sport,
+        dport=line.dport,
+        icmp=line.icmp,
+        origin=f"{PurePath(config.path).name}:{line.line}",
+    )
+
+
+def _policy(config: Config, direction: Direction) -> Rule:
+    """Return the last rule of a chain: for everything, IP or not."""
+    name = f"policy_{direction}"
+    default = "DROP" if direction == "in" else "ACCEPT"
+    return Rule(_VERDICTS[config.option(name, default)], origin=name)
+
+
+def _addresses(net: IPv4Network | IPv6Network) -> Addresses:
+    return Addresses(net.version, (Span(int(net.network_address), int(net.broadcast_address)),))

@@ -1,0 +1,108 @@
+"""nft's listing of our tables → pieces: what the kernel has, and the text that would restore it.
+
+Source: nft(8); the output of nft 1.0.6 and 1.1.3.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from pvenetd.firewall.nft import count, element, seal
+from pvenetd.firewall.nft_base import maps_text
+from pvenetd.state import Chains
+
+_TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^\t(chain|set|map) ([\w-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)"')
+_GOTO = re.compile(r'"([^"]+)" : goto ([\w-]+)')
+_ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
+_GUEST = re.compile(r"vm-([0-9]+)-(?:in|out)")
+
+SHARED = frozenset({"refuse", "refuse-out"})
+"""Chains of the base that other pieces go to: they are filled anew, never deleted."""
+
+_HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
+"""Matches whose ``meta protocol`` nft leaves out of a bridge's listing.  Read back without it, they
+would ask for the ether type, which in a VLAN-tagged frame is the tag's."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What the kernel has of one piece, whole or not."""
+
+    chains: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(table, chain) → its block of the listing."""
+    elements: list[tuple[str, str, str]] = field(default_factory=list)
+    """(map, port, chain)."""
+    digest: str = ""
+    rules: int = 0
+    """How many rules and elements there were when it was loaded."""
+
+    @property
+    def whole(self) -> bool:
+        """Return whether nothing of it was lost since."""
+        here = sum(count(block) for block in self.chains.values()) + len(self.elements)
+        return bool(self.digest) and here == self.rules
+
+    def resource(self, name: str) -> Chains:
+        """Return the piece; one that is damaged has no digest, so whatever is wanted differs from it."""
+        digest = self.digest if self.whole else ""
+        text = "".join(
+            f"table {table} pvenetd {{\n\tchain {chain} {{\n{_explicit(block, table)}\t}}\n}}\n"
+            for (table, chain), block in self.chains.items()
+        )
+        text += "".join(element(way, port, chain) + "\n" for way, port, chain in self.elements)
+        if self.digest:
+            text += seal(name, self.digest, self.rules)
+        return Chains(name=name, digest=digest, text=(maps_text() if name == "base" else "") + text)
+
+    def removal(self, name: str) -> str:
+        """Return the commands that delete it; map elements first, and rules, for they hold chains."""
+        lines = [f'delete element bridge pvenetd {way} {{ "{port}" }}' for way, port, _ in self.elements]
+        lines += [f"flush chain {table} pvenetd {chain}" for table, chain in self.chains]
+        lines += [f"delete chain {table} pvenetd {chain}" for table, chain in self.chains if chain not in SHARED]
+        if self.digest:
+            lines.append(f'delete element bridge pvenetd pieces {{ "{name}" }}')
+        return "".join(f"{line}\n" for line in lines)
+
+
+def pieces(text: str) -> dict[str, Found]:
+    """Return what a listing of our two tables holds, or a piece's own text, by the names of the pieces."""
+    found: dict[str, Found] = {}
+    for table, body in _TABLE.findall(text):
+        for kind, name, block in _BLOCK.findall(body):
+            if kind == "chain":
+                found.setdefault(_piece(name), Found()).chains[table, name] = block
+            elif kind == "map":
+                for port, chain in _GOTO.findall(block):
+                    found.setdefault(_piece(chain), Found()).elements.append((name, port, chain))
+    for way, command in _ADDED.findall(text):
+        for port, chain in _GOTO.findall(command):
+            found.setdefault(_piece(chain), Found()).elements.append((way, port, chain))
+    for piece, digest, rules in _SEAL.findall(text):
+        one = found.setdefault(piece, Found())
+        one.digest, one.rules = digest, int(rules)
+    return found
+
+
+def _piece(chain: str) -> str:
+    """Return the piece a chain belongs to, by its name."""
+    if found := _GUEST.fullmatch(chain):
+        return f"vm:{found[1]}"
+    first = chain.partition("-")[0]
+    return first if first in ("host", "nat") else "base"
+
+
+def _explicit(block: str, table: str) -> str:
+    """Return a chain's lines with what nft left out."""
+    if table != "bridge":
+        return block
+    return "".join(f"{_spelt_out(line)}\n" for line in block.splitlines())
+
+
+def _spelt_out(line: str) -> str:
+    for word, protocol in _HIDDEN:
+        if found := re.search(rf"(?<!\S){word}", line):
+            return f"{line[: found.start()]}meta protocol {protocol} {line[found.start() :]}"
+    return line

@@ -1,0 +1,139 @@
+"""What every ruleset stands on: hooks, maps, the digests' set, and how a frame's connection is known.
+
+The kernel offers one of two ways, never both at once; `drivers.nft.probe` finds out which.
+
+``ct``
+    Bridge conntrack (nf_conntrack_bridge, Linux 5.3): the bridge's chains ask ``ct state``.
+``mark``
+    br_netfilter shows bridged packets to the inet hooks.  There, connection tracking has the
+    state, and three bits of the packet mark carry it to the bridge's chains.  The bits are made anew
+    for every packet where it enters a bridge or leaves the host, and are cleared before the host
+    itself gets it, so policy routing never sees them.  What others keep in these bits is lost.
+
+Sources: net/bridge/br_netfilter_hooks.c; net/bridge/netfilter/nf_conntrack_bridge.c.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Design = Literal["ct", "mark"]
+
+ESTABLISHED, INVALID, REJECTED = 0x10000000, 0x20000000, 0x40000000
+"""Bits of the packet mark.  Away from Proxmox's (bit 31), Tailscale's (16 to 23), Kubernetes' (14, 15)."""
+
+_ALL = ESTABLISHED | INVALID | REJECTED
+_OTHERS = 0xFFFFFFFF ^ _ALL
+
+_STATES = "{ established : goto mark-established, related : goto mark-established, invalid : goto mark-invalid }"
+
+_MAPS = """\
+table inet pvenetd {
+}
+table bridge pvenetd {
+	set pieces {
+		type ifname
+	}
+	map in {
+		type ifname : verdict
+	}
+	map out {
+		type ifname : verdict
+	}
+}
+"""
+"""Declared again, they keep what is in them: so the base is replaced below the guests."""
+
+_REJECT = """\
+		meta pkttype { broadcast, multicast } counter drop
+		meta l4proto { 1, 58 } counter drop
+		meta l4proto 6 counter reject with tcp reset
+		meta l4proto 17 counter reject with icmpx port-unreachable
+		counter reject with icmpx admin-prohibited
+"""
+"""Nobody is answered but the one who asked: no group, and no ICMP, lest two hosts answer each other."""
+
+# Priority 10 is behind br_netfilter (0), which calls the inet hooks, and behind bridge conntrack (-200).
+_DISPATCH = """\
+	chain prerouting {
+		type filter hook prerouting priority 10; policy accept;
+		iifname vmap @out
+	}
+"""
+
+_CT = f"""\
+table inet pvenetd {{
+	chain refuse {{
+{_REJECT}	}}
+}}
+table bridge pvenetd {{
+	chain refuse-out {{
+{_REJECT}	}}
+{_DISPATCH}	chain postrouting {{
+		type filter hook postrouting priority 10; policy accept;
+		oifname vmap @in
+	}}
+}}
+"""
+
+_MARK = f"""\
+table inet pvenetd {{
+	chain refuse {{
+{_REJECT}	}}
+	chain mark-established {{
+		meta mark set meta mark | {ESTABLISHED:#010x}
+	}}
+	chain mark-invalid {{
+		meta mark set meta mark | {INVALID:#010x}
+	}}
+	chain mark-bridged {{
+		type filter hook prerouting priority 300; policy accept;
+		meta iifkind != "bridge" accept
+		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
+		ct state vmap {_STATES}
+	}}
+	chain mark-sent {{
+		type filter hook postrouting priority 300; policy accept;
+		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
+		ct state vmap {_STATES}
+	}}
+	chain reject-input {{
+		type filter hook input priority -10; policy accept;
+		meta mark & {REJECTED:#010x} != 0 goto refuse
+	}}
+	chain reject-forward {{
+		type filter hook forward priority -10; policy accept;
+		meta mark & {REJECTED:#010x} != 0 goto refuse
+	}}
+}}
+table bridge pvenetd {{
+	chain refuse-out {{
+		meta protocol {{ ip, ip6 }} counter meta mark set meta mark | {REJECTED:#010x} accept
+		counter drop
+	}}
+	chain arrival {{
+		type filter hook prerouting priority -300; policy accept;
+		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
+	}}
+{_DISPATCH}	chain input {{
+		type filter hook input priority 10; policy accept;
+		meta mark & {REJECTED:#010x} != 0 meta pkttype != host counter drop
+		meta mark & {ESTABLISHED | INVALID:#010x} != 0 meta mark set meta mark & {_OTHERS | REJECTED:#010x}
+	}}
+	chain postrouting {{
+		type filter hook postrouting priority 10; policy accept;
+		meta mark & {REJECTED:#010x} != 0 counter drop
+		oifname vmap @in
+	}}
+}}
+"""
+
+
+def base_text(design: Design) -> str:
+    """Return the nft text of the base for one of the two ways."""
+    return _MAPS + (_CT if design == "ct" else _MARK)
+
+
+def maps_text() -> str:
+    """Return the part of the base that outlives its replacement."""
+    return _MAPS
