@@ -119,12 +119,11 @@ def compile_guest(guest: Guest) -> Piece | None:
 
 def _into(config: Config) -> Iterator[Rule]:
     """Yield what is decided about a frame to the guest before the user's rules."""
-    yield from _any_frame()
-    yield Rule("accept", ethertypes=(ARP,), origin="arp")
+    yield _jump("any-in")
     if config.flag("dhcp", default=True):
-        yield from _udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
+        yield _jump("dhcp-in")
     if config.flag("ndp", default=True):
-        yield Rule("accept", protocol=ICMP6, icmp=(*MLD_QUERY, *ND, ROUTER_ADVERTISEMENT), origin="ndp")
+        yield _jump("ndp-in")
 
 
 def _out(config: Config, nics: Mapping[str, Nic]) -> Iterator[Rule]:
@@ -136,17 +135,35 @@ def _out(config: Config, nics: Mapping[str, Nic]) -> Iterator[Rule]:
         for nic in nics.values():
             yield Rule("drop", iif=nic.port, not_mac=nic.mac.lower(), origin="macfilter")
             yield Rule("drop", iif=nic.port, ethertypes=(ARP,), not_arp_mac=nic.mac.lower(), origin="macfilter")
-    yield from _any_frame()
+    yield _jump("any-out")
     if config.flag("dhcp", default=True):
-        yield from _udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
-    sends_ra = config.flag("radv", default=False)
-    if not sends_ra:
+        yield _jump("dhcp-out")
+    ndp = config.flag("ndp", default=True)
+    if not config.flag("radv", default=False):
         yield Rule("drop", protocol=ICMP6, icmp=(ROUTER_ADVERTISEMENT,), origin="radv")
-    if config.flag("ndp", default=True):
-        ra = (ROUTER_ADVERTISEMENT,) if sends_ra else ()
-        yield Rule("accept", protocol=ICMP6, icmp=(*MLD_REPORT, *ND, *ra), origin="ndp")
-    # RARP is how QEMU tells the switches where a guest is after it has moved.
-    yield Rule("accept", ethertypes=(ARP, RARP), origin="arp")
+    elif ndp:
+        yield Rule("accept", protocol=ICMP6, icmp=(ROUTER_ADVERTISEMENT,), origin="radv")
+    if ndp:
+        yield _jump("ndp-out")
+
+
+def _jump(chain: str) -> Rule:
+    return Rule("jump", target=chain, origin=chain)
+
+
+def shared() -> tuple[Chain, ...]:
+    """Return the chains that guests' chains jump to: the same rules once, not once a guest."""
+    dhcp_in = _udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
+    dhcp_out = _udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
+    return (
+        Chain("bridge", "any-in", (*_any_frame(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        # RARP is how QEMU tells the switches where a guest is after it has moved.
+        Chain("bridge", "any-out", (*_any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
+        Chain("bridge", "dhcp-in", tuple(dhcp_in)),
+        Chain("bridge", "dhcp-out", tuple(dhcp_out)),
+        Chain("bridge", "ndp-in", (_icmp6((*MLD_QUERY, *ND, ROUTER_ADVERTISEMENT), "ndp"),)),
+        Chain("bridge", "ndp-out", (_icmp6((*MLD_REPORT, *ND), "ndp"),)),
+    )
 
 
 def _any_frame() -> Iterator[Rule]:
@@ -157,6 +174,10 @@ def _any_frame() -> Iterator[Rule]:
     yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
     yield Rule("accept", state=("established", "related"), origin="established")
     yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
+
+
+def _icmp6(types: tuple[IcmpType, ...], origin: str) -> Rule:
+    return Rule("accept", protocol=ICMP6, icmp=types, origin=origin)
 
 
 def _host(cluster: Config, host: Config, local: Addresses | None, nodes: list[Addresses]) -> Piece:
@@ -193,11 +214,11 @@ def _vital(*, ndp: bool) -> Iterator[Rule]:
     """Yield what a host cannot live without, whatever its rules say; errors before "invalid" can hit them."""
     yield Rule("accept", state=("established", "related"), origin="established")
     yield Rule("accept", protocol=ICMP, icmp=ERRORS4, origin="icmp")
-    yield Rule("accept", protocol=ICMP6, icmp=ERRORS6, origin="icmp")
+    yield _icmp6(ERRORS6, "icmp")
     yield Rule("accept", protocol=IGMP, origin="igmp")
-    yield Rule("accept", protocol=ICMP6, icmp=(*MLD_QUERY, *MLD_REPORT), origin="igmp")
+    yield _icmp6((*MLD_QUERY, *MLD_REPORT), "igmp")
     if ndp:
-        yield Rule("accept", protocol=ICMP6, icmp=(*ND, ROUTER_ADVERTISEMENT), origin="ndp")
+        yield _icmp6((*ND, ROUTER_ADVERTISEMENT), "ndp")
 
 
 def _services(direction: Direction, local: Addresses | None, nodes: list[Addresses]) -> Iterator[Rule]:

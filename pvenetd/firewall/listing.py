@@ -19,9 +19,6 @@ _GOTO = re.compile(r'"([^"]+)" : goto ([\w-]+)')
 _ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-(?:in|out)")
 
-SHARED = frozenset({"refuse", "refuse-out"})
-"""Chains of the base that other pieces go to: they are filled anew, never deleted."""
-
 _HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
 """Matches whose ``meta protocol`` nft leaves out of a bridge's listing.  Read back without it, they
 would ask for the ether type, which in a VLAN-tagged frame is the tag's."""
@@ -52,16 +49,23 @@ class Found:
             f"table {table} pvenetd {{\n\tchain {chain} {{\n{_explicit(block, table)}\t}}\n}}\n"
             for (table, chain), block in self.chains.items()
         )
-        text += "".join(element(way, port, chain) + "\n" for way, port, chain in self.elements)
+        text += "".join(element(way, port, chain) for way, port, chain in self.elements)
         if self.digest:
             text += seal(name, self.digest, self.rules)
         return Chains(name=name, digest=digest, text=(maps_text() if name == "base" else "") + text)
 
     def removal(self, name: str) -> str:
-        """Return the commands that delete it; map elements first, and rules, for they hold chains."""
+        """Return the commands that delete it; map elements first, and rules, for they hold chains.
+
+        Guests' chains jump to those of the base that have no hook: emptied, they stay.
+        """
         lines = [f'delete element bridge pvenetd {way} {{ "{port}" }}' for way, port, _ in self.elements]
         lines += [f"flush chain {table} pvenetd {chain}" for table, chain in self.chains]
-        lines += [f"delete chain {table} pvenetd {chain}" for table, chain in self.chains if chain not in SHARED]
+        lines += [
+            f"delete chain {table} pvenetd {chain}"
+            for (table, chain), block in self.chains.items()
+            if name != "base" or " hook " in block
+        ]
         if self.digest:
             lines.append(f'delete element bridge pvenetd pieces {{ "{name}" }}')
         return "".join(f"{line}\n" for line in lines)

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
+from pvenetd.firewall.compile import shared
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
 from pvenetd.firewall.ruleset import ICMP, ICMP6, IP, IP6, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, Span
 from pvenetd.resource import Resource
@@ -55,24 +56,25 @@ def sysctls(design: Design) -> list[Sysctl]:
 
 def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
-    return sealed("base", base_text(design), owner=FIREWALL)
+    text = base_text(design) + "".join(_block(chain, design) for chain in shared())
+    return sealed("base", text, owner=FIREWALL)
 
 
 def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     """Return one piece as nft text; a guest's belongs to the guest."""
     into = {port.into for port in piece.ports}
-    lines = []
-    for chain in piece.chains:
-        lines += [f"table {chain.table} pvenetd {{", f"\tchain {chain.name} {{"]
-        if hook := chain.hook:
-            lines.append(f"\t\ttype {hook.type} hook {hook.hook} priority {hook.priority}; policy accept;")
-        lines += [f"\t\t{_rule(rule, chain, design, to_guest=chain.name in into)}" for rule in chain.rules]
-        lines += ["\t}", "}"]
+    text = "".join(_block(chain, design, to_guest=chain.name in into) for chain in piece.chains)
     for port in piece.ports:
-        lines.append(element("in", port.name, port.into))
-        lines.append(element("out", port.name, port.out))
-    owner = owner or (piece.name if piece.ports else FIREWALL)
-    return sealed(piece.name, "".join(f"{line}\n" for line in lines), owner=owner)
+        text += element("in", port.name, port.into) + element("out", port.name, port.out)
+    return sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
+
+
+def _block(chain: Chain, design: Design, *, to_guest: bool = False) -> str:
+    lines = [f"table {chain.table} pvenetd {{", f"\tchain {chain.name} {{"]
+    if hook := chain.hook:
+        lines.append(f"\t\ttype {hook.type} hook {hook.hook} priority {hook.priority}; policy accept;")
+    lines += [f"\t\t{_rule(rule, chain, design, to_guest=to_guest)}" for rule in chain.rules]
+    return "".join(f"{line}\n" for line in [*lines, "\t}", "}"])
 
 
 def sealed(name: str, text: str, *, owner: str) -> Chains:
@@ -88,7 +90,7 @@ def seal(name: str, digest: str, rules: int) -> str:
 
 def element(way: str, port: str, chain: str) -> str:
     """Return the command that leads the frames of one port, one way, to a chain."""
-    return f'add element bridge pvenetd {way} {{ "{_quotable(port)}" : goto {chain} }}'
+    return f'add element bridge pvenetd {way} {{ "{_quotable(port)}" : goto {chain} }}\n'
 
 
 def count(text: str) -> int:
@@ -194,13 +196,15 @@ def _set(items: Iterable[str]) -> str:
 
 def _state(rule: Rule, chain: Chain, design: Design) -> Iterator[str]:
     if rule.state and (chain.table == "inet" or design == "ct"):
-        yield f"ct state {_set(rule.state)}"
+        yield f"ct state {','.join(rule.state)}"
     elif rule.state:
         bit = INVALID if "invalid" in rule.state else ESTABLISHED
         yield f"meta mark & {bit:#010x} != 0"
 
 
 def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
+    if rule.verdict == "jump":
+        return f"jump {rule.target}"
     if rule.verdict != "reject":
         return rule.verdict
     if to_guest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["accept", "drop", "reject", "masquerade"]
+Verdict = Literal["accept", "drop", "reject", "masquerade", "jump"]
 Table = Literal["inet", "bridge"]
 Connection = Literal["established", "related", "invalid"]
 
@@ -66,6 +66,8 @@ class Rule:
     """Matches when the frame's source address is another than this."""
     not_arp_mac: str = ""
     """Matches an ARP packet whose sender's hardware address is another than this."""
+    target: str = ""
+    """The chain to jump to, and to come back from where it does not decide."""
     origin: str = ""
     """``FILE:LINE`` of a user's rule, or the word that names ours: ``policy_in``, ``macfilter``."""
 
