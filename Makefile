@@ -31,10 +31,10 @@ deb: setup
 	@tests/build-deb
 
 lab: setup
-	@tests/lab/vmtest bash -c '$(subst ','\'',$(CMD))'
+	@tests/lab/vmtest bash -c '$(subst ','\'',$(value CMD))'
 
 host: setup
-	@tests/lab/hostvm bash -c '$(subst ','\'',$(CMD))'
+	@tests/lab/hostvm bash -c '$(subst ','\'',$(value CMD))'
 
 clean:
 	rm -rf .cache .venv build dist *.egg-info
