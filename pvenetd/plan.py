@@ -49,7 +49,8 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
     Raises `Conflict` where something that is not pvenetd's would have to be deleted.
     """
     gone = _unwanted(desired, current, owners) | _remade(desired, current, owners)
-    died = _cascade(current, gone)
+    last = {key for key in gone if key not in desired and key[0] in ("route", "address")}
+    died = _cascade(current, gone) | _flushed(current, gone - last)
     wanted = {**desired, **_restored(desired, current, gone, died, owners)}
     left = {key: resource.after(gone | died) for key, resource in current.items() if key not in gone | died}
     waiting = _waiting(wanted, left)
@@ -60,9 +61,9 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         and (_owned(resource, owners) or left.get(key) is not current.get(key))
         and (op := _bring(resource, left.get(key)))
     ]
-    doomed = [current[key] for key in gone if not current[key].dies_with & gone]
-    late = [resource for resource in doomed if resource.noun in ("route", "address")]
-    early = [resource for resource in doomed if resource not in late]
+    doomed = [resource for key, resource in current.items() if key in gone and not resource.dies_with & gone]
+    late = [resource for resource in doomed if resource.key in last]
+    early = [resource for resource in doomed if resource.key not in last]
     return (
         *(Op("-", resource) for resource in reversed(_sorted(early))),
         *_sorted_ops(added),
@@ -83,7 +84,7 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
     """
     ops = tuple(ops)
     deleted = frozenset(op.resource.key for op in ops if op.verb == "-" and op.resource.key in before)
-    died = _cascade(before, deleted)
+    died = _cascade(before, deleted) | _flushed(before, deleted)
     back = {key: before[key] for key in deleted | died}
     changed = {op.resource.key: op.changes.keys() for op in ops if op.verb == "~"}
     for key, was in before.items():
@@ -98,9 +99,7 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
 
 def _identity(resource: Resource) -> set[str]:
     """Return the fields that say which resource it is, and whose."""
-    return {"owner", "name", "kind", "dev", "address", "family", "dst", "metric", "iface", "phase", "made_here"} & set(
-        type(resource).model_fields
-    )
+    return set(resource.named | ({"owner", "kind", "dev", "made_here"} & type(resource).model_fields.keys()))
 
 
 def _owned(resource: Resource, owners: Collection[str] | None) -> bool:
@@ -136,6 +135,20 @@ def _cascade(current: State, gone: frozenset[Key]) -> frozenset[Key]:
     return died
 
 
+def _flushed(current: State, gone: frozenset[Key]) -> frozenset[Key]:
+    """Return the IPv4 routes that go because their link loses its last address (fib_disable_ip() in the kernel)."""
+    had: dict[str, set[Key]] = {}
+    for key in current:
+        if key[0] == "address" and ":" not in key[2]:
+            had.setdefault(key[1], set()).add(key)
+    bare = {("link", dev) for dev, keys in had.items() if keys <= gone}
+    return frozenset(
+        key
+        for key, resource in current.items()
+        if key[:2] == ("route", "inet") and resource.needs & bare and key not in gone
+    )
+
+
 def _restored(
     desired: State, current: State, gone: frozenset[Key], died: frozenset[Key], owners: Collection[str] | None
 ) -> dict[Key, Resource]:
@@ -151,7 +164,9 @@ def _restored(
 
 
 def _waiting(wanted: State, left: State) -> frozenset[Key]:
-    out: frozenset[Key] = frozenset(key for key, resource in wanted.items() if key not in left and not resource.creatable)
+    out: frozenset[Key] = frozenset(
+        key for key, resource in wanted.items() if key not in left and not resource.creatable
+    )
     while more := frozenset(key for key, resource in wanted.items() if key not in out and resource.needs & out):
         out |= more
     return out
@@ -172,7 +187,9 @@ def _sorted_ops(ops: list[Op]) -> list[Op]:
 def _sorted(resources: list[Resource]) -> list[Resource]:
     """Return *resources* with everything after what it needs; where it is free, by order, then as given."""
     place: Mapping[Key, int] = {resource.key: number for number, resource in enumerate(resources)}
-    open_needs = {number: {place[need] for need in resources[number].needs if need in place} for number in place.values()}
+    open_needs = {
+        number: {place[need] for need in resources[number].needs if need in place} for number in place.values()
+    }
     users: dict[int, list[int]] = {}
     for number, needs in open_needs.items():
         for need in needs:

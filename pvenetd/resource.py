@@ -31,6 +31,8 @@ class Resource(BaseModel):
     """Among operations that need not wait for each other, lower ranks run first."""
     fixed: ClassVar[frozenset[str]] = frozenset()
     """Fields that cannot be changed in place: the resource is deleted and added anew."""
+    named: ClassVar[frozenset[str]] = frozenset()
+    """Fields that its key is made of."""
     silent: ClassVar[frozenset[str]] = frozenset({"origin"})
     """Fields that are carried along and never compared."""
     removable: ClassVar[bool] = True
@@ -92,7 +94,9 @@ class Resource(BaseModel):
         return [
             f"{name}={spell(value)}"
             for name, value in self
-            if name not in self.silent | {"owner"} and name in self.model_fields_set and value not in (None, "", ())
+            if name not in self.silent | self.named | {"owner"}
+            and name in self.model_fields_set
+            and value not in (None, "", ())
         ]
 
 

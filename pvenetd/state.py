@@ -25,7 +25,8 @@ class Address(Resource):
 
     noun: ClassVar[str] = "address"
     rank: ClassVar[int] = 6
-    fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label"})
+    named: ClassVar[frozenset[str]] = frozenset({"dev", "address"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope"})
 
     dev: str
     address: str
@@ -56,6 +57,7 @@ class Route(Resource):
 
     noun: ClassVar[str] = "route"
     rank: ClassVar[int] = 7
+    named: ClassVar[frozenset[str]] = frozenset({"family", "dst", "metric"})
 
     family: str
     """``inet`` or ``inet6``."""
@@ -83,6 +85,7 @@ class Sysctl(Resource):
     """A kernel setting below /proc/sys; it carries no mark, so it is set and never reset."""
 
     noun: ClassVar[str] = "sysctl"
+    named: ClassVar[frozenset[str]] = frozenset({"name"})
     rank: ClassVar[int] = 1
     removable: ClassVar[bool] = False
     silent: ClassVar[frozenset[str]] = Resource.silent | {"owner"}
@@ -104,6 +107,7 @@ class Chains(Resource):
     """
 
     noun: ClassVar[str] = "chains"
+    named: ClassVar[frozenset[str]] = frozenset({"name"})
     rank: ClassVar[int] = 3
     silent: ClassVar[frozenset[str]] = Resource.silent | {"text", "owner"}
 
@@ -129,6 +133,7 @@ class Hook(Resource):
     """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes."""
 
     noun: ClassVar[str] = "hook"
+    named: ClassVar[frozenset[str]] = frozenset({"iface", "phase"})
     fixed: ClassVar[frozenset[str]] = frozenset({"run", "undo"})
     silent: ClassVar[frozenset[str]] = Resource.silent | {"owner", "environment"}
 

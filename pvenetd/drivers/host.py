@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
-from typing import Any
 
 from pvenetd.drivers import sysctl
 from pvenetd.drivers.files import Files
@@ -15,7 +15,7 @@ from pvenetd.drivers.run import Hooks
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link
 from pvenetd.plan import Op
-from pvenetd.resource import Key, Resource
+from pvenetd.resource import Key
 from pvenetd.state import Address, Chains, Hook, Route, State
 
 
@@ -68,9 +68,9 @@ class Host:
             case Link() if op.verb == "-":
                 links.remove(self._wire, resource)
             case Link():
-                master_is_bond = getattr(self._mirror.link(resource.master), "kind", "") == "bond"
-                links.bring(self._wire, resource, _values(op), new=op.verb == "+", master_is_bond=master_is_bond)
-                self._mirror.refresh()
+                if op.verb == "+":
+                    links.make(self._wire, resource)
+                self._bring(resource)
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
@@ -86,14 +86,12 @@ class Host:
             case _:
                 sysctl.apply(op)
 
-
-def _values(op: Op) -> dict[str, Any]:
-    """Return the fields of a link to set: those that change, or all it was given."""
-    if op.verb == "~":
-        return {name: new for name, (_, new) in op.changes.items()}
-    fields: Resource = op.resource
-    standard = {name: type(fields).model_fields[name].default for name in Link.port_only}
-    return {name: value for name, value in fields if value is not None and standard.get(name, _NONE) != value}
-
-
-_NONE = object()
+    def _bring(self, wanted: Link) -> None:
+        """Change a link that is there, even if it was just made, in what differs now."""
+        self._mirror.refresh([wanted.name])
+        if not (there := self._mirror.link(wanted.name)):
+            raise RefusedError(errno.ENODEV, "")
+        values = {name: new for name, (_, new) in wanted.changes(there).items()}
+        master_is_bond = getattr(self._mirror.link(wanted.master), "kind", "") == "bond"
+        links.bring(self._wire, wanted, values, master_is_bond=master_is_bond)
+        self._mirror.refresh()

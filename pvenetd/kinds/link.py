@@ -20,6 +20,7 @@ class Link(Resource):
 
     noun: ClassVar[str] = "link"
     rank: ClassVar[int] = 4
+    named: ClassVar[frozenset[str]] = frozenset({"name"})
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
     prefix: ClassVar[str] = "IFLA_-"

@@ -32,7 +32,11 @@ class ifaddrmsg(plain_ifaddrmsg):  # type: ignore[misc]  # noqa: N801
     """pyroute2's message with IFA_PROTO (Linux 5.18), which Debian 13's version has not."""
 
     nla_map = (
-        *(entry for entry in plain_ifaddrmsg.nla_map if entry[0] not in ("IFA_PROTO", "IFA_TARGET_NETNSID", "IFA_RT_PRIORITY")),
+        *(
+            entry
+            for entry in plain_ifaddrmsg.nla_map
+            if entry[0] not in ("IFA_PROTO", "IFA_TARGET_NETNSID", "IFA_RT_PRIORITY")
+        ),
         ("IFA_RT_PRIORITY", "uint32"),
         ("IFA_TARGET_NETNSID", "uint32"),
         ("IFA_PROTO", "uint8"),
@@ -67,7 +71,7 @@ def bring_address(wire: Wire, wanted: Address) -> None:
         attrs.append(("IFA_PROTO", PROTOCOL))
     if wanted.broadcast:
         attrs.append(("IFA_BROADCAST", wanted.broadcast))
-    if interface.version == 4:  # noqa: PLR2004
+    if interface.version == 4:
         attrs.append(("IFA_LABEL", wanted.label or wanted.dev))
     wire.change([message(ifaddrmsg, NEWADDR, CREATE | REPLACE, _address_fields(wanted), attrs)])
 
@@ -75,7 +79,7 @@ def bring_address(wire: Wire, wanted: Address) -> None:
 def remove_address(wire: Wire, there: Address) -> None:
     """Delete an address and only that one.  Raises `RefusedError`."""
     interface = ip_interface(there.address)
-    if interface.version == 4:  # noqa: PLR2004
+    if interface.version == 4:
         _keep_secondaries(there.dev)
     attrs = [("IFA_LOCAL", str(interface.ip)), ("IFA_ADDRESS", there.peer or str(interface.ip))]
     wire.change([message(ifaddrmsg, DELADDR, 0, _address_fields(there), attrs)])
@@ -84,7 +88,7 @@ def remove_address(wire: Wire, there: Address) -> None:
 def _address_fields(address: Address) -> dict[str, int]:
     interface = ip_interface(address.address)
     return {
-        "family": _FAMILIES["inet" if interface.version == 4 else "inet6"],  # noqa: PLR2004
+        "family": _FAMILIES["inet" if interface.version == 4 else "inet6"],
         "prefixlen": interface.network.prefixlen,
         "index": index(address.dev),
         "scope": _SCOPES.get(address.scope or "global", 0),
@@ -132,7 +136,7 @@ def remove_route(wire: Wire, there: Route) -> None:
     try:
         wire.change([_route(there, DELROUTE, 0)])
     except RefusedError as refused:
-        if refused.errno != 3:  # noqa: PLR2004  # ESRCH
+        if refused.errno != 3:  # ESRCH
             raise
 
 

@@ -97,53 +97,80 @@ def _ovs(master: str) -> bool:
     return master == "ovs-system"
 
 
-def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, new: bool, master_is_bond: bool) -> None:
-    """Make or change a link: *values* are the fields to set.
+def make(wire: Wire, wanted: Link) -> None:
+    """Make a link with what cannot be set later, and its owner's mark: no crash leaves it without.
 
-    The link is set up last, when everything else has been taken: a port must not carry a frame
-    before its VLANs are right.  Raises `RefusedError`.
+    The rest is for `bring`, where it differs from what the kernel made: said again, even a default may be
+    refused (IFLA_BR_VLAN_FILTERING 0 by a kernel without VLAN filtering).  Raises `RefusedError`.
     """
-    name = wanted.name
-    if new:
-        _make(wire, wanted, values)
-    number = index(name)
-    if values.get("disable_ipv6") is not None:
-        disable_ipv6(name, on=bool(values["disable_ipv6"]))
-    flap = not new and ((values.get("master") and master_is_bond) or _wants_down(wanted, values))
-    wire.change([_flags(number, up=False)] if flap else [])
-    wire.change([*_link(wanted, number, values, new=new), *_port(wanted, number, values)])
-    if values.get("vids") is not None or values.get("pvid") is not None:
-        vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
-    if flap or "up" in values:
-        wire.change([_flags(number, up=wanted.up)])
-
-
-def _make(wire: Wire, wanted: Link, values: Mapping[str, Any]) -> None:
     if isinstance(wanted, Tap):
-        make_tap(wanted.name, multi_queue=bool(wanted.multi_queue))
+        _make_tap(wire, wanted)
         return
+    values = {name: value for name, value in wanted if name in wanted.fixed}
     attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
-    attrs += [(option, value) for option, value in _attrs(wanted, values, "") if option in ("IFLA_LINK", "IFLA_MTU")]
-    data = _attrs(wanted, values, wanted.prefix)
+    attrs += _attrs(wanted, values, "")
     info: list[Any] = [("IFLA_INFO_KIND", wanted.kinds[0])]
-    if data:
+    if data := _attrs(wanted, values, wanted.prefix):
         info.append(("IFLA_INFO_DATA", {"attrs": data}))
     attrs.append(("IFLA_LINKINFO", {"attrs": info}))
-    wire.change([message(ifinfmsg, NEWLINK, CREATE | EXCL, {}, attrs)])
+    wire.change([message(ifinfmsg, NEWLINK, CREATE | EXCL, {}, attrs), _mark(wanted)])
 
 
-def make_tap(name: str, *, multi_queue: bool) -> None:
-    """Make a persistent tap, down and without a master (tuntap.rst).  Raises `RefusedError`."""
-    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if multi_queue else 0)
+def _default(wanted: Link, name: str) -> Any:
+    return type(wanted).model_fields[name].default
+
+
+def _mark(wanted: Link) -> bytes:
+    attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", _alias(wanted.owner))]
+    return message(ifinfmsg, NEWLINK, 0, {}, attrs)
+
+
+def _alias(owner: str) -> str:
+    return f"{_MARK}{owner}" if owner else ""
+
+
+def _make_tap(wire: Wire, wanted: Tap) -> None:
+    """Make a tap, down and without a master; it is marked before it is persistent (tuntap.rst)."""
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if wanted.multi_queue else 0)
     try:
         device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", wanted.name.encode(), flags))
+            wire.change([_mark(wanted)])
             fcntl.ioctl(device, _TUNSETPERSIST, 1)
         finally:
             os.close(device)
     except OSError as error:
         raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
+
+
+def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, master_is_bond: bool) -> None:
+    """Change a link: *values* are the fields to set.
+
+    The link is set up last, when everything else has been taken: a port must not carry a frame
+    before its VLANs are right.  Raises `RefusedError`.
+    """
+    if values.get("master"):
+        values = {**_of_a_port(wanted), **values}
+    number = index(wanted.name)
+    if values.get("disable_ipv6") is not None:
+        disable_ipv6(wanted.name, on=bool(values["disable_ipv6"]))
+    flap = (values.get("master") and master_is_bond) or _wants_down(wanted, values)
+    wire.change([_flags(number, up=False)] if flap else [])
+    wire.change([*_link(wanted, number, values), *_port(wanted, number, values)])
+    if values.get("vids") is not None or values.get("pvid") is not None:
+        vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
+    if flap or "up" in values or "master" in values:  # a bond sets down what it lets go
+        wire.change([_flags(number, up=wanted.up)])
+
+
+def _of_a_port(wanted: Link) -> dict[str, Any]:
+    """Return what *wanted* has beyond a fresh port's defaults: with a new master the kernel forgets the old one's."""
+    return {
+        name: value
+        for name, value in wanted
+        if name in wanted.port_only and value is not None and value != _default(wanted, name)
+    }
 
 
 def remove(wire: Wire, there: Link) -> None:
@@ -187,7 +214,7 @@ def _wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
     return any(option.down and values.get(field) is not None for field, option, _ in attributes(type(wanted)))
 
 
-def _link(wanted: Link, number: int, values: Mapping[str, Any], *, new: bool) -> list[bytes]:
+def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
     """Return the messages for a link that is there: its own attributes, then each of its kind's by itself.
 
     By itself and in the fields' order: the kernel reads a message in an order of its own, and refuses
@@ -195,11 +222,11 @@ def _link(wanted: Link, number: int, values: Mapping[str, Any], *, new: bool) ->
     """
     attrs = [(option, value) for option, value in _attrs(wanted, values, "") if option != "IFLA_LINK"]
     if "owner" in values:
-        attrs.append(("IFLA_IFALIAS", f"{_MARK}{values['owner']}" if values["owner"] else ""))
+        attrs.append(("IFLA_IFALIAS", _alias(values["owner"])))
     if values.get("group") is not None:
         attrs.append(("IFLA_GROUP", values["group"]))
     messages = [message(ifinfmsg, NEWLINK, 0, {"index": number}, attrs)] if attrs else []
-    for attr in [] if new else _attrs(wanted, values, wanted.prefix):
+    for attr in _attrs(wanted, values, wanted.prefix):
         info = [("IFLA_INFO_KIND", wanted.kinds[0]), ("IFLA_INFO_DATA", {"attrs": [attr]})]
         messages.append(message(ifinfmsg, NEWLINK, 0, {"index": number}, [("IFLA_LINKINFO", {"attrs": info})]))
     return messages

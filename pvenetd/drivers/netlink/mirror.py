@@ -111,7 +111,9 @@ class Mirror:
             self._stale_routes = True
 
     def _dump(self) -> None:
-        bodies = [read(ifinfmsg, body) for body in self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {}, []), dump=True)]
+        bodies = [
+            read(ifinfmsg, body) for body in self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {}, []), dump=True)
+        ]
         names = {msg["index"]: msg.get_attr("IFLA_IFNAME") for msg in bodies}
         self.links = {msg["index"]: links.observe(msg, lambda number: names.get(number, "")) for msg in bodies}
         self._number = {link.name: number for number, link in self.links.items()}

@@ -47,7 +47,7 @@ class Wire:
         for group in groups:
             self.socket.setsockopt(_SOL_NETLINK, 1, group)  # NETLINK_ADD_MEMBERSHIP
         if groups:
-            self.socket.setblocking(False)  # noqa: FBT003
+            self.socket.setblocking(False)
         else:
             self.socket.settimeout(_TIMEOUT)
         self._sequence = 0
@@ -151,7 +151,7 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:  # noqa: PLR2004
+        if length < 4:
             return
         yield kind & 0x3FFF, data[at + 4 : at + length]
         at += (length + 3) & ~3
