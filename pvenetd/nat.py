@@ -17,7 +17,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 
 from pvenetd.firewall.nft import chains
 from pvenetd.firewall.nft_base import Design
@@ -49,7 +49,8 @@ _VALUED = {
 class Masquerade:
     """What comes from *network* leaves by *out* with *out*'s own address."""
 
-    network: IPv4Network | IPv6Network
+    network: str
+    """``10.0.0.0/24``, without host bits."""
     out: str
     origin: str = ""
     """``FILE:LINE``."""
@@ -73,16 +74,16 @@ def of_option(value: str, addresses: Iterable[str], origin: str = "") -> tuple[M
     if not _IFNAME.fullmatch(value):
         raise ValueError(f"nat-masquerade: '{value}' is not the name of a network interface")
     networks = [ip_interface(address).network for address in addresses]
-    return tuple(Masquerade(network, value, origin) for network in networks if not network.is_link_local)
+    return tuple(Masquerade(str(network), value, origin) for network in networks if not network.is_link_local)
 
 
-def compile_nat(masquerades: Iterable[Masquerade], owner: str = INTERFACES) -> Chains | None:
-    """Return the piece ``nat``: each network and way out once, however often it is asked for; None without any."""
+def compile_nat(masquerades: Iterable[Masquerade], owner: str = INTERFACES) -> tuple[Chains, ...]:
+    """Return the piece ``nat``: each network and way out once, however often it is asked for; nothing without any."""
     wanted: dict[tuple[str, str], Masquerade] = {}
     for one in masquerades:
-        wanted.setdefault((str(one.network), one.out), one)
+        wanted.setdefault((one.network, one.out), one)
     if not wanted:
-        return None
+        return ()
     rules = tuple(
         Rule(
             "masquerade",
@@ -94,7 +95,7 @@ def compile_nat(masquerades: Iterable[Masquerade], owner: str = INTERFACES) -> C
     )
     hook = Hook("nat", "postrouting", "srcnat")
     design: Design = "ct"  # Nothing in it asks for a connection's state, so either will do.
-    return chains(Piece("nat", (Chain("inet", "nat-postrouting", rules, hook),)), design, owner)
+    return (chains(Piece("nat", (Chain("inet", "nat-postrouting", rules, hook),)), design, owner),)
 
 
 def _parse(command: str, verb: str, origin: str) -> Masquerade | None:
@@ -104,7 +105,7 @@ def _parse(command: str, verb: str, origin: str) -> Masquerade | None:
         return None
     program = _PROGRAM.fullmatch(words[0]) if words else None
     values = _values(words[1:])
-    if not program or values is None or not {"table", "source", "out", "jump", verb} == set(values):
+    if not program or values is None or {"table", "source", "out", "jump", verb} != set(values):
         return None
     if (values["table"], values[verb], values["jump"]) != ("nat", "POSTROUTING", "MASQUERADE"):
         return None
@@ -114,7 +115,7 @@ def _parse(command: str, verb: str, origin: str) -> Masquerade | None:
         return None
     if network.version != (6 if program[1] == "ip6tables" else 4) or not _IFNAME.fullmatch(values["out"]):
         return None
-    return Masquerade(network, values["out"], origin)
+    return Masquerade(str(network), values["out"], origin)
 
 
 def _values(words: list[str]) -> dict[str, str] | None:
@@ -137,5 +138,6 @@ def _values(words: list[str]) -> dict[str, str] | None:
     return found
 
 
-def _addresses(network: IPv4Network | IPv6Network) -> Addresses:
+def _addresses(text: str) -> Addresses:
+    network = ip_network(text)
     return Addresses(network.version, (Span(int(network.network_address), int(network.broadcast_address)),))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ class Library:
             return str(output)
         lines = [line for line in error.splitlines() if "Error: " in line] or error.splitlines() or ["refused"]
         words = lines[0].rpartition("Error: ")[2]
-        raise OSError(_ERRNO.get(words.rpartition(": ")[2], 0), words)
+        reason = words.rpartition(": ")[2].partition(";")[0]
+        raise OSError(_ERRNO.get(reason, 0), words)
 
 
 def probe() -> Design:
@@ -88,11 +90,18 @@ class Nftables:
         """What the kernel has: a replacement has to name what goes."""
         self._read()
 
-    def observe(self) -> dict[Key, Chains]:
-        """Return the pieces the kernel has, each with the text that restores it."""
-        self._read()
-        found = [one.resource(name) for name, one in self._found.items()]
-        return {one.key: one for one in found}
+    def observe(self, names: Collection[str] | None = None) -> dict[Key, Chains]:
+        """Return the pieces the kernel has, each with the text that restores it; with *names*, only those.
+
+        A few pieces cost a few listings of one chain each; everything (or the base, which is in all of
+        it) costs a listing of the tables.
+        """
+        if names is None or "base" in names:
+            self._read()
+        elif names:
+            self._read_some(names)
+        wanted = {name: one for name, one in self._found.items() if names is None or name in names}
+        return {one.key: one for one in (found.resource(name) for name, found in wanted.items())}
 
     def apply(self, op: Op) -> None:
         """Do one operation in one transaction: the kernel takes all of it or nothing.
@@ -124,12 +133,23 @@ class Nftables:
         return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
 
     def _read(self) -> None:
-        self._found = listing.pieces("".join(self._table(table) for table in _TABLES))
+        self._found = listing.pieces("".join(self._list(f"table {table} pvenetd") for table in _TABLES))
 
-    def _table(self, table: str) -> str:
+    def _read_some(self, names: Collection[str]) -> None:
+        text = "".join(self._list(f"{what} bridge pvenetd {name}") for what, name in listing.HOLDERS)
+        for name in names:
+            text += "".join(self._list(f"chain {table} pvenetd {chain}") for table, chain in listing.chains_of(name))
+        found = listing.pieces(text)
+        for name in names:
+            self._found.pop(name, None)
+            if name in found:
+                self._found[name] = found[name]
+
+    def _list(self, what: str) -> str:
+        """Return a listing, nothing of what is not there; one a call: nft 1.0.6 mixes up several."""
         try:
-            return self._library.run(f"list table {table} pvenetd")
+            return self._library.run(f"list {what}")
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return ""
-            raise KernelError(f"list table {table} pvenetd", error.errno or 0, error.strerror or str(error)) from error
+            raise KernelError(f"list {what}", error.errno or 0, error.strerror or str(error)) from error

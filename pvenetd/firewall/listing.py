@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from pvenetd.firewall.nft import count, element, seal
+from pvenetd.firewall.nft import FIREWALL, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
-from pvenetd.state import Chains
+from pvenetd.state import INTERFACES, Chains
 
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(chain|set|map) ([\w-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
@@ -52,7 +52,8 @@ class Found:
         text += "".join(element(way, port, chain) for way, port, chain in self.elements)
         if self.digest:
             text += seal(name, self.digest, self.rules)
-        return Chains(name=name, digest=digest, text=(maps_text() if name == "base" else "") + text)
+        text = (maps_text() if name == "base" else "") + text
+        return Chains(name=name, digest=digest, text=text, owner=_owner(name))
 
     def removal(self, name: str) -> str:
         """Return the commands that delete it; map elements first, and rules, for they hold chains.
@@ -90,12 +91,33 @@ def pieces(text: str) -> dict[str, Found]:
     return found
 
 
+HOLDERS = (("set", "pieces"), ("map", "in"), ("map", "out"))
+"""What holds a line or two of every piece."""
+
+
+def chains_of(name: str) -> tuple[tuple[str, str], ...]:
+    """Return (table, chain) of all that belongs to a piece other than the base."""
+    if name == "nat":
+        return (("inet", "nat-postrouting"),)
+    if name == "host":
+        return ("inet", "host-in"), ("inet", "host-out")
+    guest = f"vm-{name.removeprefix('vm:')}"
+    return ("bridge", f"{guest}-in"), ("bridge", f"{guest}-out")
+
+
 def _piece(chain: str) -> str:
     """Return the piece a chain belongs to, by its name."""
     if found := _GUEST.fullmatch(chain):
         return f"vm:{found[1]}"
     first = chain.partition("-")[0]
     return first if first in ("host", "nat") else "base"
+
+
+def _owner(name: str) -> str:
+    """Return who wants a piece: nobody else makes one of that name."""
+    if name.startswith("vm:"):
+        return name
+    return INTERFACES if name == "nat" else FIREWALL
 
 
 def _explicit(block: str, table: str) -> str:
