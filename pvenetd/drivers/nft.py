@@ -133,23 +133,32 @@ class Nftables:
         return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
 
     def _read(self) -> None:
-        self._found = listing.pieces("".join(self._list(f"table {table} pvenetd") for table in _TABLES))
+        self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
 
     def _read_some(self, names: Collection[str]) -> None:
-        text = "".join(self._list(f"{what} bridge pvenetd {name}") for what, name in listing.HOLDERS)
+        """Read again what is known of each piece; one that is not known, but is there, is somebody else's doing."""
         for name in names:
-            text += "".join(self._list(f"chain {table} pvenetd {chain}") for table, chain in listing.chains_of(name))
-        found = listing.pieces(text)
-        for name in names:
-            self._found.pop(name, None)
-            if name in found:
-                self._found[name] = found[name]
+            seal = self._run(f'get element bridge pvenetd pieces {{ "{name}" }}')
+            known = self._found.pop(name, None)
+            if seal and not known:
+                self._read()
+                continue
+            text = seal + "".join(
+                self._run(f"list chain {table} pvenetd {chain}") for table, chain in listing.chains_of(name)
+            )
+            for way, port, _ in known.elements if known else ():
+                text += self._run(f'get element bridge pvenetd {way} {{ "{port}" }}')
+            if found := listing.pieces(text).get(name):
+                self._found[name] = found
 
-    def _list(self, what: str) -> str:
-        """Return a listing, nothing of what is not there; one a call: nft 1.0.6 mixes up several."""
+    def _run(self, command: str) -> str:
+        """Return what a command prints, nothing where what it is about is not there.
+
+        One command a call: of several listings in one, nft 1.0.6 finds the first only.
+        """
         try:
-            return self._library.run(f"list {what}")
+            return self._library.run(command)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return ""
-            raise KernelError(f"list {what}", error.errno or 0, error.strerror or str(error)) from error
+            raise KernelError(command, error.errno or 0, error.strerror or str(error)) from error

@@ -91,10 +91,6 @@ def pieces(text: str) -> dict[str, Found]:
     return found
 
 
-HOLDERS = (("set", "pieces"), ("map", "in"), ("map", "out"))
-"""What holds a line or two of every piece."""
-
-
 def chains_of(name: str) -> tuple[tuple[str, str], ...]:
     """Return (table, chain) of all that belongs to a piece other than the base."""
     if name == "nat":
