@@ -13,9 +13,12 @@ from pvenetd import nat
 from pvenetd.check import check, implied_parent, mtu_of
 from pvenetd.devices import NAT_OPTION, PHASES, Device, read
 from pvenetd.errors import ConfigError, Problem
+from pvenetd.firewall import nft
+from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.option import join_vlans
@@ -48,8 +51,11 @@ class Compiled:
         return self.state
 
 
-def compile_interfaces(config: Config, nics: Collection[str]) -> Compiled:
-    """Return what *config* asks for; *nics* are the links that are there without it."""
+def compile_interfaces(config: Config, nics: Collection[str], design: Design = "ct") -> Compiled:
+    """Return what *config* asks for; *nics* are the links that are there without it.
+
+    *design* is how this kernel's guests' chains learn of connections.
+    """
     devices, problems = read(config)
     problems += check(devices, nics)
     problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
@@ -60,7 +66,7 @@ def compile_interfaces(config: Config, nics: Collection[str]) -> Compiled:
     ports = memberships(devices, nics)
     wanted = _wanted(config, devices, ports)
     resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
-    resources += _nat([found for name in wanted if name in devices for found in _masquerades(devices[name])])
+    resources += _nat([found for name in wanted if name in devices for found in _masquerades(devices[name])], design)
     return Compiled(state(resources), compiled.problems, devices, masquerades)
 
 
@@ -109,8 +115,6 @@ def _implied(name: str, nics: Collection[str], master: Device | None) -> Link | 
     origin = master.head.origin if master else ""
     if values.get("raw_device") and name not in nics:
         return Vlan.model_validate({"name": name, "owner": INTERFACES, "origin": origin, **values})
-    from pvenetd.kinds.ethernet import Ethernet
-
     return Ethernet(name=name, owner=INTERFACES, origin=origin) if master else None
 
 
@@ -121,14 +125,14 @@ def _bridge(link: Bridge, devices: Mapping[str, Device], ports: list[Membership]
         own = [mtu_of(port.name, devices) for port in ports if port.master.name == link.name]
         changes["mtu"] = min(own, default=1500)
     if link.vlan_aware:
-        upper = [device.link.vlan_id for device in devices.values() if _stands_on(device.link, link.name)]
+        upper = [
+            device.link.vlan_id
+            for device in devices.values()
+            if isinstance(device.link, Vlan) and device.link.raw_device == link.name
+        ]
         changes["pvid"] = link.port_pvid
         changes["vids"] = join_vlans(*map(str, [*upper, *([link.port_pvid] if link.port_pvid else [])]))
     return changes
-
-
-def _stands_on(link: Link | None, name: str) -> bool:
-    return isinstance(link, Vlan) and link.raw_device == name
 
 
 def _port(device: Device | None, link: Link, master: Device) -> dict[str, object]:
@@ -224,7 +228,7 @@ def _masquerades(device: Device) -> list[nat.Masquerade]:
     return found
 
 
-def _nat(masquerades: list[nat.Masquerade]) -> list[Resource]:
+def _nat(masquerades: list[nat.Masquerade], design: Design) -> list[Resource]:
     """Return what masquerading needs: the chains, and forwarding in the families they are for."""
     if not masquerades:
         return []
@@ -232,5 +236,6 @@ def _nat(masquerades: list[nat.Masquerade]) -> list[Resource]:
     forwarding = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
     return [
         *(Sysctl(name=forwarding[version], value="1", owner=INTERFACES) for version in sorted(versions)),
+        nft.base(design).model_copy(update={"owner": INTERFACES}),
         *nat.compile_nat(masquerades),
     ]

@@ -7,6 +7,7 @@ wait for it, and a thread is not cancelled half-way.  Its queue is the engine's:
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -47,6 +48,9 @@ class Journal(Protocol):
 
     def pending(self) -> dict[str, Any] | None:
         """Return the record of an apply that was neither committed nor undone."""
+
+    def previous(self) -> dict[str, Any] | None:
+        """Return the record of the last committed apply."""
 
     def commit(self) -> None:
         """Keep the pending record as the one to return to later."""
@@ -105,13 +109,16 @@ class Engine:
         """Return what the machine has."""
         return await self.work(lambda: self._machine.observe(keys))
 
-    async def plan(self, changes: Mapping[str, State]) -> tuple[Op, ...]:
-        """Return what `desire` of all of *changes* would do."""
+    async def look(self, keys: Collection[Key]) -> State:
+        """Return what the machine has of *keys* alone."""
+        return await self.work(lambda: self._machine.observe(keys, only=True))
+
+    async def plan(self, owner: str, wanted: State) -> tuple[Op, ...]:
+        """Return what `desire` or `apply` would do."""
 
         def job() -> tuple[Op, ...]:
-            owners = {**self._desired, **changes}
-            union = {key: resource for wanted in owners.values() for key, resource in wanted.items()}
-            return plan(union, self._machine.observe(union.keys()), set(owners))
+            union = self._union(owner, wanted)
+            return plan(union, self._observe(None, union), {owner})
 
         return await self.work(job)
 
@@ -185,9 +192,7 @@ class Engine:
     def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
         """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
         keys = self._scope(owner, wanted)
-        union = {**self.desired(), **wanted} if keys is None else dict(wanted)
-        for key in () if keys is not None else self._desired.get(owner, {}).keys() - wanted.keys():
-            union.pop(key, None)
+        union = self._union(owner, wanted) if keys is None else wanted
         before = self._observe(keys, union)
         ops = plan(union, before, {owner})
         self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union), {owner}))
@@ -195,8 +200,7 @@ class Engine:
         return ops
 
     def _apply(self, wanted: State, files: Mapping[str, list[str | None]], *, keep: bool) -> tuple[Op, ...]:
-        union = {key: value for owner, state in self._desired.items() if owner != INTERFACES for key, value in state.items()}
-        union |= wanted
+        union = self._union(INTERFACES, wanted)
         before = self._observe(None, union)
         ops = plan(union, before, {INTERFACES})
         if not ops and not files and not keep:
@@ -277,6 +281,11 @@ class Engine:
         if left := plan(wanted, now):
             raise VerifyError(left)
 
+    def _union(self, owner: str, wanted: State) -> State:
+        """Return what all want, *owner* now *wanted*."""
+        others = (state for name, state in self._desired.items() if name != owner)
+        return {key: value for state in (*others, wanted) for key, value in state.items()}
+
     def _scope(self, owner: str, wanted: State) -> set[Key] | None:
         """Return the keys a guest's plan is about, None for owners whose plan is about all there is."""
         if not owner.startswith("vm:"):
@@ -296,3 +305,13 @@ class Engine:
         else:
             self._desired.pop(owner, None)
 
+
+
+def versions(before: bytes | None, after: bytes | None) -> list[str | None]:
+    """Return a file's content before and after an apply, as a journal's record holds it."""
+    return [None if data is None else base64.b64encode(data).decode() for data in (before, after)]
+
+
+def content(text: str | None) -> bytes | None:
+    """Return what `versions` was given."""
+    return None if text is None else base64.b64decode(text)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
 import stat
 from pathlib import Path
 from typing import Any
+
+from pvenetd.engine import content
 
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
@@ -109,7 +110,7 @@ class Journal:
         """Keep *record*, then bring the files to how they are after the apply."""
         self._files.write_json(self.PENDING, record)
         for name, versions in record["files"].items():
-            self._files.put(name, _bytes(versions[1]))
+            self._files.put(name, content(versions[1]))
 
     def pending(self) -> dict[str, Any] | None:
         """Return the record of an apply that was neither committed nor undone."""
@@ -130,17 +131,8 @@ class Journal:
     def undo(self, record: dict[str, Any]) -> None:
         """Bring the files back to how they were, then forget *record*."""
         for name, versions in record["files"].items():
-            self._files.put(name, _bytes(versions[0]))
+            self._files.put(name, content(versions[0]))
         self._files.remove(self.PENDING)
-
-
-def versions(before: bytes | None, after: bytes | None) -> list[str | None]:
-    """Return a file's content before and after, as a record holds it."""
-    return [None if data is None else base64.b64encode(data).decode() for data in (before, after)]
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)
 
 
 def _sync_directory(path: Path) -> None:

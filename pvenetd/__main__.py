@@ -1,0 +1,83 @@
+"""The daemon: settings, drivers, sources, the API, run.  The only file that imports everything."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pvenetd import __version__, settings
+from pvenetd.api.app import serve
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.store import Store
+from pvenetd.drivers import nft
+from pvenetd.drivers.files import Files, Journal
+from pvenetd.drivers.host import Host
+from pvenetd.drivers.systemd import Notifier
+from pvenetd.engine import Engine
+from pvenetd.errors import PvenetError
+from pvenetd.sources.links import watch
+
+log = logging.getLogger("pvenetd")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon until it is told to stop; return its exit status."""
+    parser = argparse.ArgumentParser(prog="pvenetd", description="The network of a KVM host, over netlink.")
+    parser.add_argument("--root", type=Path, default=Path(os.environ.get("PVENETD_ROOT", "/")), help="directory that stands for /")
+    parser.add_argument("--version", action="version", version=f"pvenetd {__version__}")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        asyncio.run(run(arguments.root.resolve()))
+    except PvenetError as error:
+        print(f"pvenetd: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+async def run(root: Path) -> None:
+    """Serve the host below *root* until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    notifier = Notifier(os.environ)
+    async with running(root) as (daemon, host):
+        async with serve(daemon, root / "run/pvenetd/api.sock", notifier.listening()):
+            watcher = loop.create_task(watch(host.events, daemon.guests.noticed))
+            pulse = loop.create_task(notifier.pulse())
+            notifier.ready()
+            log.info("serving %s", root)
+            await stop.wait()
+            notifier.stopping()
+            for task in (watcher, pulse):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+@contextlib.asynccontextmanager
+async def running(root: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """Yield the daemon of the host below *root*, started, and its machine."""
+    files = Files(root)
+    journal = Journal(files)
+    host = Host(files)
+    engine = Engine(host, journal)
+    try:
+        config = settings.parse(files.read(settings.PATH))
+        daemon = Daemon(Store(files), engine, journal, config, nft.probe())
+        await daemon.start()
+        yield daemon, host
+    finally:
+        engine.close()
+        host.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

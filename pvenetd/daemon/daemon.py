@@ -1,0 +1,126 @@
+"""The daemon's nouns together: started in order, and told in one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pvenetd import __version__
+from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.guests import Guests
+from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.store import Store
+from pvenetd.engine import Engine, Journal
+from pvenetd.errors import PvenetError
+from pvenetd.firewall.nft_base import Design
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethernet import Foreign
+from pvenetd.kinds.link import Link
+from pvenetd.settings import Settings
+from pvenetd.state import Address, State
+
+log = logging.getLogger("pvenetd")
+
+_KEPT = 500
+"""Events kept in memory."""
+
+
+class Daemon:
+    """Everything that can be asked of pvenetd."""
+
+    def __init__(self, store: Store, engine: Engine, journal: Journal, settings: Settings, design: Design) -> None:
+        self.store = store
+        self.engine = engine
+        self.interfaces = Interfaces(store, engine, journal, design)
+        self.firewall = Firewall(store, engine, settings, design)
+        self.guests = Guests(store, engine, self.firewall)
+        self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._events = 0
+        engine.told = self._told
+
+    async def start(self) -> None:
+        """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
+        if await self.engine.recover():
+            log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
+            self._told("recovered", {})
+        try:
+            await self.interfaces.adopt()
+        except PvenetError as error:
+            log.error("%s", error)  # noqa: TRY400
+        await self.guests.adopt()
+        for owner, reason in (await self.guests.load()).items():
+            log.error("%s: %s", owner, reason)
+
+    async def status(self) -> dict[str, Any]:
+        """Return how everything is."""
+        live = await self.engine.observe()
+        return {
+            "version": __version__,
+            "interfaces": await self._configuration(),
+            "bridges": [_bridge(link, live) for link in live.values() if isinstance(link, Bridge)],
+            "guests": await self.guests.records(),
+            "firewall": await self.firewall.status(),
+            "errors": dict(self.engine.failed),
+        }
+
+    async def topology(self) -> list[dict[str, Any]]:
+        """Return every link with what it is a port of or stands on, for a picture."""
+        live = await self.engine.observe()
+        links = [link for link in live.values() if isinstance(link, Link) and link.kind != "loopback"]
+        return [
+            {
+                "name": link.name,
+                "kind": link.kind,
+                "up": int(link.up),
+                "master": link.master or "",
+                "parent": getattr(link, "raw_device", ""),
+                "owner": link.owner,
+                "mtu": link.mtu,
+                "pvid": link.pvid,
+                "vids": link.vids or "",
+                "managed": int(not isinstance(link, Foreign)),
+                "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == link.name],
+            }
+            for link in links
+        ]
+
+    async def _configuration(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"staged": int(self.store.is_staged()), "waiting": await self._quietly_waiting()}
+        if pending := self.engine.pending:
+            left = pending.deadline - asyncio.get_running_loop().time()
+            found["confirm"] = {"id": pending.id, "seconds": round(left, 1)}
+        try:
+            found["plan"] = len(await self.interfaces.plan())
+            found["state"] = "staged" if found["staged"] else "in sync" if not found["plan"] else "differs"
+        except PvenetError as error:
+            found["state"], found["error"] = "broken", str(error)
+        if pending:
+            found["state"] = "waiting for confirmation"
+        return found
+
+    async def _quietly_waiting(self) -> list[str]:
+        try:
+            return await self.interfaces.waiting()
+        except PvenetError:
+            return []
+
+    def _told(self, what: str, facts: Mapping[str, Any]) -> None:
+        self._events += 1
+        self.events.append(
+            {"id": self._events, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts}
+        )
+
+
+def _bridge(bridge: Bridge, live: State) -> dict[str, Any]:
+    return {
+        "name": bridge.name,
+        "up": int(bridge.up),
+        "vlan_aware": int(bridge.vlan_aware),
+        "mtu": bridge.mtu,
+        "ports": [link.name for link in live.values() if isinstance(link, Link) and link.master == bridge.name],
+        "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == bridge.name],
+    }

@@ -1,0 +1,120 @@
+"""Firewall: compile, check, load; what is broken keeps what was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_interface
+from contextlib import suppress
+from typing import Any
+
+from pvenetd.daemon.store import Store
+from pvenetd.engine import Engine
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.firewall import compile as rules
+from pvenetd.firewall import nft
+from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.ruleset import Ruleset
+from pvenetd.guests.qm_conf import Guest
+from pvenetd.names import tap_name
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.settings import Settings
+from pvenetd.state import Address, Chains, Route, State, state
+
+OWNER = nft.FIREWALL
+
+
+class Firewall:
+    """The host's chains, and what guests' chains are made of."""
+
+    def __init__(self, store: Store, engine: Engine, settings: Settings, design: Design) -> None:
+        self._store = store
+        self._engine = engine
+        self._settings = settings
+        self._design = design
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return all that is wrong with the firewall files and the guests' NICs."""
+        files = [self._store.cluster_fw(), self._store.host_fw()]
+        files += [self._store.guest_fw(vmid) for vmid in {*self._store.firewall_ids(), *self._store.guest_ids()}]
+        found = [problem for file in files for problem in file.problems]
+        return (*found, *(problem for guest in self._store.guests() for problem in guest.problems))
+
+    def guest(self, guest: Guest) -> dict[Key, Resource]:
+        """Return the chains of a guest and what they stand on, nothing where it is not to be filtered.
+
+        Raises `ConfigError`.
+        """
+        if not self._store.cluster_fw().require().flag("enable", default=False):
+            return {}
+        piece = rules.compile_guest(self._facts(guest))
+        if piece is None:
+            return {}
+        owner = f"vm:{guest.vmid}"
+        below: list[Resource] = [*nft.sysctls(self._design), nft.base(self._design)]
+        return state([*(one.model_copy(update={"owner": owner}) for one in below), nft.chains(piece, self._design)])
+
+    def host(self, local: str | None = None) -> dict[Key, Resource]:
+        """Return what belongs to no guest: the base, the host's chains, the kernel settings they stand on.
+
+        *local* is the network the host is managed from.  Raises `ConfigError`.
+        """
+        if not self._store.cluster_fw().require().flag("enable", default=False):
+            return {}
+        resources = nft.pieces(self._ruleset([], local), self._design)
+        return state([*nft.sysctls(self._design), nft.base(self._design), *resources])
+
+    def compiled(self, vmid: int | None = None) -> str:
+        """Return the ruleset as text that ``nft -f`` takes; of one guest alone with *vmid*.  Raises `ConfigError`."""
+        guests = [guest for guest in self._store.guests() if vmid in (None, guest.vmid)]
+        resources = nft.pieces(self._ruleset(guests), self._design)
+        if vmid is not None:
+            resources = [one for one in resources if isinstance(one, Chains) and one.name in ("base", f"vm:{vmid}")]
+        return nft.render(resources)
+
+    async def load_host(self) -> tuple[Op, ...]:
+        """Load what belongs to no guest; what is broken stays as it was loaded.  Raises `ConfigError`, `KernelError`."""
+        return await self._engine.desire(OWNER, self.host(_local_network(await self._engine.observe())))
+
+    async def status(self) -> dict[str, Any]:
+        """Return what is loaded, and what differs from the files."""
+        live = await self._engine.observe()
+        loaded = {key[1]: one.digest for key, one in live.items() if isinstance(one, Chains)}
+        enabled = self._store.cluster_fw().flag("enable", default=False)
+        drift = self._drift(loaded, _local_network(live))
+        return {"enabled": int(enabled), "backend": "nftables", "design": self._design, "loaded": sorted(loaded), "drift": drift}
+
+    def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
+        """Return the pieces that are not loaded as the files have them; a broken file has none."""
+        wanted: dict[Key, Resource] = {}
+        with suppress(ConfigError):
+            wanted |= self.host(local)
+        for guest in self._store.guests():
+            with suppress(ConfigError):
+                wanted |= self.guest(guest)
+        return sorted(one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest)
+
+    def _ruleset(self, guests: Iterable[Guest], local: str | None = None) -> Ruleset:
+        return rules.compile_ruleset(
+            self._store.cluster_fw(),
+            self._store.host_fw(),
+            [self._facts(guest) for guest in guests],
+            local_network=self._settings.firewall.local_network or local,
+            cluster_nodes=self._settings.firewall.cluster_nodes,
+        )
+
+    def _facts(self, guest: Guest) -> rules.Guest:
+        nics = {
+            index: rules.Nic(tap_name(guest.vmid, index), nic.firewall, nic.mac or "")
+            for index, nic in guest.nics.items()
+            if nic.bridge
+        }
+        return rules.Guest(guest.vmid, self._store.guest_fw(guest.vmid), nics)
+
+
+def _local_network(live: State) -> str | None:
+    """Return the network of the host's own address: on the link of the default route, else the first there is."""
+    uplinks = [one.dev for one in live.values() if isinstance(one, Route) and one.dst == "default"]
+    addresses = [one for one in live.values() if isinstance(one, Address) and not ip_interface(one.address).is_loopback]
+    addresses.sort(key=lambda one: one.dev not in uplinks)
+    return str(ip_interface(addresses[0].address).network) if addresses else None

@@ -1,0 +1,181 @@
+"""Guests: which NICs are plugged, and the State that follows for each."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.store import Store
+from pvenetd.engine import Engine
+from pvenetd.errors import ConfigError, NotFound, Problem, PvenetError
+from pvenetd.guests.nic import ports
+from pvenetd.guests.qm_conf import Guest
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.tap import Tap
+from pvenetd.names import parse_tap, tap_name
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.state import State
+
+log = logging.getLogger("pvenetd.guests")
+
+
+class Guests:
+    """The guests of this host, configured or running."""
+
+    def __init__(self, store: Store, engine: Engine, firewall: Firewall) -> None:
+        self._store = store
+        self._engine = engine
+        self._firewall = firewall
+        self._plugged: dict[int, dict[int, bool]] = {}
+        """VMID → index of each plugged NIC → whether the tap is made here."""
+
+    async def plug(self, vmid: int, index: int | None = None, *, made_here: bool = True) -> tuple[Op, ...]:
+        """Plug one NIC of a guest, or all of them; its chains come first.
+
+        Raises `NotFound`, `ConfigError` (nothing is plugged), `KernelError`, `VerifyError`.
+        """
+        guest = self._guest(vmid)
+        if index is not None and index not in guest.nics and index not in guest.lines:
+            raise NotFound(f"guest {vmid} has no net{index} in {guest.path}")
+        errors = [problem for problem in guest.problems if problem.severity == "error"]
+        if errors:
+            raise ConfigError(errors)
+        before = dict(self._plugged.get(vmid, {}))
+        fresh = dict.fromkeys([index] if index is not None else guest.nics, made_here)
+        self._plugged[vmid] = {**fresh, **before} if index is None else {**before, **fresh}
+        try:
+            return await self._engine.desire(f"vm:{vmid}", await self._state(guest))
+        except BaseException:
+            self._plugged[vmid] = before
+            raise
+
+    async def unplug(self, vmid: int, index: int | None = None) -> tuple[Op, ...]:
+        """Unplug one NIC of a guest, or all; doing it twice is fine.  Raises `KernelError`, `VerifyError`."""
+        before = self._plugged.get(vmid, {})
+        self._plugged[vmid] = {} if index is None else {n: made for n, made in before.items() if n != index}
+        guest = self._store.guest(vmid)
+        wanted = await self._state(guest) if guest else {}
+        return await self._engine.desire(f"vm:{vmid}", wanted)
+
+    async def reconcile(self, vmid: int) -> tuple[Op, ...]:
+        """Bring one guest to what its files say, with the NICs that are plugged.  Raises as `plug` does."""
+        guest = self._store.guest(vmid)
+        return await self._engine.desire(f"vm:{vmid}", await self._state(guest) if guest else {})
+
+    async def load(self) -> dict[str, str]:
+        """Bring the host's chains and every guest to what the files say; return owner → error of those that failed.
+
+        One broken file keeps its own guest's last good chains, and nobody else's.
+        """
+        failed: dict[str, str] = {}
+        try:
+            await self._firewall.load_host()
+        except PvenetError as error:
+            failed["firewall"] = str(error)
+        known = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
+        for vmid in sorted({*self._store.guest_ids(), *self._plugged, *known}):
+            try:
+                await self.reconcile(vmid)
+            except PvenetError as error:
+                failed[f"vm:{vmid}"] = str(error)
+                log.error("guest %s stays as it is: %s", vmid, error, extra={"owner": f"vm:{vmid}"})  # noqa: TRY400
+        self._engine.failed |= failed
+        return failed
+
+    async def adopt(self) -> None:
+        """Take the taps that carry a guest's mark for plugged: an earlier run of the daemon did that."""
+        for link in (await self._engine.observe()).values():
+            if isinstance(link, Tap) and link.owner.startswith("vm:") and (found := parse_tap(link.name)):
+                self._plugged.setdefault(found[0], {})[found[1]] = link.made_here
+
+    async def noticed(self) -> None:
+        """Forget taps that QEMU took with it without a word; a tap made here that is gone is made again."""
+        live = await self._engine.observe()
+        for vmid, nics in list(self._plugged.items()):
+            lost = [index for index, made_here in nics.items() if ("link", tap_name(vmid, index)) not in live and not made_here]
+            if lost:
+                self._plugged[vmid] = {index: made for index, made in nics.items() if index not in lost}
+                await self.reconcile(vmid)
+
+    async def records(self) -> list[dict[str, Any]]:
+        """Return every guest with its NICs."""
+        live = await self._engine.observe()
+        ids = sorted({*self._store.guest_ids(), *(vmid for vmid, nics in self._plugged.items() if nics)})
+        return [self._record(vmid, live) for vmid in ids]
+
+    async def show(self, vmid: int) -> dict[str, Any]:
+        """Return one guest with its NICs.  Raises `NotFound`."""
+        self._guest(vmid)
+        return self._record(vmid, await self._engine.observe())
+
+    def _guest(self, vmid: int) -> Guest:
+        guest = self._store.guest(vmid)
+        if guest is None:
+            raise NotFound(f"no guest {vmid}: there is no /etc/pvenetd/qemu-server/{vmid}.conf")
+        return guest
+
+    async def _state(self, guest: Guest) -> State:
+        """Return what *guest* wants: its chains, and a port for every plugged NIC.  Raises `ConfigError`."""
+        wanted: dict[Key, Resource] = {}
+        problems: list[Problem] = []
+        try:
+            wanted |= self._firewall.guest(guest)
+        except ConfigError as error:
+            problems += error.problems
+        plugged = self._plugged.get(guest.vmid, {})
+        live = await self._bridges({nic.bridge for index, nic in guest.nics.items() if nic.bridge and index in plugged})
+        for index, made_here in plugged.items():
+            if nic := guest.nics.get(index):
+                bridge = live.get(("link", nic.bridge or ""))
+                try:
+                    wanted |= ports(
+                        guest.vmid,
+                        nic,
+                        bridge if isinstance(bridge, Bridge) else None,
+                        guest.path,
+                        guest.lines[index],
+                        made_here=made_here,
+                    )
+                except ConfigError as error:
+                    problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return wanted
+
+    async def _bridges(self, names: set[str]) -> State:
+        """Return the bridges *names*: as configured, with the rest as they are."""
+        desired = self._engine.desired()
+        keys = {("link", name) for name in names}
+        if keys <= desired.keys():
+            return {key: desired[key] for key in keys}
+        return {**await self._engine.look(keys), **{key: desired[key] for key in keys & desired.keys()}}
+
+    def _record(self, vmid: int, live: State) -> dict[str, Any]:
+        guest = self._store.guest(vmid)
+        nics = []
+        for index in sorted({*(guest.nics if guest else ()), *self._plugged.get(vmid, {})}):
+            nic = guest.nics.get(index) if guest else None
+            tap = live.get(("link", tap_name(vmid, index)))
+            nics.append(
+                {
+                    "nic": f"net{index}",
+                    "tap": tap_name(vmid, index),
+                    "config": str(nic) if nic else "",
+                    "bridge": (nic.bridge or "") if nic else "",
+                    "tag": nic.tag if nic else None,
+                    "trunks": nic.trunks if nic else "",
+                    "mac": (nic.mac or "") if nic else "",
+                    "firewall": int(nic.firewall) if nic else 0,
+                    "filtered": int(("chains", f"vm:{vmid}") in live and bool(nic and nic.firewall)),
+                    "rate": nic.rate if nic else None,
+                    "link_down": int(nic.link_down) if nic else 0,
+                    "plugged": int(isinstance(tap, Tap) and bool(tap.master)),
+                    "up": int(isinstance(tap, Tap) and tap.up),
+                    "mtu": tap.mtu if isinstance(tap, Tap) else None,
+                    "source": "file" if self._plugged.get(vmid, {}).get(index, True) else "qemu",
+                }
+            )
+        error = self._engine.failed.get(f"vm:{vmid}", "")
+        return {"vmid": vmid, "name": guest.name if guest else "", "nics": nics, "error": error}

@@ -1,0 +1,52 @@
+"""``etc/pvenetd/pvenetd.toml``: the daemon's settings; an absent file means all defaults, an unknown key is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pvenetd.errors import ConfigError, Problem
+
+PATH = "/etc/pvenetd/pvenetd.toml"
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+_Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text, strict=False)))]
+
+
+class Firewall(BaseModel):
+    """``[firewall]``."""
+
+    model_config = _STRICT
+
+    backend: Literal["nftables"] = "nftables"
+    """What the rules are loaded by."""
+    local_network: _Network | None = None
+    """The network the host is managed from; without it, the one of the host's own address."""
+    cluster_nodes: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Peers of the cluster, for corosync."""
+
+
+class Settings(BaseModel):
+    """All settings."""
+
+    model_config = _STRICT
+
+    firewall: Firewall = Field(default_factory=Firewall)
+
+
+def parse(data: bytes | None, path: str = PATH) -> Settings:
+    """Return the settings in *data*, all defaults for None.  Raises `ConfigError` with every problem."""
+    if data is None:
+        return Settings()
+    try:
+        return Settings.model_validate(tomllib.loads(data.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(path, 0, "syntax", str(error))]) from error
+    except ValidationError as error:
+        raise ConfigError(
+            Problem(path, 0, "unknown-value", f"{'.'.join(map(str, found['loc']))}: {found['msg']}")
+            for found in error.errors()
+        ) from error

@@ -1,0 +1,34 @@
+"""Links that come and go: the kernel's notifications wake whoever has to know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger("pvenetd.links")
+
+
+async def watch(events: socket.socket, noticed: Callable[[], Awaitable[None]]) -> None:
+    """Call *noticed* whenever *events* has something to read; it reads it, and may take its time.
+
+    Meanwhile more may come in: that is one call more, however many they are.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        ready = loop.create_future()
+        loop.add_reader(events, _once, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(events)
+        try:
+            await noticed()
+        except Exception:
+            log.exception("a change of links could not be followed")
+
+
+def _once(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
