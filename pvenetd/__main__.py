@@ -50,7 +50,7 @@ async def run(root: Path) -> None:
     notifier = Notifier(os.environ)
     async with running(root) as (daemon, host):
         async with serve(daemon, root / "run/pvenetd/api.sock", notifier.listening()):
-            watcher = loop.create_task(watch(host.events, daemon.guests.noticed))
+            watcher = loop.create_task(watch(host.events, daemon.noticed))
             pulse = loop.create_task(notifier.pulse())
             notifier.ready()
             log.info("serving %s", root)

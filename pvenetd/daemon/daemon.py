@@ -40,6 +40,7 @@ class Daemon:
         self.guests = Guests(store, engine, self.firewall)
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._events = 0
+        self.interfaces.applied = self.guests.load
         engine.told = self._told
 
     async def start(self) -> None:
@@ -54,6 +55,11 @@ class Daemon:
         await self.guests.adopt()
         for owner, reason in (await self.guests.load()).items():
             log.error("%s: %s", owner, reason)
+
+    async def noticed(self) -> None:
+        """Follow what has happened to links and addresses."""
+        await self.guests.noticed()
+        await self.firewall.follow()
 
     async def status(self) -> dict[str, Any]:
         """Return how everything is."""

@@ -32,6 +32,8 @@ class Firewall:
         self._engine = engine
         self._settings = settings
         self._design = design
+        self._loaded_for: str | None = None
+        """The local network that the host's chains let in."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all that is wrong with the firewall files and the guests' NICs."""
@@ -74,7 +76,15 @@ class Firewall:
 
     async def load_host(self) -> tuple[Op, ...]:
         """Load what belongs to no guest; what is broken stays as it was loaded.  Raises `ConfigError`, `KernelError`."""
-        return await self._engine.desire(OWNER, self.host(_local_network(await self._engine.observe())))
+        local = _local_network(await self._engine.observe())
+        ops = await self._engine.desire(OWNER, self.host(local))
+        self._loaded_for = local
+        return ops
+
+    async def follow(self) -> None:
+        """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out."""
+        if _local_network(await self._engine.observe()) != self._loaded_for:
+            await self.load_host()
 
     async def status(self) -> dict[str, Any]:
         """Return what is loaded, and what differs from the files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict
 from ipaddress import ip_interface
 from typing import Any
@@ -31,6 +31,8 @@ class Interfaces:
         self._engine = engine
         self._journal = journal
         self._design = design
+        self.applied: Callable[[], Awaitable[object]] = self._nothing
+        """Called when the host's addresses may have changed."""
 
     async def check(self, *, nics: Collection[str] | None = None) -> tuple[Problem, ...]:
         """Return all that is wrong with what would be applied; *nics* replace the kernel's links."""
@@ -67,7 +69,10 @@ class Interfaces:
         if self._engine.pending:
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
         wanted = (await self.compiled()).checked()
-        ops = await self._engine.apply(wanted, self._versions(), confirm)
+        try:
+            ops = await self._engine.apply(wanted, self._versions(), confirm)
+        finally:
+            await self.applied()
         if confirm is None:
             self._keep_good()
         return ops
@@ -82,6 +87,7 @@ class Interfaces:
         if self._engine.pending:
             ops = self._engine.pending.ops
             await self._engine.roll_back()
+            await self.applied()
             return ops
         record = self._journal.previous()
         active = record["files"].get(ACTIVE) if record else None
@@ -90,7 +96,10 @@ class Interfaces:
         before = content(active[0]) or b""
         compiled = self.compile(single(parse(before, f"/{ACTIVE}")), await self._nics())
         now = self._store.files.read(ACTIVE)
-        ops = await self._engine.apply(compiled.checked(), {ACTIVE: versions(now, before)})
+        try:
+            ops = await self._engine.apply(compiled.checked(), {ACTIVE: versions(now, before)})
+        finally:
+            await self.applied()
         self._keep_good()
         return ops
 
@@ -136,6 +145,9 @@ class Interfaces:
 
     def _keep_good(self) -> None:
         self._store.files.put(LAST_GOOD, self._store.files.read(ACTIVE))
+
+    async def _nothing(self) -> None:
+        pass
 
     async def _nics(self) -> set[str]:
         """Return the links that are there whatever the configuration says."""

@@ -47,14 +47,14 @@ def observe(msg: Any, name_of: Names) -> Link:
 
     *name_of* knows the other links by index.  A bridge port's VLANs are not in this message.
     """
-    info = _nest(msg.get_attr("IFLA_LINKINFO"))
-    info_kind, data = info.get("IFLA_INFO_KIND", ""), _nest(info.get("IFLA_INFO_DATA"))
-    port = _nest(info.get("IFLA_INFO_SLAVE_DATA")) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else {}
+    info = _Attributes(msg.get_attr("IFLA_LINKINFO"))
+    info_kind, data = info.get("IFLA_INFO_KIND", ""), _Attributes(info.get("IFLA_INFO_DATA"))
+    port = _Attributes(info.get("IFLA_INFO_SLAVE_DATA")) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else _Attributes(None)
     kind = _kind(msg, info_kind, data)
-    top = dict(msg["attrs"])
+    top = _Attributes(msg)
     values: dict[str, Any] = {
         "kind": kind.model_fields["kind"].default or info_kind,
-        "name": top["IFLA_IFNAME"],
+        "name": top.get("IFLA_IFNAME"),
         "owner": _owner(top.get("IFLA_IFALIAS")),
         "up": bool(msg["flags"] & _UP),
         "group": top.get("IFLA_GROUP"),
@@ -72,7 +72,7 @@ def observe(msg: Any, name_of: Names) -> Link:
     return kind.model_construct(**values)
 
 
-def _kind(msg: Any, info_kind: str, data: Mapping[str, Any]) -> type[Link]:
+def _kind(msg: Any, info_kind: str, data: _Attributes) -> type[Link]:
     if info_kind == "tun" and data.get("IFLA_TUN_TYPE") != _TAP_TYPE:
         return Foreign
     if not info_kind:
@@ -84,8 +84,15 @@ def _owner(alias: str | None) -> str:
     return alias.removeprefix(_MARK) if alias and alias.startswith(_MARK) else ""
 
 
-def _nest(value: Any) -> dict[str, Any]:
-    return dict(value["attrs"]) if value and not isinstance(value, str) else {}
+class _Attributes:
+    """The attributes of one nest by name; each is decoded when it is asked for, which most never are."""
+
+    def __init__(self, nest: Any) -> None:
+        self._slots = {slot[0]: slot for slot in nest["attrs"]} if nest and not isinstance(nest, str) else {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        slot = self._slots.get(name)
+        return default if slot is None else slot[1]
 
 
 def _name(number: int, name_of: Names) -> str:
