@@ -114,7 +114,10 @@ def main(names: list[str]) -> int:
     os.chdir(ROOT)
     OUT.mkdir(parents=True, exist_ok=True)
     run = Run(_wanted(names))
-    results = asyncio.run(run.all())
+    try:
+        results = asyncio.run(run.all())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 128 + signal.SIGINT
     return _summary(results, run.seconds())
 
 
@@ -143,6 +146,8 @@ class Run:
 
     async def all(self) -> list[Result]:
         """Run all parts, as many at a time as may be, and return their results."""
+        if this := asyncio.current_task():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         async with asyncio.TaskGroup() as group:
             for part in self.parts:
                 self.tasks[part.name] = group.create_task(self._when_ready(part))
