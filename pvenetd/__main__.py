@@ -29,7 +29,9 @@ log = logging.getLogger("pvenetd")
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon until it is told to stop; return its exit status."""
     parser = argparse.ArgumentParser(prog="pvenetd", description="The network of a KVM host, over netlink.")
-    parser.add_argument("--root", type=Path, default=Path(os.environ.get("PVENETD_ROOT", "/")), help="directory that stands for /")
+    parser.add_argument(
+        "--root", type=Path, default=Path(os.environ.get("PVENETD_ROOT", "/")), help="directory that stands for /"
+    )
     parser.add_argument("--version", action="version", version=f"pvenetd {__version__}")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -48,22 +50,21 @@ async def run(root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     notifier = Notifier(os.environ)
-    async with running(root) as (daemon, host):
-        async with serve(daemon, root / "run/pvenetd/api.sock", notifier.listening()):
-            watcher = loop.create_task(watch(host.events, daemon.noticed))
-            pulse = loop.create_task(notifier.pulse())
-            notifier.ready()
-            log.info("serving %s", root)
-            await stop.wait()
-            notifier.stopping()
-            for task in (watcher, pulse):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+    async with running(root) as (daemon, host), serve(daemon, root / "run/pvenetd/api.sock", notifier.listening()):
+        watcher = loop.create_task(watch(host.events, daemon.noticed))
+        pulse = loop.create_task(notifier.pulse())
+        notifier.ready()
+        log.info("serving %s", root)
+        await stop.wait()
+        notifier.stopping()
+        for task in (watcher, pulse):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
+async def running(root: Path):  # type: ignore[no-untyped-def]
     """Yield the daemon of the host below *root*, started, and its machine."""
     files = Files(root)
     journal = Journal(files)

@@ -69,7 +69,9 @@ def _members(devices: Mapping[str, Device], nics: Collection[str], ports: list[M
 
 def _role(master: Device) -> tuple[str, str]:
     if isinstance(master.link, Bond):
-        spelled = next((name for name in ("bond-slaves", "bond-ports", "slaves") if name in master.lines), "bond-slaves")
+        spelled = next(
+            (name for name in ("bond-slaves", "bond-ports", "slaves") if name in master.lines), "bond-slaves"
+        )
         return spelled, "slave"
     return "bridge-ports", "port"
 
@@ -108,7 +110,9 @@ def _parents(devices: Mapping[str, Device], nics: Collection[str]) -> Iterator[P
                 yield device.problem("vlan-raw-device", "missing-parent", message, hint)
             elif parent == "lo" or ":" in parent:
                 message = f"{device.name} cannot stand on {parent}"
-                yield device.problem("vlan-raw-device", "parent-type", message, "NICs, bonds, bridges and VLANs carry VLANs")
+                yield device.problem(
+                    "vlan-raw-device", "parent-type", message, "NICs, bonds, bridges and VLANs carry VLANs"
+                )
         elif ":" in device.name and not exists(device.base, devices, nics):
             message = f"alias {device.name} stands on {device.base}, which does not exist"
             yield device.problem("", "missing-parent", message)
@@ -151,7 +155,9 @@ def _bonds(devices: Mapping[str, Device]) -> Iterator[Problem]:
     for device in devices.values():
         if isinstance(device.link, Bond) and device.link.primary and device.link.primary not in device.link.slaves:
             message = f"bond-primary {device.link.primary} is no slave of {device.name}"
-            yield device.problem("bond-primary", "bond-primary", message, f"slaves: {' '.join(device.link.slaves) or 'none'}")
+            yield device.problem(
+                "bond-primary", "bond-primary", message, f"slaves: {' '.join(device.link.slaves) or 'none'}"
+            )
 
 
 def _bridges(devices: Mapping[str, Device]) -> Iterator[Problem]:
@@ -194,7 +200,11 @@ def mtu_of(name: str, devices: Mapping[str, Device]) -> int:
         seen.add(name)
         device = devices.get(name)
         link = device.link if device else None
-        if link is not None and link.mtu is not None and not (isinstance(link, Vlan) and "mtu" not in (device.lines if device else ())):
+        if (
+            link is not None
+            and link.mtu is not None
+            and not (isinstance(link, Vlan) and "mtu" not in (device.lines if device else ()))
+        ):
             return link.mtu
         parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name)
         if parent is None:
@@ -236,7 +246,9 @@ def _addresses(devices: Mapping[str, Device], ports: list[Membership]) -> Iterat
     master_of = {port.name: port.master.name for port in ports}
     first: dict[str, str] = {}
     for device in devices.values():
-        real = [(address, line) for address, line in device.addresses if not ip_interface(address.address).ip.is_unspecified]
+        real = [
+            (address, line) for address, line in device.addresses if not ip_interface(address.address).ip.is_unspecified
+        ]
         if device.base in master_of and (real or "dhcp" in device.methods):
             what = f"address {real[0][0].address}" if real else "a DHCP client"
             message = f"{device.name} has {what} and is a port of {master_of[device.base]}"
@@ -257,10 +269,14 @@ def _gateways(devices: Mapping[str, Device]) -> Iterator[Problem]:
         peers = {address.peer for address, _ in device.addresses}
         for route, line in device.gateways:
             other = first.setdefault((route.family, route.metric), device.name)
-            if other != device.name or sum(found is not line and same.key == route.key for same, found in device.gateways):
+            if other != device.name or sum(
+                found is not line and same.key == route.key for same, found in device.gateways
+            ):
                 message = f"a second default gateway; {other} has one of the same metric"
                 hint = "only one can hold: drop it, or give it a metric"
-                yield Problem(line.path, line.line, "duplicate-gateway", message, "warning", hint, device.name, line.name)
+                yield Problem(
+                    line.path, line.line, "duplicate-gateway", message, "warning", hint, device.name, line.name
+                )
             via = ip_address(route.via or "")
             if not via.is_link_local and route.via not in peers and not any(via in network for network in networks):
                 message = f"gateway {route.via} is in none of {device.name}'s networks"

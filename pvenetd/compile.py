@@ -94,7 +94,15 @@ def _wanted(config: Config, devices: Mapping[str, Device], ports: list[Membershi
 def _links(
     devices: Mapping[str, Device], ports: list[Membership], wanted: Collection[str], nics: Collection[str]
 ) -> Iterable[Link]:
-    master_of = {port.name: port.master for port in ports if port.master.name in wanted}
+    chosen = set(wanted)
+    master_of = {port.name: port.master for port in ports if port.master.name in chosen}
+    members: dict[str, list[str]] = {}
+    for port in ports:
+        members.setdefault(port.master.name, []).append(port.name)
+    uppers: dict[str, list[int]] = {}
+    for device in devices.values():
+        if isinstance(device.link, Vlan):
+            uppers.setdefault(device.link.raw_device, []).append(device.link.vlan_id)
     for name in wanted:
         link = devices[name].link if name in devices else _implied(name, nics, master_of.get(name))
         if link is None:
@@ -103,35 +111,29 @@ def _links(
         if isinstance(link, Vlan) and link.mtu is None:
             changes["mtu"] = mtu_of(name, devices)
         if isinstance(link, Bridge):
-            changes |= _bridge(link, devices, ports)
+            changes |= _bridge(link, [mtu_of(port, devices) for port in members.get(name, ())], uppers.get(name, []))
         if name in master_of:
             changes |= _port(devices.get(name), link, master_of[name])
         yield link.model_copy(update=changes)
 
 
 def _implied(name: str, nics: Collection[str], master: Device | None) -> Link | None:
-    """Return the VLAN that a dotted name alone makes; a bare NIC named as a port has no stanza to configure it."""
+    """Return a link without a stanza that others stand on: the VLAN that a dotted name makes, or a NIC to set up."""
     values = Vlan.implied(name)
     origin = master.head.origin if master else ""
     if values.get("raw_device") and name not in nics:
         return Vlan.model_validate({"name": name, "owner": INTERFACES, "origin": origin, **values})
-    return Ethernet(name=name, owner=INTERFACES, origin=origin) if master else None
+    return Ethernet(name=name, mtu=None, owner=INTERFACES, origin=origin)
 
 
-def _bridge(link: Bridge, devices: Mapping[str, Device], ports: list[Membership]) -> dict[str, object]:
+def _bridge(link: Bridge, mtus: list[int], uppers: list[int]) -> dict[str, object]:
     """Return what follows for the bridge itself: the smallest MTU of its ports, and the VLANs of its own."""
     changes: dict[str, object] = {}
     if link.mtu is None:
-        own = [mtu_of(port.name, devices) for port in ports if port.master.name == link.name]
-        changes["mtu"] = min(own, default=1500)
+        changes["mtu"] = min(mtus, default=1500)
     if link.vlan_aware:
-        upper = [
-            device.link.vlan_id
-            for device in devices.values()
-            if isinstance(device.link, Vlan) and device.link.raw_device == link.name
-        ]
         changes["pvid"] = link.port_pvid
-        changes["vids"] = join_vlans(*map(str, [*upper, *([link.port_pvid] if link.port_pvid else [])]))
+        changes["vids"] = join_vlans(*map(str, [*uppers, *([link.port_pvid] if link.port_pvid else [])]))
     return changes
 
 

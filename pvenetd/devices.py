@@ -34,16 +34,18 @@ _ADDRESSING = frozenset(
     ("address", "netmask", "gateway", "broadcast", "pointopoint", "scope", "metric", "network", "label")
 )
 _NOT_APPLIED = frozenset(
-    """accept-ra address-purge alias arp-accept autoconf bitrate bootfile bridge-allow-untagged bridge-arp-nd-suppress
-    bridge-gcint bridge-hashel bridge-hashmax bridge-maxwait bridge-mcquerier bridge-mcrouter bridge-pathcost
-    bridge-pathcosts bridge-portprio bridge-portprios bridge-vlan-protocol bridge-vlan-stats bridge-waitport
-    bond-ad-actor-system bond-arp-interval bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na
-    bond-primary-reselect bond-use-carrier client dad-attempts dad-interval description disable-ipv6 dns-domain
-    dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload gso-offload hostname hwaddr
-    ip-forward ip6-forward ipv6-addrgen leasehours leasetime link-autoneg link-down link-duplex link-speed
-    link-type ll-attempts local lro-offload media mode preferred-lifetime privext provider request-prefix
-    requires rx-offload server ttl tso-offload tunnel-mode tx-offload uplink-id use vendor vrf vrf-table
-    vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl unit""".split()
+    """
+    accept-ra address-purge alias arp-accept autoconf bitrate bond-ad-actor-system bond-arp-interval
+    bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na bond-primary-reselect bond-use-carrier bootfile
+    bridge-allow-untagged bridge-arp-nd-suppress bridge-gcint bridge-hashel bridge-hashmax bridge-maxwait
+    bridge-mcquerier bridge-mcrouter bridge-pathcost bridge-pathcosts bridge-portprio bridge-portprios
+    bridge-vlan-protocol bridge-vlan-stats bridge-waitport client dad-attempts dad-interval description
+    disable-ipv6 dns-domain dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload
+    gso-offload hostname hwaddr ip-forward ip6-forward ipv6-addrgen leasehours leasetime link-autoneg
+    link-down link-duplex link-speed link-type ll-attempts local lro-offload media mode preferred-lifetime
+    privext provider request-prefix requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
+    uplink-id use vendor vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
+    """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
 """Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
 _OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "dns-", "offload-", "hardware-", "veth-", "tunnel-")
@@ -99,9 +101,7 @@ class Device:
         """Return whether it is Open vSwitch's."""
         return any(name.startswith("ovs-") for name in self.lines)
 
-    def problem(
-        self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error"
-    ) -> Problem:
+    def problem(self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error") -> Problem:
         """Return a `Problem` at the line of *option*, or of the stanza where it has none."""
         line = self.lines.get(option, self.head)
         return Problem(line.path, line.line, code, message, severity, hint, self.name, option)
@@ -199,7 +199,9 @@ def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem
             near = get_close_matches(key, [*good, *_NOT_APPLIED], 1, 0.75)
             message = f"unknown option '{line.name}' for iface {device.name}"
             hint = f"did you mean {near[0]}?" if near else ""
-        problems.append(Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name))
+        problems.append(
+            Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name)
+        )
 
 
 def _addressing(device: Device, stanza: Iface, problems: list[Problem]) -> Device:
@@ -208,7 +210,9 @@ def _addressing(device: Device, stanza: Iface, problems: list[Problem]) -> Devic
     lines = [option for option in stanza.options if option.key == "address" and option.value]
     if stanza.method == "static" and stanza.family in ("inet", "inet6") and not lines and "address" not in at:
         message = f"{stanza.name} {stanza.family} static has no address"
-        problems.append(Problem(stanza.path, stanza.line, "address", message, "error", "address A.B.C.D/LEN", stanza.name))
+        problems.append(
+            Problem(stanza.path, stanza.line, "address", message, "error", "address A.B.C.D/LEN", stanza.name)
+        )
     if stanza.method not in _STATIC:
         if lines and stanza.method == "manual":
             message = "an address in a manual stanza is not applied"
@@ -221,14 +225,10 @@ def _addressing(device: Device, stanza: Iface, problems: list[Problem]) -> Devic
         for line in stanza.options
         if line.key == "gateway" and line.value and (route := _gateway(device, stanza, line, at, problems))
     ]
-    return replace(
-        device, addresses=(*device.addresses, *found), gateways=(*device.gateways, *routes)
-    )
+    return replace(device, addresses=(*device.addresses, *found), gateways=(*device.gateways, *routes))
 
 
-def _at(
-    line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, severity: Severity = "error"
-) -> Problem:
+def _at(line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, severity: Severity = "error") -> Problem:
     return Problem(line.path, line.line, code, message, severity, hint, stanza.name, line.name)
 
 
@@ -239,7 +239,9 @@ def _prefix(line: Line | None, stanza: Iface, problems: list[Problem]) -> str:
     try:
         if "." in line.value:
             return str(IPv4Network(f"0.0.0.0/{line.value}").prefixlen) if _is_mask(line.value) else _bad_mask()
-        return str(int(line.value)) if 0 <= int(line.value) <= (128 if stanza.family == "inet6" else 32) else _bad_mask()
+        return (
+            str(int(line.value)) if 0 <= int(line.value) <= (128 if stanza.family == "inet6" else 32) else _bad_mask()
+        )
     except ValueError:
         hint = "255.255.255.0, or a prefix length"
         problems.append(_at(line, "netmask", f"netmask: '{line.value}' is no netmask", stanza, hint))
@@ -268,7 +270,7 @@ def _address(
         code = "netmask" if own_prefix and _is_ip(text) else "address"
         problems.append(_at(line, code, f"address: {error}", stanza, "192.0.2.1/24 or 2001:db8::1/64"))
         return None
-    if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):  # noqa: PLR2004
+    if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):
         message = f"address: '{line.value}' in an {stanza.family} stanza"
         problems.append(_at(line, "address", message, stanza, "iface NAME inet6 static for IPv6"))
         return None
@@ -278,7 +280,7 @@ def _address(
         "owner": INTERFACES,
         "origin": line.origin,
     }
-    if ":" in device.name and parsed.version == 4:  # noqa: PLR2004
+    if ":" in device.name and parsed.version == 4:
         values["label"] = device.name
     for option, name in (("broadcast", "broadcast"), ("pointopoint", "peer")):
         other = at.get(option)
@@ -312,7 +314,7 @@ def _gateway(
         return None
     gateway = ip_address(line.value)
     return Route(
-        family="inet6" if gateway.version == 6 else "inet",  # noqa: PLR2004
+        family="inet6" if gateway.version == 6 else "inet",
         metric=int(metric.value) if metric else 0,
         dev=device.base,
         via=str(gateway),

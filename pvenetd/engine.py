@@ -7,7 +7,6 @@ wait for it, and a thread is not cancelled half-way.  Its queue is the engine's:
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
+from pvenetd.journal import Journal
 from pvenetd.plan import Op, plan, undo
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, State, from_json, to_json
@@ -38,25 +38,6 @@ class Machine(Protocol):
 
     def apply(self, op: Op) -> None:
         """Carry out one operation.  Raises `KernelError`."""
-
-
-class Journal(Protocol):
-    """What survives a crash."""
-
-    def begin(self, record: dict[str, Any]) -> None:
-        """Keep *record*, then bring the files to how they are after the apply."""
-
-    def pending(self) -> dict[str, Any] | None:
-        """Return the record of an apply that was neither committed nor undone."""
-
-    def previous(self) -> dict[str, Any] | None:
-        """Return the record of the last committed apply."""
-
-    def commit(self) -> None:
-        """Keep the pending record as the one to return to later."""
-
-    def undo(self, record: dict[str, Any]) -> None:
-        """Bring the files back, then forget *record*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +65,7 @@ class Engine:
         self.pending: Pending | None = None
         self.failed: dict[str, str] = {}
         """Owner → why its last apply failed."""
-        self.told: Callable[[str, Mapping[str, Any]], None] = lambda what, facts: None
+        self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
         """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
 
     def close(self) -> None:
@@ -306,12 +287,6 @@ class Engine:
             self._desired.pop(owner, None)
 
 
-
-def versions(before: bytes | None, after: bytes | None) -> list[str | None]:
-    """Return a file's content before and after an apply, as a journal's record holds it."""
-    return [None if data is None else base64.b64encode(data).decode() for data in (before, after)]
-
-
-def content(text: str | None) -> bytes | None:
-    """Return what `versions` was given."""
-    return None if text is None else base64.b64decode(text)
+def _nobody(what: str, facts: Mapping[str, Any]) -> None:
+    """Hear what has happened, where nobody listens."""
+    del what, facts

@@ -58,7 +58,16 @@ def choice(names: Iterable[str]) -> Wire:
 
 def _yes_no(value: object) -> object:
     if isinstance(value, str):
-        words = {"yes": True, "on": True, "1": True, "true": True, "no": False, "off": False, "0": False, "false": False}
+        words = {
+            "yes": True,
+            "on": True,
+            "1": True,
+            "true": True,
+            "no": False,
+            "off": False,
+            "0": False,
+            "false": False,
+        }
         if value.lower() not in words:
             raise ValueError("should be yes or no")
         return words[value.lower()]

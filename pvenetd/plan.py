@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pvenetd.errors import Conflict
+from pvenetd.kinds.link import Link
 from pvenetd.resource import Changes, Key, Resource, spell
 from pvenetd.state import State
 
@@ -61,7 +62,7 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         and (_owned(resource, owners) or left.get(key) is not current.get(key))
         and (op := _bring(resource, left.get(key)))
     ]
-    doomed = [resource for key, resource in current.items() if key in gone and not resource.dies_with & gone]
+    doomed = [current[key] for key in sorted(gone, reverse=True) if not current[key].dies_with & gone]
     late = [resource for resource in doomed if resource.key in last]
     early = [resource for resource in doomed if resource.key not in last]
     return (
@@ -79,27 +80,30 @@ def waiting(desired: State, current: State) -> tuple[Key, ...]:
 def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
     """Return what to plan for so that what *ops* touch, or take along, is again as *before*.
 
-    Of something that was only changed, only the fields that were changed are asked for: the
-    kernel follows up on its own (a bridge's MAC is its lowest port's), and so it does backwards.
+    Of a link that was only changed, only the fields that were changed are asked for: the kernel
+    follows up on its own (a bridge's MAC is its lowest port's), and so it does backwards.
     """
     ops = tuple(ops)
     deleted = frozenset(op.resource.key for op in ops if op.verb == "-" and op.resource.key in before)
     died = _cascade(before, deleted) | _flushed(before, deleted)
     back = {key: before[key] for key in deleted | died}
-    changed = {op.resource.key: op.changes.keys() for op in ops if op.verb == "~"}
+    changed = {op.resource.key: set(op.changes) for op in ops if op.verb == "~"}
     for key, was in before.items():
         if key in back:
             continue
         left = was.after(deleted | died)
-        fields = set(changed.get(key, ())) | {name for name, value in was if getattr(left, name) != value}
+        fields = changed.get(key, set()) | {name for name, value in was if getattr(left, name) != value}
         if fields:
-            back[key] = was.model_copy(update={name: None for name, _ in was if name not in fields | _identity(was)})
+            back[key] = _only(fields, was)
     return back
 
 
-def _identity(resource: Resource) -> set[str]:
-    """Return the fields that say which resource it is, and whose."""
-    return set(resource.named | ({"owner", "kind", "dev", "made_here"} & type(resource).model_fields.keys()))
+def _only(fields: set[str], was: Resource) -> Resource:
+    """Return *was*, of a link only *fields*; a port that comes back has to be told all it was told."""
+    if not isinstance(was, Link):
+        return was
+    kept = fields | was.named | {"owner", "kind", "made_here"} | (was.port_only if "master" in fields else set())
+    return was.model_copy(update={name: None for name, _ in was if name not in kept})
 
 
 def _owned(resource: Resource, owners: Collection[str] | None) -> bool:
@@ -154,7 +158,7 @@ def _restored(
 ) -> dict[Key, Resource]:
     """Return what nobody here wants but went with a link that comes back: it is not ours to lose."""
     back: dict[Key, Resource] = {}
-    for key, resource in current.items():
+    for key, resource in sorted(current.items(), key=lambda item: item[0]):
         if key in desired or key in gone or (resource.owner and owners is None):
             continue
         torn = resource.after(gone | died) is not resource

@@ -43,7 +43,9 @@ def _of(master: Device, there: list[str]) -> list[Membership]:
             mode = _MODES[word]
         elif mode:
             matches = _matcher(mode, word)
-            found += [Membership(master, name, certain=False) for name in there if name != master.name and matches(name)]
+            found += [
+                Membership(master, name, certain=False) for name in there if name != master.name and matches(name)
+            ]
         else:
             found.append(Membership(master, word, certain=not patterned and not _LATE.match(word)))
     return found

@@ -73,7 +73,7 @@ class Resource(BaseModel):
         """Return whether an operation can make it; a physical NIC has to turn up."""
         return True
 
-    def changes(self, current: Self) -> Changes:
+    def changes(self, current: Resource) -> Changes:
         """Return the fields in which *current* differs from this, the desired one."""
         return {
             name: (was, value)
@@ -81,7 +81,12 @@ class Resource(BaseModel):
             if name not in self.silent and value is not None and (was := getattr(current, name, None)) != value
         }
 
-    def after(self, gone: frozenset[Key]) -> Self:
+    def filled(self, current: Self) -> Self:
+        """Return this one with *current*'s values where it says nothing."""
+        known = {name: getattr(current, name, None) for name, value in self if value is None}
+        return self.model_copy(update=known) if known else self
+
+    def after(self, gone: frozenset[Key]) -> Self:  # noqa: ARG002 - links lose their master with it
         """Return what is left of this current one once *gone* have been deleted."""
         return self
 

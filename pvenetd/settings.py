@@ -1,4 +1,4 @@
-"""``etc/pvenetd/pvenetd.toml``: the daemon's settings; an absent file means all defaults, an unknown key is an error."""
+"""``etc/pvenetd/pvenetd.toml``, the daemon's settings: no file is all defaults, an unknown key an error."""
 
 from __future__ import annotations
 

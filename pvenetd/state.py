@@ -31,10 +31,10 @@ class Address(Resource):
     dev: str
     address: str
     """``192.0.2.1/24``: the host's address with its prefix length."""
-    peer: str | None = None
+    peer: str = ""
     """The other end of a point-to-point link."""
     broadcast: str | None = None
-    label: str | None = None
+    label: str = ""
     """The alias name ``eth0:1`` (IPv4 only)."""
     scope: str | None = None
     """``global``, ``link`` or ``host``."""
@@ -71,6 +71,15 @@ class Route(Resource):
     @property
     def key(self) -> Key:
         return ("route", self.family, self.dst, str(self.metric))
+
+    def describe(self) -> str:
+        """Return ``route default``, with what is not usual: ``route inet6 2001:db8::/32 metric 100``."""
+        family = [self.family] if self.family != "inet" else []
+        return " ".join(["route", *family, self.dst, *(["metric", str(self.metric)] if self.metric else [])])
+
+    def details(self) -> list[str]:
+        """Return where it leads."""
+        return [f"dev={self.dev}", *([f"via={self.via}"] if self.via else []), *(["onlink=yes"] if self.onlink else [])]
 
     @property
     def needs(self) -> frozenset[Key]:
@@ -153,6 +162,10 @@ class Hook(Resource):
     @property
     def needs(self) -> frozenset[Key]:
         return frozenset() if self.phase == "pre-up" else frozenset({("link", self.iface)})
+
+    def details(self) -> list[str]:
+        """Return the commands that are run."""
+        return [f"'{command}'" for _, command in self.run]
 
     @property
     def order(self) -> int:

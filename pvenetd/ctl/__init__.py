@@ -1,0 +1,1 @@
+"""pvenetctl: argv to one request, and the answer to text."""

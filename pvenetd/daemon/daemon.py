@@ -14,9 +14,10 @@ from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.store import Store
-from pvenetd.engine import Engine, Journal
+from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
 from pvenetd.firewall.nft_base import Design
+from pvenetd.journal import Journal
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Foreign
 from pvenetd.kinds.link import Link
@@ -40,7 +41,7 @@ class Daemon:
         self.guests = Guests(store, engine, self.firewall)
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._events = 0
-        self.interfaces.applied = self.guests.load
+        self.interfaces.applied = self._applied
         engine.told = self._told
 
     async def start(self) -> None:
@@ -53,13 +54,30 @@ class Daemon:
         except PvenetError as error:
             log.error("%s", error)  # noqa: TRY400
         await self.guests.adopt()
-        for owner, reason in (await self.guests.load()).items():
-            log.error("%s: %s", owner, reason)
+        await self.load()
+
+    async def load(self) -> dict[str, str]:
+        """Bring the firewall and every guest to what the files say; return owner → error of those that failed.
+
+        What is broken keeps what was loaded, and keeps nobody else from being served.
+        """
+        failed: dict[str, str] = {}
+        try:
+            await self.firewall.load_host()
+        except PvenetError as error:
+            failed["firewall"] = self.engine.failed["firewall"] = str(error)
+            log.error("firewall: %s", error)  # noqa: TRY400
+        return failed | await self.guests.load(self.guests.known())
 
     async def noticed(self) -> None:
         """Follow what has happened to links and addresses."""
         await self.guests.noticed()
         await self.firewall.follow()
+
+    async def _applied(self) -> None:
+        """Have the host's chains and the running guests' ports follow the bridges they are on."""
+        await self.firewall.follow()
+        await self.guests.load(self.guests.running())
 
     async def status(self) -> dict[str, Any]:
         """Return how everything is."""
@@ -89,7 +107,9 @@ class Daemon:
                 "pvid": link.pvid,
                 "vids": link.vids or "",
                 "managed": int(not isinstance(link, Foreign)),
-                "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == link.name],
+                "addresses": [
+                    one.address for one in live.values() if isinstance(one, Address) and one.dev == link.name
+                ],
             }
             for link in links
         ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_interface
 from contextlib import suppress
+from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.daemon.store import Store
@@ -75,7 +75,7 @@ class Firewall:
         return nft.render(resources)
 
     async def load_host(self) -> tuple[Op, ...]:
-        """Load what belongs to no guest; what is broken stays as it was loaded.  Raises `ConfigError`, `KernelError`."""
+        """Load what belongs to no guest; what is broken stays as it is.  Raises `ConfigError`, `KernelError`."""
         local = _local_network(await self._engine.observe())
         ops = await self._engine.desire(OWNER, self.host(local))
         self._loaded_for = local
@@ -92,7 +92,13 @@ class Firewall:
         loaded = {key[1]: one.digest for key, one in live.items() if isinstance(one, Chains)}
         enabled = self._store.cluster_fw().flag("enable", default=False)
         drift = self._drift(loaded, _local_network(live))
-        return {"enabled": int(enabled), "backend": "nftables", "design": self._design, "loaded": sorted(loaded), "drift": drift}
+        return {
+            "enabled": int(enabled),
+            "backend": "nftables",
+            "design": self._design,
+            "loaded": sorted(loaded),
+            "drift": drift,
+        }
 
     def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
         """Return the pieces that are not loaded as the files have them; a broken file has none."""
@@ -102,7 +108,9 @@ class Firewall:
         for guest in self._store.guests():
             with suppress(ConfigError):
                 wanted |= self.guest(guest)
-        return sorted(one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest)
+        return sorted(
+            one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest
+        )
 
     def _ruleset(self, guests: Iterable[Guest], local: str | None = None) -> Ruleset:
         return rules.compile_ruleset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from pvenetd.daemon.firewall import Firewall
@@ -64,18 +65,22 @@ class Guests:
         guest = self._store.guest(vmid)
         return await self._engine.desire(f"vm:{vmid}", await self._state(guest) if guest else {})
 
-    async def load(self) -> dict[str, str]:
-        """Bring the host's chains and every guest to what the files say; return owner → error of those that failed.
+    def running(self) -> list[int]:
+        """Return the guests with a plugged NIC."""
+        return sorted(vmid for vmid, nics in self._plugged.items() if nics)
+
+    def known(self) -> list[int]:
+        """Return the guests that have a configuration, or had."""
+        had = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
+        return sorted({*self._store.guest_ids(), *self._plugged, *had})
+
+    async def load(self, vmids: Iterable[int]) -> dict[str, str]:
+        """Bring guests to what the files say; return owner → error of those that failed.
 
         One broken file keeps its own guest's last good chains, and nobody else's.
         """
         failed: dict[str, str] = {}
-        try:
-            await self._firewall.load_host()
-        except PvenetError as error:
-            failed["firewall"] = str(error)
-        known = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
-        for vmid in sorted({*self._store.guest_ids(), *self._plugged, *known}):
+        for vmid in vmids:
             try:
                 await self.reconcile(vmid)
             except PvenetError as error:
@@ -94,7 +99,11 @@ class Guests:
         """Forget taps that QEMU took with it without a word; a tap made here that is gone is made again."""
         live = await self._engine.observe()
         for vmid, nics in list(self._plugged.items()):
-            lost = [index for index, made_here in nics.items() if ("link", tap_name(vmid, index)) not in live and not made_here]
+            lost = [
+                index
+                for index, made_here in nics.items()
+                if ("link", tap_name(vmid, index)) not in live and not made_here
+            ]
             if lost:
                 self._plugged[vmid] = {index: made for index, made in nics.items() if index not in lost}
                 await self.reconcile(vmid)

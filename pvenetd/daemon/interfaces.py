@@ -8,13 +8,14 @@ from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.compile import Compiled, compile_interfaces
-from pvenetd.engine import Engine, Journal, content, versions
 from pvenetd.daemon.store import ACTIVE, LAST_GOOD, STAGED, Store
 from pvenetd.devices import Device
+from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.syntax import parse
+from pvenetd.journal import Journal, content, versions
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet, Loopback
@@ -22,6 +23,7 @@ from pvenetd.kinds.link import Link
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.plan import Op, waiting
 from pvenetd.state import INTERFACES, Address, Route, State
+
 
 class Interfaces:
     """The host's own interfaces."""
@@ -110,7 +112,7 @@ class Interfaces:
             await self._engine.adopt(INTERFACES, (await self.compiled(staged=False)).state)
 
     async def records(self) -> list[dict[str, Any]]:
-        """Return every configured interface beside its live state, as Proxmox VE's API shows them, and unmanaged NICs."""
+        """Return every configured interface beside its live state, and NICs without a stanza, as Proxmox VE shows them."""
         compiled = await self.compiled()
         live = await self._engine.observe()
         config = self._store.interfaces()
@@ -176,7 +178,7 @@ def record(device: Device, live: State, *, auto: bool) -> dict[str, Any]:
         found["method6" if stanza.family == "inet6" else "method"] = stanza.method or "static"
     for address, _ in device.addresses:
         interface = ip_interface(address.address)
-        suffix = "6" if interface.version == 6 else ""  # noqa: PLR2004
+        suffix = "6" if interface.version == 6 else ""
         found.setdefault(f"cidr{suffix}", str(interface))
         found.setdefault(f"address{suffix}", str(interface.ip))
         found.setdefault(f"netmask{suffix}", str(interface.network.prefixlen))
@@ -196,9 +198,11 @@ def _by_kind(device: Device) -> dict[str, Any]:
                 "bridge_fd": str(bridge.forward_delay),
             }
             if bridge.vlan_aware:
-                found |= {"bridge_vlan_aware": 1, "bridge_vids": device.lines["bridge-vids"].value} if (
-                    "bridge-vids" in device.lines
-                ) else {"bridge_vlan_aware": 1}
+                found |= (
+                    {"bridge_vlan_aware": 1, "bridge_vids": device.lines["bridge-vids"].value}
+                    if ("bridge-vids" in device.lines)
+                    else {"bridge_vlan_aware": 1}
+                )
             return found
         case Bond() as bond:
             return {
@@ -224,7 +228,9 @@ def _live(name: str, live: State) -> dict[str, Any]:
         "mac": link.mac,
         "master": link.master or "",
         "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == name],
-        "gateways": [one.via for one in live.values() if isinstance(one, Route) and one.dev == name and one.dst == "default"],
+        "gateways": [
+            one.via for one in live.values() if isinstance(one, Route) and one.dev == name and one.dst == "default"
+        ],
     }
 
 
@@ -236,4 +242,3 @@ def shown(op: Op) -> dict[str, str]:
 def problem_record(problem: Problem) -> dict[str, Any]:
     """Return a problem as ``interfaces check --json`` shows it."""
     return asdict(problem)
-

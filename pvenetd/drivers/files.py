@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from pvenetd.engine import content
+from pvenetd.journal import content
 
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
@@ -45,7 +45,7 @@ class Files:
     def names(self, directory: str) -> list[str]:
         """Return the names in *directory*, sorted; none where it is not there."""
         try:
-            return sorted(os.listdir(self.path(directory)))
+            return sorted(path.name for path in self.path(directory).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -94,11 +94,7 @@ class Files:
 
 
 class Journal:
-    """What an interrupted apply needs to be undone: on disk before its first operation.
-
-    A record is JSON: ``id``, ``touched`` (keys), ``back`` (State records) and ``files``: by name, content
-    before and after the apply.
-    """
+    """The records of `pvenetd.journal`, as files."""
 
     PENDING = "var/lib/pvenetd/pending.json"
     PREVIOUS = "var/lib/pvenetd/previous.json"

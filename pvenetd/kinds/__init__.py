@@ -14,8 +14,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 
 KINDS: dict[str, type[Link]] = {
-    kind.model_fields["kind"].default: kind
-    for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Dummy, Tap)
+    kind.model_fields["kind"].default: kind for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Dummy, Tap)
 }
 """By the name that State, plans and the API use."""
 

@@ -49,7 +49,7 @@ class Bond(Link):
     mode: Annotated[str, _named(MODES), Option("bond-mode", nl="IFLA_BOND_MODE", wire=_MODE)] = "balance-rr"
     """How the slaves share the traffic; by name or the kernel's number."""
     miimon: Annotated[int, Field(ge=0, le=2**31 - 1), Option("bond-miimon", nl="IFLA_BOND_MIIMON")] = 100
-    """Milliseconds between looks at the slaves' carrier.  100 as Proxmox VE sets it: with the kernel's 0 none is noticed."""
+    """Milliseconds between looks at the slaves' carrier; 100 as in Proxmox VE: the kernel's 0 never looks."""
     updelay: Annotated[int, Field(ge=0, le=2**31 - 1), Option("bond-updelay", nl="IFLA_BOND_UPDELAY")] = 0
     """Milliseconds before a slave whose link came is used: a multiple of miimon."""
     downdelay: Annotated[int, Field(ge=0, le=2**31 - 1), Option("bond-downdelay", nl="IFLA_BOND_DOWNDELAY")] = 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from pvenetd.kinds.link import Link
 from pvenetd.option import Mtu, Option
-from pvenetd.resource import Changes
+from pvenetd.resource import Changes, Resource
+
+_ETHERNET_SIZED = ("ethernet", "veth", "macvlan", "tap")
+"""Kinds whose MTU is 1500 by nature; a WireGuard or PPP link has its own."""
 
 
 class Ethernet(Link):
@@ -17,6 +20,13 @@ class Ethernet(Link):
     kind: str = "ethernet"
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = 1500
     """Largest packet in bytes; without the option Ethernet's own 1500."""
+
+    def changes(self, current: Resource) -> Changes:
+        """Return what differs; a tunnel that somebody else made keeps an MTU that nobody configured."""
+        found = super().changes(current)
+        if "mtu" not in self.model_fields_set and getattr(current, "kind", "") not in _ETHERNET_SIZED:
+            found.pop("mtu", None)
+        return found
 
 
 class Loopback(Link):
@@ -31,7 +41,3 @@ class Foreign(Link):
     """A link of a kind pvenetd does not model, as the kernel shows it."""
 
     silent: ClassVar[frozenset[str]] = Link.silent | {"kind"}
-
-    def changes(self, current: Self) -> Changes:
-        """Return what differs, for the fields that all links have."""
-        return super().changes(current)

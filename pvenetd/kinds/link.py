@@ -53,9 +53,7 @@ class Link(Resource):
     """Learn MACs from the frames that come in by this port."""
     unicast_flood: Annotated[YesNo, Option("bridge-unicast-flood", nl="IFLA_BRPORT_UNICAST_FLOOD", wire=FLAG)] = True
     """Send frames for unknown MACs to this port."""
-    multicast_flood: Annotated[
-        YesNo, Option("bridge-multicast-flood", nl="IFLA_BRPORT_MCAST_FLOOD", wire=FLAG)
-    ] = True
+    multicast_flood: Annotated[YesNo, Option("bridge-multicast-flood", nl="IFLA_BRPORT_MCAST_FLOOD", wire=FLAG)] = True
     """Send multicast frames nobody has joined to this port."""
     isolated: Annotated[YesNo, Option("bridge-isolated", nl="IFLA_BRPORT_ISOLATED", wire=FLAG)] = False
     """Keep isolated ports from reaching each other."""

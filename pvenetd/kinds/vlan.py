@@ -41,9 +41,9 @@ class Vlan(Link):
     """The link that carries the tagged frames."""
     vlan_id: Annotated[VlanId, Option("vlan-id", nl="IFLA_VLAN_ID")]
     """VLAN identifier, 1 to 4094."""
-    protocol: Annotated[str, BeforeValidator(_protocol), Option("vlan-protocol", nl="IFLA_VLAN_PROTOCOL", wire=_PROTOCOL)] = (
-        "802.1q"
-    )
+    protocol: Annotated[
+        str, BeforeValidator(_protocol), Option("vlan-protocol", nl="IFLA_VLAN_PROTOCOL", wire=_PROTOCOL)
+    ] = "802.1q"
     """Which tag: 802.1q (0x8100) or 802.1ad (0x88a8, the provider's)."""
 
     @property
@@ -57,7 +57,7 @@ class Vlan(Link):
     @classmethod
     def claims(cls, name: str, names: frozenset[str]) -> bool:
         """Return whether a stanza of this *name* is a VLAN's."""
-        return "vlan-raw-device" in names or bool(re.fullmatch(r"[^:]+\.\d+", name))
+        return bool(names & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.\d+", name))
 
     @classmethod
     def implied(cls, name: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Events in: what wakes the daemon."""

@@ -1,0 +1,145 @@
+"""What is wrong with a configuration is said with its code and its line, and nothing else is called wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pvenetd.compile import Compiled, compile_interfaces
+from pvenetd.interfaces.config import single
+from pvenetd.interfaces.syntax import parse
+
+DATA = Path(__file__).parent.parent / "data" / "interfaces"
+CASES = json.loads((DATA / "manifest.json").read_text())
+LINES = {
+    "i01-bond-slave-missing": 5,
+    "i03-slave-and-port": 8,
+    "i05-port-with-address": 5,
+    "i07-vlan-id-4095": 4,
+    "i09-vlan-parent-missing": 4,
+    "i11-custom-vlan-without-id": 5,
+    "i13-bond-mode-unknown": 6,
+    "i15-mtu-bridge-above-port": 8,
+    "i17-mtu-slave-above-bond": 5,
+    "i19-bridge-access-not-vlan-aware": 5,
+    "i21-vxlan-duplicate-id": 9,
+    "i23-vlan-protocol": 5,
+    "i25-bridge-mutual-loop": 5,
+    "i27-bad-address": 5,
+    "i29-name-too-long": 4,
+}
+
+
+def compiled(text: str | bytes, nics: tuple[str, ...] = ("eth0", "eth1")) -> Compiled:
+    return compile_interfaces(single(parse(text, "interfaces")), nics)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "invalid" in case], ids=lambda case: case["id"])
+def test_what_is_invalid_is_refused_with_its_code_and_line(case: dict[str, str]) -> None:
+    found = compiled((DATA / case["file"]).read_bytes(), tuple(case.get("nics", ())))
+    assert (case["invalid"], LINES[case["id"]]) in {(problem.code, problem.line) for problem in found.errors}
+    assert not found.state
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "invalid" not in case], ids=lambda case: case["id"])
+def test_what_real_hosts_have_is_not_refused(case: dict[str, str]) -> None:
+    found = compiled((DATA / case["file"]).read_bytes(), tuple(case.get("nics", ())))
+    assert [str(problem) for problem in found.errors] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("iface bond0 inet manual\n bond-slaves eth0 eth1\n bond-mode 1\n bond-primary eth2", "bond-primary", 4),
+        (
+            "iface eth0 inet static\n address 10.0.0.1/24\niface eth1 inet static\n address 10.0.0.1/16",
+            "duplicate-address",
+            4,
+        ),
+        ("iface eth0 inet static\n address 10.0.0.1\n netmask 255.0.255.0", "netmask", 3),
+        ("iface eth0 inet static\n address 10.0.0.1/33", "netmask", 2),
+        ("iface eth0 inet static\n address 10.0.0.1\n netmask 33", "netmask", 3),
+        ("iface eth0 inet static\n gateway 10.0.0.1", "address", 1),
+        ("iface eth0 inet6 static\n address 10.0.0.1/24", "address", 2),
+        ("iface eth0 inet static\n address 10.0.0.1/24\n gateway 10.0.0.256", "address", 3),
+        ("iface vmbr0 inet manual\n bridge-ports vmbr0", "loop", 2),
+        ("iface vmbr0 inet manual\n bridge-ports lo\niface lo inet loopback", "member-type", 2),
+        ("iface vmbr0 inet manual\n bridge-ports none\niface bond0 inet manual\n bond-slaves vmbr0", "member-type", 4),
+        (
+            "iface vmbr0 inet manual\n bridge-ports eth0\niface vmbr1 inet manual\n bridge-ports eth0",
+            "member-used-twice",
+            4,
+        ),
+        ("iface vmbr0 inet manual\n bridge-ports eth0\niface eth0 inet dhcp", "address-on-port", 3),
+        ("iface eth0.0 inet manual", "vlan-id-range", 1),
+        ("iface v inet manual\n vlan-id 5", "missing-parent", 2),
+        ("iface lo.5 inet manual\niface lo inet loopback", "parent-type", 1),
+        ("iface eth0.5 inet manual\n mtu 9000", "mtu", 2),
+        ("iface eth0 inet manual\n mtu 20", "mtu", 2),
+        (
+            "iface eth0:1 inet static\n address 10.0.0.1/24\niface eth9:1 inet static\n address 10.0.0.2/24",
+            "missing-parent",
+            3,
+        ),
+        ("iface et/h0 inet manual", "ifname", 1),
+        ("iface vmbr0 inet manual\n bridge-ports none\n bridge-stp maybe", "unknown-value", 3),
+        ("iface vmbr0 inet manual\n bridge-ports none\n bridge-stp on\n bridge-fd 0", "unknown-value", 4),
+        (
+            "iface vmbr0 inet manual\n bridge-vlan-aware yes\n bridge-vids 2-5000\n bridge-ports none",
+            "vlan-id-range",
+            3,
+        ),
+        ("iface vx inet manual\n vxlan-id 16777216", "vxlan", 2),
+        ("iface eth0 inet manual\n bridge-access 5", "port-option", 2),
+        (
+            "iface vmbr0\n bridge-ports eth0.5\n bridge-vlan-aware yes\niface eth0 inet manual\n bridge-vids 5",
+            "port-option",
+            5,
+        ),
+    ],
+)
+def test_every_error_has_its_code_and_line(text: str, code: str, line: int) -> None:
+    assert (code, line) in {(problem.code, problem.line) for problem in compiled(text).errors}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "hint"),
+    [
+        (
+            "iface vmbr0 inet manual\n bridge-ports none\n bridge-agein 5",
+            "unknown-option",
+            "did you mean bridge-ageing?",
+        ),
+        (
+            "iface eth0 inet static\n address 10.0.0.1/24\n gateway 10.1.0.1",
+            "gateway-unreachable",
+            "it is taken to be on the link",
+        ),
+        (
+            """iface eth0 inet static\n address 10.0.0.1/24\n gateway 10.0.0.2
+            iface eth1 inet static\n address 10.1.0.1/24\n gateway 10.1.0.2""",
+            "duplicate-gateway",
+            "only one can hold: drop it, or give it a metric",
+        ),
+    ],
+)
+def test_warnings_refuse_nothing(text: str, code: str, hint: str) -> None:
+    found = compiled(text)
+    assert [(problem.severity, problem.code, problem.hint) for problem in found.problems] == [("warning", code, hint)]
+
+
+def test_all_problems_come_at_once() -> None:
+    text = "iface eth0 inet static\n address 10.0.0.300/24\n mtu 20\niface vmbr0 inet manual\n bridge-ports eth7\n"
+    assert [(problem.line, problem.code) for problem in compiled(text).errors] == [
+        (2, "address"),
+        (3, "mtu"),
+        (5, "missing-member"),
+    ]
+
+
+def test_gateways_of_different_metric_are_no_duplicates() -> None:
+    text = (
+        "iface eth0 inet static\n address 10.0.0.1/24\n gateway 10.0.0.2\n"
+        "iface eth1 inet static\n address 10.1.0.1/24\n gateway 10.1.0.2\n metric 100\n"
+    )
+    assert compiled(text).problems == ()
