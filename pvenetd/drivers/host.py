@@ -66,7 +66,7 @@ class Host:
         resource = op.resource
         match resource:
             case Link() if op.verb == "-":
-                links.remove(self._wire, resource)
+                self._remove(resource)
             case Link():
                 if op.verb == "+":
                     links.make(self._wire, resource)
@@ -92,6 +92,19 @@ class Host:
         if not (there := self._mirror.link(wanted.name)):
             raise RefusedError(errno.ENODEV, "")
         values = {name: new for name, (_, new) in wanted.changes(there).items()}
-        master_is_bond = getattr(self._mirror.link(wanted.master), "kind", "") == "bond"
-        links.bring(self._wire, wanted, values, master_is_bond=master_is_bond)
-        self._mirror.refresh()
+        must_be_down = links.wants_down(wanted, values)
+        kept = self._mirror.on(wanted.name) if must_be_down else []
+        into_a_bond = values.get("master") and getattr(self._mirror.link(wanted.master), "kind", "") == "bond"
+        links.bring(self._wire, wanted.filled(there), values, flap=bool(must_be_down or into_a_bond))
+        self._mirror.refresh([wanted.name])
+        there_now = self._mirror.on(wanted.name)
+        for lost in (one for one in kept if one not in there_now):
+            self._apply(Op("+", lost))
+
+    def _remove(self, there: Link) -> None:
+        """Delete a link or let go of it; a bond sets down what it lets go, so that is set as it was."""
+        slaves = self._mirror.ports(there.name) if there.kind == "bond" else []
+        links.remove(self._wire, there)
+        self._mirror.refresh([slave.name for slave in slaves])
+        for slave in slaves:
+            self._bring(slave.model_copy(update={"master": ""}))

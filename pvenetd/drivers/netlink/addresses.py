@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from ipaddress import ip_interface
 from pathlib import Path
@@ -56,9 +57,9 @@ def addresses(wire: Wire, name_of: Callable[[int], str], number: int = 0) -> Ite
             owner=INTERFACES if top.get("IFA_PROTO") == PROTOCOL else "",
             dev=dev,
             address=f"{local}/{msg['prefixlen']}",
-            peer=peer if peer != local else None,
+            peer=peer if peer != local else "",
             broadcast=top.get("IFA_BROADCAST"),
-            label=label if label != dev else None,
+            label=label if label and label != dev else "",
             scope=_SCOPE_NAMES.get(msg["scope"]),
         )
 
@@ -77,12 +78,23 @@ def bring_address(wire: Wire, wanted: Address) -> None:
 
 
 def remove_address(wire: Wire, there: Address) -> None:
-    """Delete an address and only that one.  Raises `RefusedError`."""
+    """Delete an address and only that one; gone already, as IPv6's do when a link is set down, is fine.
+
+    Raises `RefusedError`.
+    """
     interface = ip_interface(there.address)
     if interface.version == 4:
         _keep_secondaries(there.dev)
     attrs = [("IFA_LOCAL", str(interface.ip)), ("IFA_ADDRESS", there.peer or str(interface.ip))]
-    wire.change([message(ifaddrmsg, DELADDR, 0, _address_fields(there), attrs)])
+    _delete(wire, message(ifaddrmsg, DELADDR, 0, _address_fields(there), attrs), errno.EADDRNOTAVAIL)
+
+
+def _delete(wire: Wire, request: bytes, gone: int) -> None:
+    try:
+        wire.change([request])
+    except RefusedError as refused:
+        if refused.errno != gone:
+            raise
 
 
 def _address_fields(address: Address) -> dict[str, int]:
@@ -133,11 +145,7 @@ def bring_route(wire: Wire, wanted: Route) -> None:
 
 def remove_route(wire: Wire, there: Route) -> None:
     """Delete a route; that the kernel did so already, with its address, is fine.  Raises `RefusedError`."""
-    try:
-        wire.change([_route(there, DELROUTE, 0)])
-    except RefusedError as refused:
-        if refused.errno != 3:  # ESRCH
-            raise
+    _delete(wire, _route(there, DELROUTE, 0), errno.ESRCH)
 
 
 def _route(route: Route, kind: int, flags: int) -> bytes:

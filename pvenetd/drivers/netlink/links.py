@@ -49,7 +49,11 @@ def observe(msg: Any, name_of: Names) -> Link:
     """
     info = _Attributes(msg.get_attr("IFLA_LINKINFO"))
     info_kind, data = info.get("IFLA_INFO_KIND", ""), _Attributes(info.get("IFLA_INFO_DATA"))
-    port = _Attributes(info.get("IFLA_INFO_SLAVE_DATA")) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else _Attributes(None)
+    port = (
+        _Attributes(info.get("IFLA_INFO_SLAVE_DATA"))
+        if info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
+        else _Attributes(None)
+    )
     kind = _kind(msg, info_kind, data)
     top = _Attributes(msg)
     values: dict[str, Any] = {
@@ -151,18 +155,17 @@ def _make_tap(wire: Wire, wanted: Tap) -> None:
         raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
 
 
-def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, master_is_bond: bool) -> None:
-    """Change a link: *values* are the fields to set.
+def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) -> None:
+    """Change a link to *wanted*, in which no field is None that the kernel knows; *values* are those to set.
 
     The link is set up last, when everything else has been taken: a port must not carry a frame
-    before its VLANs are right.  Raises `RefusedError`.
+    before its VLANs are right.  With *flap* it is down meanwhile.  Raises `RefusedError`.
     """
     if values.get("master"):
         values = {**_of_a_port(wanted), **values}
     number = index(wanted.name)
     if values.get("disable_ipv6") is not None:
         disable_ipv6(wanted.name, on=bool(values["disable_ipv6"]))
-    flap = (values.get("master") and master_is_bond) or _wants_down(wanted, values)
     wire.change([_flags(number, up=False)] if flap else [])
     wire.change([*_link(wanted, number, values), *_port(wanted, number, values)])
     if values.get("vids") is not None or values.get("pvid") is not None:
@@ -217,7 +220,8 @@ def ipv6_disabled(name: str) -> bool:
         return True
 
 
-def _wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
+def wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
+    """Return whether the kernel takes one of *values* only while the link is down."""
     return any(option.down and values.get(field) is not None for field, option, _ in attributes(type(wanted)))
 
 

@@ -81,6 +81,15 @@ class Mirror:
         """Return the links that carry the mark of *owner*."""
         return [link.key for link in self.links.values() if link.owner == owner]
 
+    def on(self, name: str) -> list[Resource]:
+        """Return the addresses and routes of link *name*."""
+        found: list[Resource] = [*self._addresses.get(self._number.get(name, 0), [])]
+        return found + [route for route in self._fresh_routes() if route.dev == name]
+
+    def ports(self, name: str) -> list[Link]:
+        """Return the ports of *name*, a bridge or a bond."""
+        return [link for link in self.links.values() if link.master == name]
+
     def _name(self, number: int) -> str:
         if number in self.links:
             return self.links[number].name

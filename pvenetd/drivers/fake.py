@@ -1,0 +1,361 @@
+"""A machine in memory that refuses what the kernel refuses, and takes along what the kernel takes along.
+
+Tests run on it, and `tests/kernel` holds it to the real kernel: being kinder is a bug.
+Sources: the kernel's net/core/rtnetlink.c, net/bridge/, drivers/net/bonding/, net/8021q/, net/ipv4/devinet.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
+
+from pvenetd.errors import KernelError
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.link import Link
+from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.vlan import Vlan
+from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.names import is_ifname
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.state import Address, Hook, Route, State, Sysctl
+
+_FIRST_VLAN = {"pvid": 1, "vids": "1"}
+"""What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
+_STANDARD_MTU = 1500
+_LEAST_DELAY = 2
+"""Seconds: the smallest forward delay with STP on (IEEE 802.1D, BR_MIN_FORWARD_DELAY)."""
+
+
+class _RefusedError(Exception):
+    def __init__(self, number: int) -> None:
+        self.errno = number
+
+
+class Fake:
+    """What a kernel would have become, and the commands that were run: `ran`."""
+
+    def __init__(self, resources: Iterable[Resource] = (), sysctls: Iterable[str] = ()) -> None:
+        loopback = [("127.0.0.1/8", "host"), ("::1/128", "host")]
+        self._now: dict[Key, Resource] = {
+            ("link", "lo"): Link.model_construct(kind="loopback", name="lo", up=True, mtu=65536, group=0),
+            **{
+                ("address", "lo", text): Address.model_construct(dev="lo", address=text, scope=scope)
+                for text, scope in loopback
+            },
+            **{("sysctl", name): Sysctl.model_construct(name=name, value="0") for name in sysctls},
+        }
+        self._own_mtu: set[str] = set()
+        """Bridges whose MTU was set by hand: it no longer follows the ports."""
+        self.ran: list[tuple[str, str]] = []
+        """(phase, command), in order."""
+        for resource in resources:
+            self._now[resource.key] = _shown(resource)
+
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False) -> State:
+        """Return what there is; sysctls only where asked for."""
+        return {
+            key: self._as_shown(resource) if isinstance(resource, Link) else resource
+            for key, resource in self._now.items()
+            if key in keys or not (only or isinstance(resource, Sysctl))
+        }
+
+    def owned(self, owner: str) -> list[Key]:
+        """Return the links marked as *owner*'s."""
+        return [link.key for link in self._links() if link.owner == owner]
+
+    def apply(self, op: Op) -> None:
+        """Carry out one operation.  Raises `KernelError`."""
+        before, own_mtu = dict(self._now), set(self._own_mtu)
+        try:
+            self._apply(op)
+        except _RefusedError as refused:
+            self._now, self._own_mtu = before, own_mtu
+            raise KernelError(str(op), refused.errno, os.strerror(refused.errno)) from refused
+
+    def _apply(self, op: Op) -> None:
+        resource, key = op.resource, op.resource.key
+        match resource:
+            case Link() if op.verb == "-":
+                self._remove_link(resource)
+            case Link():
+                if op.verb == "+":
+                    self._make(resource)
+                self._bring(resource)
+            case Address() if op.verb == "-":
+                self._remove_address(resource)
+            case Address():
+                self._bring_address(resource)
+            case Route() if op.verb == "-":
+                self._now.pop(key, None)
+            case Route():
+                self._bring_route(resource)
+            case Sysctl():
+                _refuse(errno.ENOENT, unless=key in self._now)
+                self._now[key] = resource.model_copy(update={"owner": "", "origin": ""})
+            case Hook():
+                self.ran += resource.undo if op.verb == "-" else resource.run
+                self._keep(op)
+            case _:
+                self._keep(op)
+
+    def _keep(self, op: Op) -> None:
+        if op.verb == "-":
+            self._now.pop(op.resource.key, None)
+        else:
+            self._now[op.resource.key] = op.resource
+
+    # Links.
+
+    def _make(self, wanted: Link) -> None:
+        _refuse(errno.EEXIST, unless=wanted.key not in self._now)
+        _refuse(errno.EINVAL, unless=is_ifname(wanted.name))
+        _refuse(errno.EOPNOTSUPP, unless=wanted.creatable)
+        fixed = {name: value for name, value in wanted if name in wanted.fixed | wanted.named | {"owner", "made_here"}}
+        for other in self._links():
+            _refuse(errno.EEXIST, unless=not _clash(wanted, other))
+        mtu = _STANDARD_MTU
+        if isinstance(wanted, Vlan):
+            mtu = self._link(wanted.raw_device).mtu or mtu
+        kernels = {"miimon": 0} if isinstance(wanted, Bond) else {}
+        values: dict[str, Any] = {**fixed, **kernels, "up": False, "mtu": mtu}
+        self._now[wanted.key] = _shown(type(wanted).model_construct(**values))
+
+    def _bring(self, wanted: Link) -> None:
+        there = self._link(wanted.name)
+        wanted = wanted.filled(self._as_shown(there))
+        values: dict[str, Any] = {name: new for name, (_, new) in wanted.changes(self._as_shown(there)).items()}
+        if values.get("master"):
+            self._enslave(there, wanted, values)
+        elif "master" in values:
+            self._free(there)
+        if "mtu" in values:
+            self._set_mtu(wanted.name, values["mtu"])
+        for name in _in_order(wanted, values.keys() - {"master", "mtu", "up"}):
+            self._set(wanted.name, name, values[name])
+        self._set_up(wanted.name, up=wanted.up)
+
+    def _enslave(self, there: Link, wanted: Link, values: dict[str, Any]) -> None:
+        self._free(there)
+        master = self._link(wanted.master or "")
+        _refuse(errno.EOPNOTSUPP, unless=isinstance(master, Bridge | Bond))
+        _refuse(errno.ELOOP, unless=there.name != master.name and there.kind != master.kind)
+        self._change(there.name, master=master.name, **(_FIRST_VLAN if isinstance(master, Bridge) else {}))
+        if isinstance(master, Bond):
+            self._set_up(there.name, up=False)
+            self._set_mtu(there.name, master.mtu or _STANDARD_MTU)
+        self._follow(master.name)
+        for name in wanted.port_only & type(wanted).model_fields.keys():
+            if (value := getattr(wanted, name)) is not None:
+                values[name] = value
+
+    def _free(self, there: Link) -> None:
+        """Take a port out of its bridge or bond; a bond sets it down."""
+        master = self._now.get(("link", there.master or ""))
+        standard = {name: Link.model_fields[name].default for name in Link.port_only}
+        self._change(there.name, master="", **standard)
+        if isinstance(master, Bond):
+            self._set_up(there.name, up=False)
+        if isinstance(master, Link):
+            self._follow(master.name)
+
+    def _set(self, name: str, field: str, value: Any) -> None:
+        there = self._link(name)
+        if field in there.port_only - {"pvid", "vids"}:
+            _refuse(errno.EOPNOTSUPP, unless=bool(there.master))
+        if isinstance(there, Bridge):
+            self._set_bridge(there, field, value)
+        if isinstance(there, Bond):
+            _refuse(errno.EPERM, unless=field not in ("updelay", "downdelay") or not value or there.miimon > 0)
+            _refuse(errno.EPERM, unless=field != "lacp_rate" or there.mode == "802.3ad")
+            _refuse(errno.EPERM, unless=field != "primary" or there.mode in _WITH_PRIMARY)
+        if field == "disable_ipv6" and value:
+            self._drop(key for key, one in self._now.items() if isinstance(one, Address | Route) and _v6_on(one, name))
+        self._change(name, **{field: value})
+
+    def _set_bridge(self, bridge: Bridge, field: str, value: Any) -> None:
+        if field == "stp" and value and bridge.forward_delay < _LEAST_DELAY:
+            self._change(bridge.name, forward_delay=_LEAST_DELAY)
+        if field == "forward_delay" and bridge.stp:
+            _refuse(errno.ERANGE, unless=value >= _LEAST_DELAY)
+
+    def _set_mtu(self, name: str, mtu: int) -> None:
+        there = self._link(name)
+        if isinstance(there, Vlan):
+            _refuse(errno.ERANGE, unless=mtu <= (self._link(there.raw_device).mtu or mtu))
+        if isinstance(there, Bridge):
+            self._own_mtu.add(name)
+        self._change(name, mtu=mtu)
+        for other in list(self._links()):
+            if isinstance(there, Bond) and other.master == name:
+                self._set_mtu(other.name, mtu)
+            if isinstance(other, Vlan) and other.raw_device == name and (other.mtu or 0) > mtu:
+                self._set_mtu(other.name, mtu)
+        if there.master:
+            self._follow(there.master)
+
+    def _follow(self, name: str) -> None:
+        """Give a bridge whose MTU nobody set its ports' smallest (br_mtu_auto_adjust())."""
+        if isinstance(self._now.get(("link", name)), Bridge) and name not in self._own_mtu:
+            ports = [link.mtu or _STANDARD_MTU for link in self._links() if link.master == name]
+            self._change(name, mtu=min(ports, default=_STANDARD_MTU))
+
+    def _set_up(self, name: str, *, up: bool) -> None:
+        there = self._link(name)
+        if there.up == up:
+            return
+        if up and isinstance(there, Vlan):
+            _refuse(errno.ENETDOWN, unless=self._link(there.raw_device).up)
+        self._change(name, up=up)
+        if not up:
+            self._drop(key for key, one in self._now.items() if _v6_on(one, name) and key[0] == "address")
+            self._drop(key for key, one in self._now.items() if isinstance(one, Route) and one.dev == name)
+        for other in list(self._links()):
+            if isinstance(other, Vlan) and other.raw_device == name:
+                self._set_up(other.name, up=up)
+
+    def _remove_link(self, there: Link) -> None:
+        if not there.deletable:
+            if there.key in self._now:
+                self._free(self._link(there.name))
+                self._change(there.name, owner="")
+                if isinstance(there, Tap):
+                    self._set_up(there.name, up=False)
+            return
+        self._link(there.name)
+        slaves = [link for link in self._links() if link.master == there.name]
+        for port in slaves:
+            self._free(port)
+            self._set_up(port.name, up=port.up)
+        gone = {there.key}
+        while more := {key for key, one in self._now.items() if one.dies_with & gone} - gone:
+            gone |= more
+        self._drop(gone)
+        self._own_mtu.discard(there.name)
+        self._follow(there.master or "")
+
+    # Addresses and routes.
+
+    def _bring_address(self, wanted: Address) -> None:
+        link = self._link(wanted.dev)
+        interface = ip_interface(wanted.address)
+        v6 = interface.version == 6
+        _refuse(errno.EACCES, unless=not (v6 and link.disable_ipv6))
+        old = self._now.get(wanted.key)
+        if isinstance(old, Address):
+            self._now[wanted.key] = old.model_copy(update={"owner": wanted.owner})
+        else:
+            self._now[wanted.key] = _shown(wanted)
+
+    def _remove_address(self, there: Address) -> None:
+        self._now.pop(there.key, None)
+        if ":" not in there.address and not any(_v4_on(one, there.dev) for one in self._now.values()):
+            self._drop(key for key, one in self._now.items() if key[:2] == ("route", "inet") and _dev(one) == there.dev)
+
+    def _bring_route(self, wanted: Route) -> None:
+        link = self._link(wanted.dev)
+        _refuse(errno.ENETDOWN, unless=link.up)
+        if wanted.via and not wanted.onlink:
+            near = any(_reaches(one, wanted) for one in self._now.values())
+            _refuse(errno.ENETUNREACH if wanted.family == "inet" else errno.EHOSTUNREACH, unless=near)
+        self._now[wanted.key] = _shown(wanted)
+
+    # What there is.
+
+    def _links(self) -> list[Link]:
+        return [link for link in self._now.values() if isinstance(link, Link)]
+
+    def _link(self, name: str) -> Link:
+        link = self._now.get(("link", name))
+        if not isinstance(link, Link):
+            raise _RefusedError(errno.ENODEV)
+        return link
+
+    def _change(self, name: str, **values: Any) -> None:
+        self._now["link", name] = self._link(name).model_copy(update=values)
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        for key in list(keys):
+            self._now.pop(key, None)
+
+    def _as_shown(self, link: Link) -> Link:
+        """Return a link with what the kernel tells: VLANs only where the bridge filters."""
+        bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
+        aware = isinstance(bridge, Bridge) and bridge.vlan_aware
+        return link if aware else link.model_copy(update={"pvid": None, "vids": None})
+
+
+_WITH_PRIMARY = ("active-backup", "balance-tlb", "balance-alb")
+
+
+def _refuse(number: int, *, unless: bool) -> None:
+    if not unless:
+        raise _RefusedError(number)
+
+
+def _shown(resource: Resource) -> Resource:
+    """Return it as a kernel tells of it: nothing of what only a configuration says."""
+    told: dict[str, Any] = {"origin": ""}
+    match resource:
+        case Address():
+            told["scope"] = resource.scope or "global"
+        case Route():
+            told["onlink"] = bool(resource.onlink)
+        case Link():
+            told |= {"group": resource.group or 0, "master": resource.master or ""}
+            told["mtu"] = resource.mtu or _STANDARD_MTU
+            told["mac"] = resource.mac or _made_up_mac(resource.name)
+            if isinstance(resource, Bridge) and resource.vids is None:
+                told |= _FIRST_VLAN
+            if isinstance(resource, Tap):
+                told["multi_queue"] = bool(resource.multi_queue)
+    return resource.model_copy(update=told)
+
+
+def _made_up_mac(name: str) -> str:
+    return "02:00:" + zlib.crc32(name.encode()).to_bytes(4, "big").hex(":")
+
+
+def _clash(wanted: Link, other: Link) -> bool:
+    """Return whether the kernel takes only one of the two."""
+    match wanted, other:
+        case Vlan(), Vlan():
+            return (wanted.raw_device, wanted.vlan_id, wanted.protocol) == (
+                other.raw_device,
+                other.vlan_id,
+                other.protocol,
+            )
+        case Vxlan(), Vxlan():
+            return (wanted.vni, wanted.dstport) == (other.vni, other.dstport)
+    return False
+
+
+def _in_order(link: Link, names: Iterable[str]) -> list[str]:
+    place: Callable[[str], int] = list(type(link).model_fields).index
+    return sorted(names, key=place)
+
+
+def _dev(resource: Resource) -> str:
+    return resource.dev if isinstance(resource, Address | Route) else ""
+
+
+def _v6_on(resource: Resource, dev: str) -> bool:
+    text = resource.address if isinstance(resource, Address) else ""
+    return _dev(resource) == dev and (":" in text or getattr(resource, "family", "") == "inet6")
+
+
+def _v4_on(resource: Resource, dev: str) -> bool:
+    return isinstance(resource, Address) and resource.dev == dev and ":" not in resource.address
+
+
+def _reaches(resource: Resource, route: Route) -> bool:
+    if not isinstance(resource, Address) or resource.dev != route.dev or not route.via:
+        return False
+    gateway = ip_address(route.via)
+    network = ip_network(resource.peer) if resource.peer else ip_interface(resource.address).network
+    return gateway.is_link_local or (gateway.version == network.version and gateway in network)

@@ -1,0 +1,53 @@
+"""What ip(8) and bridge(8) show of this network namespace: a second opinion on what our own driver reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.netns import show
+
+_PASSING = frozenset(
+    """ifindex link_index address broadcast flags operstate qdisc qlen promiscuity allmulti valid_life_time
+    preferred_life_time tentative dadfailed bridge_id root_id hello_timer tcn_timer topology_change_timer gc_timer
+    topology_change topology_change_detected root_port root_path_cost id no designated_bridge designated_root
+    designated_port designated_cost hold_timer message_age_timer forward_delay_timer config_pending
+    topology_change_ack state port_no port_id perm_hwaddr permaddr ad_info mii_status link_failure_count queue_id
+    ad_aggregator_id ad_actor_oper_port_state ad_actor_oper_port_state_str ad_partner_oper_port_state
+    ad_partner_oper_port_state_str active_slave cost link_netnsid tso_max_size inet6_addr_gen_mode""".split()
+)
+"""Fields that change by themselves, or with a link's index."""
+
+
+def seen() -> object:
+    """Return links with their addresses, routes, and VLANs of bridges that filter."""
+    links = show("ip", "-d", "-j", "address")
+    filtering = {link["ifname"] for link in links if _data(link).get("vlan_filtering")}
+    ports = {link["ifname"] for link in links if link.get("master") in filtering} | filtering
+    return {
+        "links": {link["ifname"]: _link(link) for link in links},
+        "routes": [_steady(route) for family in "46" for route in show("ip", "-d", "-j", f"-{family}", "route")],
+        "vlans": {one["ifname"]: one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] in ports},
+    }
+
+
+def _data(link: dict[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = link.get("linkinfo", {}).get("info_data", {})
+    return data
+
+
+def _link(link: dict[str, Any]) -> object:
+    addresses = [
+        _steady(address) | {"local": address["local"]}
+        for address in link["addr_info"]
+        if not address["local"].startswith("fe80:")
+    ]
+    addresses.sort(key=lambda address: str(address["local"]))
+    return _steady({**link, "addr_info": []}) | {"up": "UP" in link["flags"], "addresses": addresses}
+
+
+def _steady(value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _steady(inner) if isinstance(inner, dict) else inner
+        for name, inner in value.items()
+        if name not in _PASSING
+    }
