@@ -184,7 +184,8 @@ class Engine:
         union = self._union(INTERFACES, wanted)
         before = self._observe(None, union)
         ops = plan(union, before, {INTERFACES})
-        if not ops and not files and not keep:
+        unchanged = all(before == after for before, after in files.values()) and self._journal.previous() is not None
+        if not ops and unchanged and not keep:
             self._keep(INTERFACES, wanted)
             return ops
         back = undo(ops, before)

@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.compile import Compiled, compile_interfaces
-from pvenetd.daemon.store import ACTIVE, LAST_GOOD, STAGED, Store
+from pvenetd.daemon.store import ACTIVE, STAGED, Store
 from pvenetd.devices import Device
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem
@@ -75,14 +75,11 @@ class Interfaces:
             ops = await self._engine.apply(wanted, self._versions(), confirm)
         finally:
             await self.applied()
-        if confirm is None:
-            self._keep_good()
         return ops
 
     async def confirm(self) -> None:
         """Keep what was applied.  Raises `Conflict` where nothing waits."""
         await self._engine.confirm()
-        self._keep_good()
 
     async def roll_back(self) -> tuple[Op, ...]:
         """Undo what waits to be confirmed; where nothing does, return to the configuration before the last apply."""
@@ -92,27 +89,25 @@ class Interfaces:
             await self.applied()
             return ops
         record = self._journal.previous()
-        active = record["files"].get(ACTIVE) if record else None
-        if not active or active[0] is None:
+        before = content(record["files"][ACTIVE][0]) if record else None
+        if before is None:
             raise Conflict("there is no configuration before this one")
-        before = content(active[0]) or b""
         compiled = self.compile(single(parse(before, f"/{ACTIVE}")), await self._nics())
         now = self._store.files.read(ACTIVE)
         try:
             ops = await self._engine.apply(compiled.checked(), {ACTIVE: versions(now, before)})
         finally:
             await self.applied()
-        self._keep_good()
         return ops
 
     async def adopt(self) -> None:
         """Take the active configuration for what an earlier run of the daemon applied, where it did."""
-        good = self._store.files.read(LAST_GOOD)
+        good = self._good()
         if good is not None and good == self._store.files.read(ACTIVE):
             await self._engine.adopt(INTERFACES, (await self.compiled(staged=False)).state)
 
     async def records(self) -> list[dict[str, Any]]:
-        """Return every configured interface beside its live state, and NICs without a stanza, as Proxmox VE shows them."""
+        """Return every configured interface beside its live state, and NICs without one, as Proxmox VE does."""
         compiled = await self.compiled()
         live = await self._engine.observe()
         config = self._store.interfaces()
@@ -137,16 +132,17 @@ class Interfaces:
         An edit made in place counts as staged: when it is rolled back, the last good text is active
         again and the edit waits in the staged file.
         """
-        files = self._store.files
-        active, staged, good = files.read(ACTIVE), files.read(STAGED), files.read(LAST_GOOD)
+        active, staged, good = self._store.files.read(ACTIVE), self._store.files.read(STAGED), self._good()
         if staged is not None:
             return {ACTIVE: versions(active, staged), STAGED: versions(staged, None)}
         if good is not None and good != active:
             return {ACTIVE: versions(good, active), STAGED: versions(active, None)}
-        return {}
+        return {ACTIVE: versions(active, active)}
 
-    def _keep_good(self) -> None:
-        self._store.files.put(LAST_GOOD, self._store.files.read(ACTIVE))
+    def _good(self) -> bytes | None:
+        """Return the text of the last committed apply, None where there was none."""
+        record = self._journal.previous()
+        return content(record["files"][ACTIVE][1]) if record else None
 
     async def _nothing(self) -> None:
         pass

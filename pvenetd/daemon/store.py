@@ -14,8 +14,6 @@ from pvenetd.interfaces.includes import Disk, load
 
 ACTIVE = "etc/network/interfaces"
 STAGED = "etc/network/interfaces.new"
-LAST_GOOD = "var/lib/pvenetd/interfaces"
-"""What the last committed apply was made from."""
 GUESTS = "etc/pvenetd/qemu-server"
 FIREWALL = "etc/pvenetd/firewall"
 

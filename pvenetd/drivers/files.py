@@ -119,7 +119,11 @@ class Journal:
         return record
 
     def commit(self) -> None:
-        """Keep the pending record as the one a later rollback returns to."""
+        """Keep the pending record as the one a later rollback returns to, unless no file changed with it."""
+        record = self.pending()
+        if record and self.previous() and all(before == after for before, after in record["files"].values()):
+            self._files.remove(self.PENDING)
+            return
         path = self._files.path(self.PENDING)
         path.replace(self._files.path(self.PREVIOUS))
         _sync_directory(path.parent)
