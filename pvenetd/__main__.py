@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pvenetd import __version__, settings
@@ -57,6 +58,9 @@ async def run(root: Path) -> None:
         log.info("serving %s", root)
         await stop.wait()
         notifier.stopping()
+        if daemon.engine.pending:
+            log.warning("stopping with an apply that was not confirmed: rolling back")
+            await daemon.interfaces.roll_back()
         for task in (watcher, pulse):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -64,7 +68,7 @@ async def run(root: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path):  # type: ignore[no-untyped-def]
+async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     """Yield the daemon of the host below *root*, started, and its machine."""
     files = Files(root)
     journal = Journal(files)
