@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
 from pvenetd.devices import PORT_OPTIONS, Device
-from pvenetd.errors import Problem
+from pvenetd.errors import Problem, Severity
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.ethernet import Ethernet, Loopback
-from pvenetd.kinds.link import Link
+from pvenetd.kinds.ethernet import Loopback
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.option import vlan_ranges
@@ -58,10 +57,10 @@ def _members(devices: Mapping[str, Device], nics: Collection[str], ports: list[M
     for port in ports:
         option, what = _role(port.master)
         if not exists(port.name, devices, nics):
-            severity = "error" if port.certain else "warning"
+            severity: Severity = "error" if port.certain else "warning"
             message = f"{what} {port.name} of {port.master.name} does not exist"
             hint = "no stanza and no NIC has that name"
-            yield port.master.problem(option, "missing-member", message, hint, severity=severity)  # type: ignore[arg-type]
+            yield port.master.problem(option, "missing-member", message, hint, severity=severity)
         elif reason := _unfit(port, devices.get(port.name)):
             message = f"{port.name} can be no {what} of {port.master.name}: it is {reason}"
             yield port.master.problem(option, "member-type", message)
@@ -123,14 +122,11 @@ def _loops(devices: Mapping[str, Device], ports: list[Membership]) -> Iterator[P
     below: dict[str, set[str]] = {}
     for port in ports:
         below.setdefault(port.master.name, set()).add(port.name)
+        if port.name not in devices and (parent := implied_parent(port.name)):
+            below.setdefault(port.name, set()).add(parent)
     for device in devices.values():
         if isinstance(device.link, Vlan):
             below.setdefault(device.name, set()).add(device.link.raw_device)
-    for name, members in list(below.items()):
-        for member in members:
-            if member not in devices and (parent := implied_parent(member)):
-                below.setdefault(member, set()).add(parent)
-        del name
     for device in devices.values():
         if path := _way_back(device.name, below):
             option = "vlan-raw-device" if isinstance(device.link, Vlan) else _role(device)[0]
@@ -195,20 +191,14 @@ def _vlan_error(text: str) -> str:
 
 def mtu_of(name: str, devices: Mapping[str, Device]) -> int:
     """Return the MTU *name* has by the configuration alone: its own, its parent's, or Ethernet's 1500."""
-    seen: set[str] = set()
-    while name not in seen:
-        seen.add(name)
+    for _ in range(len(devices) + 1):  # a loop has its own problem
         device = devices.get(name)
         link = device.link if device else None
-        if (
-            link is not None
-            and link.mtu is not None
-            and not (isinstance(link, Vlan) and "mtu" not in (device.lines if device else ()))
-        ):
+        if link is not None and link.mtu is not None:
             return link.mtu
-        parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name)
+        parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if link is None else None
         if parent is None:
-            return _DEFAULT_MTU
+            break
         name = parent
     return _DEFAULT_MTU
 
@@ -284,8 +274,3 @@ def _gateways(devices: Mapping[str, Device]) -> Iterator[Problem]:
                 yield Problem(
                     line.path, line.line, "gateway-unreachable", message, "warning", hint, device.name, line.name
                 )
-
-
-def is_nic(link: Link | None) -> bool:
-    """Return whether a stanza is about a device that turns up by itself."""
-    return isinstance(link, Ethernet)
