@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _TABLES = ("inet", "bridge")
 
+_CALLS_IPTABLES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+"""There once br_netfilter is loaded; of the network namespace of who reads it."""
+
 _PROBE = """\
 table bridge pvenetd-probe {
 	chain probe {
@@ -64,9 +67,14 @@ class Library:
 def probe() -> Design:
     """Return how guests' chains learn of connections: ``ct`` where bridge conntrack works, else ``mark``.
 
+    Where bridged packets go through the inet hooks already (Docker and Kubernetes want that, and so
+    did we before a restart), bridge conntrack would track them a second time: ``mark`` it is.
+
     A table is made and deleted in one transaction, so nothing is ever seen of it; the kernel loads
     the modules that it asks for.
     """
+    if _CALLS_IPTABLES.exists() and _CALLS_IPTABLES.read_text().strip() != "0":
+        return "mark"
     try:
         Library().run(_PROBE)
     except OSError:
@@ -76,7 +84,7 @@ def probe() -> Design:
 
 def obstacle(design: Design) -> str:
     """Return what keeps guests from being filtered in this namespace, nothing if nothing does."""
-    if design == "mark" and not Path("/proc/sys/net/bridge").is_dir():
+    if design == "mark" and not _CALLS_IPTABLES.exists():
         return "this kernel has no bridge conntrack, and br_netfilter is not loaded (modprobe br_netfilter)"
     return ""
 

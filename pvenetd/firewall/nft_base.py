@@ -69,12 +69,20 @@ table inet pvenetd {{
 table bridge pvenetd {{
 	chain refuse-out {{
 {_REJECT}	}}
+	chain refusal {{
+		meta l4proto 6 tcp flags & (syn | rst) == rst counter accept
+		meta protocol ip icmp type 3 counter accept
+		meta protocol ip6 icmpv6 type 1 counter accept
+	}}
 {_DISPATCH}	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
+		ct state invalid jump refusal
 		oifname vmap @in
 	}}
 }}
 """
+# What the bridge itself answers to a rejected frame belongs to no connection.  So "invalid" resets and
+# unreachables pass: a guest's own TCP ignores those that it did not cause.
 
 _MARK = f"""\
 table inet pvenetd {{

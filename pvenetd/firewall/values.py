@@ -23,7 +23,7 @@ _PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "gre": 47, 
 _L4_NAMES = {TCP: "tcp", UDP: "udp"}
 
 
-class Unsupported(ValueError):  # noqa: N818 - says what it is about, as Conflict and NotFound do
+class Unsupported(ValueError):
     """A thing that is right, and that this version cannot do."""
 
 

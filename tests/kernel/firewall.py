@@ -1,0 +1,68 @@
+"""Firewall files loaded into a `World` by the driver, as the daemon would."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pvenetd.drivers.nft import Nftables
+from pvenetd.firewall import nft
+from pvenetd.firewall.compile import Guest, Nic, compile_ruleset
+from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
+from pvenetd.nat import compile_nat, recognise
+from pvenetd.plan import plan
+from pvenetd.state import Chains, State, state
+from tests.kernel.world import GUESTS, World, guest_mac, inside
+
+DESIGNS = [pytest.param("mark", marks=pytest.mark.netns), pytest.param("ct", marks=pytest.mark.lab)]
+"""Both ways to know a connection's state; this machine's kernel has no bridge conntrack."""
+
+UNFILTERED = 109
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return the parts of a case, by the name in ``-- name --``; the first, nameless, is its idea."""
+    parts = re.split(r"^-- (\S+) --\n", text, flags=re.MULTILINE)
+    return {"": parts[0]} | dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def desired(files: dict[str, str], design: Design, local_network: str | None = "192.0.2.0/24") -> State:
+    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: commands, one a line)."""
+    guests = [
+        Guest(
+            vmid,
+            parse_guest(files[f"{vmid}.fw"], f"{vmid}.fw"),
+            {0: Nic(f"tap{vmid}i0", firewall=vmid != UNFILTERED, mac=guest_mac(vmid))},
+        )
+        for vmid in GUESTS
+        if f"{vmid}.fw" in files
+    ]
+    ruleset = compile_ruleset(
+        parse_cluster(files.get("cluster.fw", "")),
+        parse_host(files.get("host.fw", "")),
+        guests,
+        local_network=local_network,
+    )
+    found = [recognise(command, "interfaces:1") for command in files.get("nat", "").splitlines()]
+    others = compile_nat(one for one in found if one)
+    return state(one for one in nft.pieces(ruleset, design, *others) if isinstance(one, Chains))
+
+
+def load(world: World, wanted: State) -> Nftables:
+    """Bring the host's tables to *wanted*, and check that nothing is left to do."""
+    with inside(world.names["host"]):
+        driver = Nftables()
+        for op in plan(wanted, driver.observe()):
+            driver.apply(op)
+        assert plan(wanted, driver.observe()) == ()
+    return driver
+
+
+def have_bridge_netfilter() -> None:
+    """Load the module on the lab's kernel; elsewhere it is built in."""
+    if not Path("/proc/sys/net/bridge").is_dir():
+        subprocess.run(["modprobe", "br_netfilter"], check=True)

@@ -1,0 +1,221 @@
+"""The nftables driver on a real kernel: atomic, by piece, aware of what others do to our tables."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from pvenetd.drivers.nft import Library, Nftables, obstacle, probe
+from pvenetd.errors import ConfigError, KernelError
+from pvenetd.firewall.nft_base import Design
+from pvenetd.plan import Op, plan
+from pvenetd.state import Chains, State
+from tests.kernel.firewall import desired, have_bridge_netfilter, load
+from tests.kernel.packets import Packet, Player
+from tests.kernel.world import World, inside, world
+
+pytestmark = pytest.mark.netns
+
+CLUSTER = "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n"
+GUEST = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 22,80\nOUT REJECT -p tcp -dport 25\n"
+FILES = {"cluster.fw": CLUSTER, "100.fw": GUEST, "101.fw": GUEST, "nat": ""}
+MASQUERADE = "iptables -t nat -A POSTROUTING -s 198.51.100.0/24 -o vmbr0 -j MASQUERADE"
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[World]:
+    have_bridge_netfilter()
+    with world(bridge_nf=True) as made:
+        yield made
+
+
+@pytest.fixture
+def host(here: World) -> Iterator[World]:
+    """Be in the host's namespace, with no ruleset."""
+    with inside(here.names["host"]):
+        Library().run("flush ruleset")
+        yield here
+
+
+def nft(*words: str) -> str:
+    return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
+
+
+def run(driver: Nftables, wanted: State) -> list[str]:
+    ops = plan(wanted, driver.observe())
+    for op in ops:
+        driver.apply(op)
+    return [f"{op.verb} {op.resource.describe()}" for op in ops]
+
+
+@pytest.mark.usefixtures("host")
+def test_the_probe_tells_and_leaves_nothing() -> None:
+    assert probe() == "mark"  # br_netfilter is on here, so bridge conntrack must not be used beside it
+    assert obstacle("mark") == ""
+    assert nft("list", "ruleset") == ""
+
+
+@pytest.mark.usefixtures("host")
+def test_loading_is_idempotent_and_another_driver_sees_the_same() -> None:
+    wanted = desired(FILES | {"nat": MASQUERADE}, "mark")
+    loaded = run(Nftables(), wanted)
+    assert loaded[0] == "+ chains base"
+    assert sorted(loaded[1:]) == ["+ chains host", "+ chains nat", "+ chains vm:100", "+ chains vm:101"]
+    again = Nftables()
+    assert plan(wanted, again.observe()) == ()
+    owners = {key[1]: one.owner for key, one in again.observe().items()}
+    assert owners == {
+        "base": "firewall",
+        "host": "firewall",
+        "nat": "interfaces",
+        "vm:100": "vm:100",
+        "vm:101": "vm:101",
+    }
+
+
+@pytest.mark.usefixtures("host")
+def test_a_piece_can_be_read_alone() -> None:
+    driver = Nftables()
+    run(driver, desired(FILES, "mark"))
+    everything = driver.observe()
+    assert driver.observe(["vm:100", "host", "vm:999"]) == {
+        key: everything[key] for key in (("chains", "host"), ("chains", "vm:100"))
+    }
+    assert driver.observe([]) == {}
+
+
+def test_replacing_one_guest_keeps_the_others_counters(here: World) -> None:
+    driver = load(here, desired(FILES, "mark"))
+    with Player(here) as player:
+        assert (
+            player.verdicts([Packet("outside", "vm/100", "tcp", 22), Packet("outside", "vm/101", "tcp", 22)])
+            == ["ACCEPT"] * 2
+        )
+    changed = desired(FILES | {"100.fw": GUEST.replace("22,80", "443")}, "mark")
+    with inside(here.names["host"]):
+        assert run(driver, changed) == ["~ chains vm:100"]
+        assert _packets("vm-101-in", "101.fw:4") == 1
+        assert _packets("vm-100-in", "100.fw:4") == 0
+    with Player(here) as player:
+        assert player.verdicts([Packet("outside", "vm/100", "tcp", port) for port in (22, 443)]) == ["DROP", "ACCEPT"]
+
+
+def _packets(chain: str, origin: str) -> int:
+    found = re.search(
+        rf'counter packets (\d+) bytes \d+ \w+ comment "{origin}"', nft("list", "chain", "bridge", "pvenetd", chain)
+    )
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.usefixtures("host")
+def test_everything_goes_with_the_base_and_foreign_tables_stay() -> None:
+    Library().run("table inet theirs {\n\tchain c {\n\t}\n}\n")
+    driver = Nftables()
+    run(driver, desired(FILES, "mark"))
+    assert run(driver, {})[-1] == "- chains base"
+    assert re.findall(r"^table .*", nft("list", "ruleset"), re.MULTILINE) == ["table inet theirs {"]
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    ("meddling", "healed"),
+    [
+        ("flush ruleset", ["+ chains base", "+ chains host", "+ chains vm:100", "+ chains vm:101"]),
+        ("delete table bridge pvenetd", ["+ chains vm:100", "+ chains vm:101", "~ chains base", "~ chains host"]),
+        ("delete table inet pvenetd", ["~ chains base", "~ chains host"]),
+        ("flush table bridge pvenetd", ["~ chains base", "~ chains vm:100", "~ chains vm:101"]),
+        ("flush chain bridge pvenetd vm-100-in", ["~ chains vm:100"]),
+        ("flush map bridge pvenetd in", ["~ chains vm:100", "~ chains vm:101"]),
+        ('delete element bridge pvenetd out { "tap101i0" }', ["~ chains vm:101"]),
+        ("add rule inet pvenetd host-in accept", ["~ chains host"]),
+    ],
+)
+def test_what_others_break_is_seen_and_healed(meddling: str, healed: list[str]) -> None:
+    wanted = desired(FILES, "mark")
+    driver = Nftables()
+    run(driver, wanted)
+    Library().run(meddling)
+    assert sorted(run(driver, wanted)) == healed
+    assert plan(wanted, driver.observe()) == ()
+
+
+@pytest.mark.usefixtures("host")
+def test_a_change_behind_the_drivers_back_is_read_before_giving_up() -> None:
+    driver = Nftables()
+    wanted = desired(FILES, "mark")
+    run(driver, wanted)
+    Library().run("flush ruleset")
+    for resource in wanted.values():
+        driver.apply(Op("~", resource))  # planned before the flush
+    assert plan(wanted, driver.observe()) == ()
+
+
+@pytest.mark.usefixtures("host")
+def test_a_refused_piece_changes_nothing_and_says_why() -> None:
+    driver = Nftables()
+    wanted = desired(FILES, "mark")
+    run(driver, wanted)
+    before = nft("list", "ruleset")
+    broken = wanted["chains", "vm:100"]
+    assert isinstance(broken, Chains)
+    op = Op("~", broken.model_copy(update={"text": broken.text + "add rule bridge pvenetd vm-100-in goto nowhere\n"}))
+    with pytest.raises(KernelError, match=r"~ chains vm:100: .*No such file or directory") as caught:
+        driver.apply(op)
+    assert caught.value.errno == 2
+    assert nft("list", "ruleset") == before
+
+
+@pytest.mark.usefixtures("host")
+def test_a_rollback_puts_back_what_was_there() -> None:
+    driver = Nftables()
+    run(driver, desired(FILES, "mark"))
+    before = driver.observe()
+    run(driver, desired({"cluster.fw": CLUSTER, "100.fw": GUEST.replace("25", "26"), "nat": MASQUERADE}, "mark"))
+    run(driver, before)
+    after = driver.observe()
+    assert {key: one.digest for key, one in after.items()} == {key: one.digest for key, one in before.items()}
+    assert after["chains", "vm:100"] == before["chains", "vm:100"]
+
+
+@pytest.mark.usefixtures("host")
+def test_a_broken_file_is_refused_whole_and_what_is_loaded_stays() -> None:
+    driver = Nftables()
+    run(driver, desired(FILES, "mark"))
+    before = nft("list", "ruleset")
+    with pytest.raises(ConfigError) as caught:
+        desired(FILES | {"100.fw": f"{GUEST}IN DENY -p tcp\nIN ACCEPT -dport 1\n"}, "mark")
+    assert [(problem.path, problem.line) for problem in caught.value.problems] == [("100.fw", 6), ("100.fw", 7)]
+    assert nft("list", "ruleset") == before
+
+
+@pytest.mark.usefixtures("host")
+def test_the_design_can_change_below_loaded_guests() -> None:
+    designs: tuple[Design, ...] = ("ct", "mark") if _bridge_conntrack() else ("mark", "mark")
+    driver = Nftables()
+    for design in (*designs, *designs):
+        wanted = desired(FILES, design)
+        run(driver, wanted)
+        assert plan(wanted, driver.observe()) == ()
+
+
+def _bridge_conntrack() -> bool:
+    chain = "\tchain c {\n\t\ttype filter hook prerouting priority 0;\n\t\tct state new\n\t}\n"
+    try:
+        Library().run(f"table bridge t {{\n{chain}}}\ndelete table bridge t\n")
+    except OSError:
+        return False
+    return True
+
+
+def test_an_established_connection_survives_new_rules(here: World) -> None:
+    """A reply is let in by its connection's state, which no replacement of chains touches."""
+    load(here, desired(FILES, "mark"))
+    with Player(here) as player:
+        assert player.verdicts([Packet("vm/100", "outside", "udp", 5000, 5001)]) == ["ACCEPT"]
+        load(here, desired(FILES | {"100.fw": GUEST.replace("22,80", "443")}, "mark"))
+        assert player.verdicts([Packet("outside", "vm/100", "udp", 5001, 5000)]) == ["ACCEPT"]
+        assert player.verdicts([Packet("outside", "vm/100", "udp", 5001, 5002)]) == ["DROP"]
