@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pvenetd import __version__, settings
 from pvenetd.api.app import serve
+from pvenetd.api.peer import listening
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.store import Store
 from pvenetd.drivers import nft
@@ -29,12 +30,7 @@ log = logging.getLogger("pvenetd")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon until it is told to stop; return its exit status."""
-    parser = argparse.ArgumentParser(prog="pvenetd", description="The network of a KVM host, over netlink.")
-    parser.add_argument(
-        "--root", type=Path, default=Path(os.environ.get("PVENETD_ROOT", "/")), help="directory that stands for /"
-    )
-    parser.add_argument("--version", action="version", version=f"pvenetd {__version__}")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         asyncio.run(run(arguments.root.resolve()))
@@ -44,6 +40,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line; pvenetd(8) is made from it."""
+    found = argparse.ArgumentParser(prog="pvenetd", description="The network of a KVM host, over netlink.")
+    found.add_argument(
+        "--root", type=Path, default=Path(os.environ.get("PVENETD_ROOT") or "/"), help="directory that stands for /"
+    )
+    found.add_argument("--version", action="version", version=f"pvenetd {__version__}")
+    return found
+
+
 async def run(root: Path) -> None:
     """Serve the host below *root* until SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -51,7 +57,10 @@ async def run(root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     notifier = Notifier(os.environ)
-    async with running(root) as (daemon, host), serve(daemon, root / "run/pvenetd/api.sock", notifier.listening()):
+    async with contextlib.AsyncExitStack() as stack:
+        socket = stack.enter_context(listening(root / "run/pvenetd/api.sock", notifier.listening()))
+        daemon, host = await stack.enter_async_context(running(root))
+        await stack.enter_async_context(serve(daemon, socket))
         watcher = loop.create_task(watch(host.events, daemon.noticed))
         pulse = loop.create_task(notifier.pulse())
         notifier.ready()

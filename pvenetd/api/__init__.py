@@ -1,1 +1,1 @@
-"""Requests in: the HTTP API."""
+"""Requests in: a table of routes, and the HTTP server around it."""

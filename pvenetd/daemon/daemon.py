@@ -49,12 +49,16 @@ class Daemon:
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
+        await self.adopt()
+        await self.load()
+
+    async def adopt(self) -> None:
+        """Take what carries our marks for applied by an earlier run; the host is left as it is."""
         try:
             await self.interfaces.adopt()
         except PvenetError as error:
             log.error("%s", error)  # noqa: TRY400
         await self.guests.adopt()
-        await self.load()
 
     async def load(self) -> dict[str, str]:
         """Bring the firewall and every guest to what the files say; return owner → error of those that failed.

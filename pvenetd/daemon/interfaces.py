@@ -36,16 +36,22 @@ class Interfaces:
         self.applied: Callable[[], Awaitable[object]] = self._nothing
         """Called when the host's addresses may have changed."""
 
-    async def check(self, *, nics: Collection[str] | None = None) -> tuple[Problem, ...]:
-        """Return all that is wrong with what would be applied; *nics* replace the kernel's links."""
+    async def check(self, config: Config | None = None, *, nics: Collection[str] | None = None) -> tuple[Problem, ...]:
+        """Return all that is wrong with *config*, or what would be applied; *nics* replace the kernel's links."""
         try:
-            return (await self.compiled(nics=nics)).problems
+            return (await self.compiled(config, nics=nics)).problems
         except ConfigError as error:
             return error.problems
 
-    async def compiled(self, *, staged: bool = True, nics: Collection[str] | None = None) -> Compiled:
-        """Return the staged configuration compiled, or the active one.  Raises `ConfigError` for an unreadable file."""
-        return self.compile(self._store.interfaces(staged=staged), await self._nics() if nics is None else nics)
+    async def compiled(
+        self, config: Config | None = None, *, staged: bool = True, nics: Collection[str] | None = None
+    ) -> Compiled:
+        """Return *config*, or the staged configuration, or the active one, compiled.
+
+        Raises `ConfigError` for an unreadable file.
+        """
+        config = config or self._store.interfaces(staged=staged)
+        return self.compile(config, await self._nics() if nics is None else nics)
 
     def compile(self, config: Config, nics: Collection[str]) -> Compiled:
         """Return *config* compiled."""
@@ -106,22 +112,29 @@ class Interfaces:
         if good is not None and good == self._store.files.read(ACTIVE):
             await self._engine.adopt(INTERFACES, (await self.compiled(staged=False)).state)
 
-    async def records(self) -> list[dict[str, Any]]:
-        """Return every configured interface beside its live state, and NICs without one, as Proxmox VE does."""
-        compiled = await self.compiled()
-        live = await self._engine.observe()
-        config = self._store.interfaces()
+    async def records(
+        self, config: Config | None = None, *, nics: Collection[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return every configured interface beside its live state, and NICs without one, as Proxmox VE does.
+
+        With *nics*, nothing is asked of the kernel.
+        """
+        config = config or self._store.interfaces()
+        compiled = await self.compiled(config, nics=nics)
+        live = {} if nics is not None else await self._engine.observe()
         autos = {*config.autos, *config.hotplug}
         records = [record(device, live, auto=name in autos) for name, device in compiled.devices.items()]
-        nics = [link for link in live.values() if isinstance(link, Ethernet) and link.name not in compiled.devices]
+        others = [link for link in live.values() if isinstance(link, Ethernet) and link.name not in compiled.devices]
         return records + [
             {"iface": nic.name, "type": "eth", "method": "manual", "exists": 1, "active": int(nic.up), "autostart": 0}
-            for nic in nics
+            for nic in others
         ]
 
-    async def show(self, name: str) -> dict[str, Any]:
+    async def show(
+        self, name: str, config: Config | None = None, *, nics: Collection[str] | None = None
+    ) -> dict[str, Any]:
         """Return one interface's record.  Raises `NotFound`."""
-        for found in await self.records():
+        for found in await self.records(config, nics=nics):
             if found["iface"] == name:
                 return found
         raise NotFound(f"no interface {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,13 @@ class Store:
         """Return the interfaces configuration, the staged one where there is one.  Raises `ConfigError`."""
         name = STAGED if staged and self.is_staged() else ACTIVE
         return load(f"/{name}", Disk(self.files.root))
+
+    def changes(self) -> str:
+        """Return what is staged as a unified diff against what is active, nothing where nothing is."""
+        if not self.is_staged():
+            return ""
+        active, staged = (self._text(name).splitlines(keepends=True) for name in (ACTIVE, STAGED))
+        return "".join(difflib.unified_diff(active, staged, f"/{ACTIVE}", f"/{STAGED}"))
 
     def guest_ids(self) -> list[int]:
         """Return the VMIDs that have a configuration."""

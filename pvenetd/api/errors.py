@@ -1,0 +1,76 @@
+"""Errors → answers: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pvenetd.daemon.interfaces import problem_record
+from pvenetd.errors import (
+    ConfigError,
+    Conflict,
+    KernelError,
+    NotConfirmed,
+    NotFound,
+    PvenetError,
+    Unavailable,
+    VerifyError,
+)
+
+
+class BadParametersError(PvenetError):
+    """Parameters of a request are wrong: all of them, by name."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__("Parameter verification failed.")
+
+
+class ForbiddenError(PvenetError):
+    """Who asks may not."""
+
+
+class NoMethodError(PvenetError):
+    """The path is there, and not for this method."""
+
+
+class TooLargeError(PvenetError):
+    """More was sent than is read."""
+
+
+STATUS: dict[type[PvenetError], int] = {
+    BadParametersError: 400,
+    ConfigError: 400,
+    ForbiddenError: 403,
+    NotFound: 404,
+    NoMethodError: 405,
+    Conflict: 409,
+    NotConfirmed: 409,
+    TooLargeError: 413,
+    KernelError: 500,
+    VerifyError: 500,
+    Unavailable: 503,
+}
+"""Class → HTTP status; a subclass has its base's where it has none of its own."""
+
+
+def refusal(error: PvenetError) -> tuple[int, dict[str, Any]]:
+    """Return the status and the record that tell *error*, and what has become of the host."""
+    status = next((STATUS[kind] for kind in type(error).mro() if kind in STATUS), 500)
+    body: dict[str, Any] = {"data": None, "message": str(error)}
+    if error.outcome:
+        body |= {"message": f"{error}\n{error.outcome}", "outcome": error.outcome}
+    if isinstance(error, BadParametersError):
+        body["errors"] = error.errors
+    if isinstance(error, ConfigError):
+        body["problems"] = [problem_record(problem) for problem in error.problems]
+        body["errors"] = _by_field(error)
+    return status, body
+
+
+def _by_field(error: ConfigError) -> dict[str, str]:
+    """Return what is wrong by option, or by interface or file where it is about no option."""
+    found: dict[str, list[str]] = {}
+    for problem in error.problems:
+        found.setdefault(problem.option or problem.interface or problem.path, []).append(str(problem))
+    return {field: "; ".join(texts) for field, texts in found.items()}

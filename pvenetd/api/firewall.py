@@ -1,0 +1,47 @@
+"""Firewall: check, compile, apply, status."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pvenetd.api.route import OfNode, Routes, Vmid
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.interfaces import problem_record
+
+routes = Routes()
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/check")
+async def check(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+    """Return all that is wrong with the firewall files and the guests' NICs."""
+    del params
+    return {"problems": [problem_record(problem) for problem in daemon.firewall.problems()]}
+
+
+class Compile(OfNode):
+    """What to compile."""
+
+    backend: Literal["nftables"] = "nftables"
+    vmid: Vmid | None = None
+    """One guest alone."""
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/compile")
+async def compiled(daemon: Daemon, params: Compile) -> dict[str, str]:
+    """Return the ruleset as text that the kernel's own tools accept."""
+    return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid)}
+
+
+@routes.post("/nodes/{node}/pvenetd/firewall/apply")
+async def apply(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+    """Load the rules of the host and of every guest; whose file is broken keeps what was loaded."""
+    del params
+    failed = await daemon.load()
+    return {"failed": failed, **await daemon.firewall.status()}
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/status")
+async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+    """Return what is loaded, and what differs from the files."""
+    del params
+    return await daemon.firewall.status()

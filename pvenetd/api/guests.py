@@ -1,0 +1,98 @@
+"""Guests: as Proxmox VE lists them; plugging and unplugging their NICs, by hand and by QEMU's hooks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
+
+from pvenetd.api.route import NetN, OfNode, Routes, Vmid, index_of
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.interfaces import shown
+from pvenetd.names import parse_tap
+
+routes = Routes()
+
+
+class OfGuest(OfNode):
+    """A request about one guest."""
+
+    vmid: Vmid
+
+
+@routes.get("/nodes/{node}/qemu")
+async def qemu(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+    """Return every guest; one with a NIC in the network is running."""
+    del params
+    return [
+        {
+            "vmid": guest["vmid"],
+            "name": guest["name"] or f"VM {guest['vmid']}",
+            "status": "running" if any(nic["plugged"] for nic in guest["nics"]) else "stopped",
+        }
+        for guest in await daemon.guests.records()
+    ]
+
+
+@routes.get("/nodes/{node}/qemu/{vmid}/config")
+async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+    """Return a guest's name and NICs as its configuration has them."""
+    guest = await daemon.guests.show(params.vmid)
+    nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
+    named = {"name": guest["name"]} if guest["name"] else {}
+    text = repr(sorted({**named, **nics}.items()))
+    return {**named, **nics, "digest": hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}
+
+
+@routes.get("/nodes/{node}/pvenetd/vms")
+async def vms(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+    """Return every guest with its NICs."""
+    del params
+    return await daemon.guests.records()
+
+
+@routes.get("/nodes/{node}/pvenetd/vms/{vmid}")
+async def vm(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+    """Return one guest with its NICs."""
+    return await daemon.guests.show(params.vmid)
+
+
+class OfNic(OfGuest):
+    """A request about one NIC of a guest, or all of them."""
+
+    nic: NetN | None = None
+
+
+@routes.post("/nodes/{node}/pvenetd/vms/{vmid}/plug")
+async def plug(daemon: Daemon, params: OfNic) -> dict[str, Any]:
+    """Plug a NIC, or all: its chains first, then its tap into its bridge."""
+    return {"ops": [shown(op) for op in await daemon.guests.plug(params.vmid, index_of(params.nic))]}
+
+
+@routes.post("/nodes/{node}/pvenetd/vms/{vmid}/unplug")
+async def unplug(daemon: Daemon, params: OfNic) -> dict[str, Any]:
+    """Unplug a NIC, or all."""
+    return {"ops": [shown(op) for op in await daemon.guests.unplug(params.vmid, index_of(params.nic))]}
+
+
+def _tap(name: str) -> str:
+    if not parse_tap(name):
+        raise ValueError("is no guest's tap: tap<vmid>i<n>")
+    return name
+
+
+class QemuHook(OfNode):
+    """What QEMU tells its ifup and ifdown scripts."""
+
+    phase: Literal["up", "down"]
+    ifname: Annotated[str, AfterValidator(_tap)]
+
+
+@routes.post("/nodes/{node}/pvenetd/hook/qemu")
+async def hook(daemon: Daemon, params: QemuHook) -> dict[str, Any]:
+    """Plug or unplug a tap that QEMU has made, or is about to take away."""
+    vmid, index = parse_tap(params.ifname) or (0, 0)
+    if params.phase == "up":
+        return {"ops": [shown(op) for op in await daemon.guests.plug(vmid, index, made_here=False)]}
+    return {"ops": [shown(op) for op in await daemon.guests.unplug(vmid, index)]}

@@ -1,0 +1,109 @@
+"""The UNIX socket of the API: made without ever being open to others, and who is at its other end (unix(7))."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import grp
+import os
+import pwd
+import secrets
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from pvenetd.api.route import Caller
+from pvenetd.errors import Conflict
+
+GROUP = "pvenetd"
+"""Whose members may do everything; without it, root alone."""
+MODE = 0o660
+BACKLOG = 128
+SO_PEERGROUPS = 59
+"""asm-generic/socket.h: the supplementary groups of the other end, as it connected."""
+_ROOM = 1024
+"""Bytes Python's getsockopt() can take: 256 groups."""
+
+
+@contextlib.contextmanager
+def listening(path: Path, given: socket.socket | None = None) -> Iterator[socket.socket]:
+    """Yield the socket to serve at: *given* by systemd, or one made at *path*.
+
+    Raises `Conflict` where another daemon serves there.  What connects from now on waits for an answer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another pvenetd serves {path}: stop it first") from None
+        if given:
+            given.setblocking(False)
+            yield given
+            return
+        with _made(path) as made:
+            yield made
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _made(path: Path) -> Iterator[socket.socket]:
+    """Make the socket in a directory nobody else can enter; it moves to its place with its mode and group.
+
+    A socket left there by a daemon that died is replaced.  Its address is given by way of /proc, as an
+    address has at most 107 bytes and a path may have more.
+    """
+    private = path.parent / f".{secrets.token_hex(4)}"
+    private.mkdir(mode=0o700)
+    directory = os.open(private, os.O_PATH | os.O_DIRECTORY)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as made:
+        try:
+            made.bind(f"/proc/self/fd/{directory}/{path.name}")
+            draft = private / path.name
+            if (group := group_id()) is not None and os.geteuid() == 0:
+                os.chown(draft, 0, group)
+            draft.chmod(MODE)
+            made.listen(BACKLOG)
+            draft.replace(path)
+        finally:
+            os.close(directory)
+            (private / path.name).unlink(missing_ok=True)
+            private.rmdir()
+        yield made
+
+
+def peer(transport: asyncio.BaseTransport | None, group: int | None) -> Caller:
+    """Return who is at the other end of a connection, by the kernel's word; members of *group* may write."""
+    end = transport.get_extra_info("socket") if transport else None
+    if end is None:
+        return Caller("nobody", may_write=False)
+    _, uid, gid = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    may_write = uid == 0 or (group is not None and group in {gid, *_groups(end)})
+    return Caller(_user(uid), may_write=may_write)
+
+
+def group_id() -> int | None:
+    """Return the group whose members may do everything, None where this host has none."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _groups(end: socket.socket) -> tuple[int, ...]:
+    try:
+        data = end.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _ROOM)
+    except OSError:
+        return ()  # more groups than there is room for: only the primary one counts
+    return struct.unpack(f"{len(data) // 4}I", data)
+
+
+@functools.cache
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

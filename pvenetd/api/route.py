@@ -1,0 +1,198 @@
+"""A request is a row: method, path, a model of its parameters, a function; what comes of it is a status and a record.
+
+Nothing here knows HTTP's bytes: the server asks `answer`, and so does pvenetctl where no daemon runs.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, get_type_hints
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pvenetd.api.errors import BadParametersError, ForbiddenError, NoMethodError
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.errors import NotFound
+from pvenetd.names import is_ifname
+
+PREFIX = "/api2/json"
+
+
+class Params(BaseModel):
+    """Parameters of a request, those of its path among them; what is not declared is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OfNode(Params):
+    """A request below ``nodes/{node}``."""
+
+    node: str
+    """``localhost`` or the host's name."""
+
+
+def _ifname(text: str) -> str:
+    if not is_ifname(text.partition(":")[0]):
+        raise ValueError("is no name of an interface")
+    return text
+
+
+Iface = Annotated[str, AfterValidator(_ifname)]
+"""An interface's name, an alias's (``eth0:1``) too."""
+Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
+NetN = Annotated[str, Field(pattern=r"^net([0-9]|[12][0-9]|3[01])$")]
+"""A guest's NIC: ``net0`` to ``net31``."""
+
+
+def index_of(nic: str | None) -> int | None:
+    """Return the N of netN."""
+    return None if nic is None else int(nic.removeprefix("net"))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    name: str
+    may_write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An answer with more than its data."""
+
+    data: Any
+    more: Mapping[str, Any]
+
+
+Asked = TypeVar("Asked", bound=Callable[[Daemon, Any], Awaitable[Any]])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that can be asked."""
+
+    method: str
+    path: str
+    """``/nodes/{node}/network``, below `PREFIX`."""
+    ask: Callable[[Daemon, Any], Awaitable[Any]]
+    """Its docstring documents the request."""
+    params: type[Params]
+
+    @property
+    def writes(self) -> bool:
+        """Return whether it needs the right to change things."""
+        return self.method != "GET"
+
+    def match(self, segments: list[str]) -> dict[str, str] | None:
+        """Return the path's parameters, None where it is another path."""
+        ours = self.path.split("/")[1:]
+        if len(ours) != len(segments):
+            return None
+        pairs = list(zip(ours, segments, strict=True))
+        if any(our != segment for our, segment in pairs if not our.startswith("{")):
+            return None
+        return {our[1:-1]: segment for our, segment in pairs if our.startswith("{")}
+
+
+@dataclass
+class Routes:
+    """The rows of one noun, in the order they are declared."""
+
+    rows: list[Route] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self.rows)
+
+    def get(self, path: str) -> Callable[[Asked], Asked]:
+        """Declare a request that changes nothing."""
+        return self._declare("GET", path)
+
+    def post(self, path: str) -> Callable[[Asked], Asked]:
+        """Declare a request that does something."""
+        return self._declare("POST", path)
+
+    def put(self, path: str) -> Callable[[Asked], Asked]:
+        """Declare a request that brings something to a state."""
+        return self._declare("PUT", path)
+
+    def _declare(self, method: str, path: str) -> Callable[[Asked], Asked]:
+        def declare(ask: Asked) -> Asked:
+            self.rows.append(Route(method, path, ask, get_type_hints(ask)["params"]))
+            return ask
+
+        return declare
+
+
+def nodes() -> tuple[str, str]:
+    """Return the names this host answers to."""
+    return socket.gethostname().partition(".")[0], "localhost"
+
+
+async def answer(
+    daemon: Daemon, routes: Iterable[Route], caller: Caller, method: str, path: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the record that answers a request; *path* is percent-encoded.  Raises `PvenetError`."""
+    route, found = find(routes, method, path)
+    if route.writes and not caller.may_write:
+        raise ForbiddenError(f"{caller.name} may read only: be root, or in the group pvenetd")
+    if found.get("node", "localhost") not in nodes():
+        raise NotFound(f"no node {found['node']!r}: this is {nodes()[0]}")
+    data = await route.ask(daemon, _validated(route.params, found, given))
+    if isinstance(data, Beside):
+        return {"data": data.data, **data.more}
+    return {"data": data}
+
+
+def find(routes: Iterable[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """Return the route of a request and the parameters in its path.  Raises `NotFound`, `NoMethodError`."""
+    if not path.startswith(f"{PREFIX}/"):
+        raise NotFound(f"no such path: the API is below {PREFIX}/")
+    segments = [unquote(segment, errors="surrogateescape") for segment in path[len(PREFIX) + 1 :].split("/")]
+    matches = [(route, found) for route in routes if (found := route.match(segments)) is not None]
+    if not matches:
+        raise NotFound("no such path")
+    for route, found in matches:
+        if route.method == method:
+            return route, found
+    raise NoMethodError(f"{method} is not for this path, but {', '.join(route.method for route, _ in matches)}")
+
+
+def _validated(params: type[Params], found: Mapping[str, str], given: Mapping[str, Any]) -> Params:
+    """Return the parameters as their model.  Raises `BadParametersError` with all that is wrong, by field."""
+    wrong = dict.fromkeys(found.keys() & given.keys(), "is given in the path")
+    values = {**given, **found}
+    wrong |= {_printable(name): "no control characters" for name, value in values.items() if _controls((name, value))}
+    if wrong:
+        raise BadParametersError(wrong)
+    try:
+        return params.model_validate(values)
+    except ValidationError as error:
+        raise BadParametersError(
+            {".".join(map(str, one["loc"])): _reason(one["type"], one["msg"]) for one in error.errors()}
+        ) from error
+
+
+def _reason(kind: str, text: str) -> str:
+    known = {"extra_forbidden": "no such parameter", "missing": "is missing"}
+    return known.get(kind, text.removeprefix("Value error, "))
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+"""What a value must not carry into a file's next line, nor bytes that are no text."""
+
+
+def _controls(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(_CONTROL.search(value))
+    if isinstance(value, Mapping):
+        return any(_controls(item) for item in value.items())
+    return isinstance(value, list | tuple) and any(_controls(item) for item in value)
+
+
+def _printable(name: object) -> str:
+    return _CONTROL.sub("?", str(name))

@@ -1,0 +1,8 @@
+"""Everything that can be asked, in one table: for the server, for pvenetctl without one, for tests and documents."""
+
+from __future__ import annotations
+
+from pvenetd.api import firewall, guests, host, network
+from pvenetd.api.route import Route
+
+ROUTES: tuple[Route, ...] = (*host.routes, *network.routes, *guests.routes, *firewall.routes)
