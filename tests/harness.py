@@ -19,10 +19,11 @@ import pytest
 
 from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.files import Files, Journal
-from pvenetd.engine import Engine, Machine, versions
+from pvenetd.engine import Engine, Machine
 from pvenetd.errors import KernelError
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
+from pvenetd.journal import versions
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.plan import Op, plan

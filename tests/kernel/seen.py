@@ -7,13 +7,63 @@ from typing import Any
 from tests.netns import show
 
 _PASSING = frozenset(
-    """ifindex link_index address broadcast flags operstate qdisc qlen promiscuity allmulti valid_life_time
-    preferred_life_time tentative dadfailed bridge_id root_id hello_timer tcn_timer topology_change_timer gc_timer
-    topology_change topology_change_detected root_port root_path_cost id no designated_bridge designated_root
-    designated_port designated_cost hold_timer message_age_timer forward_delay_timer config_pending
-    topology_change_ack state port_no port_id perm_hwaddr permaddr ad_info mii_status link_failure_count queue_id
-    ad_aggregator_id ad_actor_oper_port_state ad_actor_oper_port_state_str ad_partner_oper_port_state
-    ad_partner_oper_port_state_str active_slave cost link_netnsid tso_max_size inet6_addr_gen_mode""".split()
+    [
+        "ifindex",
+        "link_index",
+        "address",
+        "broadcast",
+        "flags",
+        "operstate",
+        "qdisc",
+        "qlen",
+        "promiscuity",
+        "allmulti",
+        "valid_life_time",
+        "preferred_life_time",
+        "tentative",
+        "dadfailed",
+        "bridge_id",
+        "root_id",
+        "hello_timer",
+        "tcn_timer",
+        "topology_change_timer",
+        "gc_timer",
+        "topology_change",
+        "topology_change_detected",
+        "root_port",
+        "root_path_cost",
+        "id",
+        "no",
+        "designated_bridge",
+        "designated_root",
+        "designated_port",
+        "designated_cost",
+        "hold_timer",
+        "message_age_timer",
+        "forward_delay_timer",
+        "config_pending",
+        "topology_change_ack",
+        "state",
+        "port_no",
+        "port_id",
+        "perm_hwaddr",
+        "permaddr",
+        "ad_info",
+        "mii_status",
+        "link_failure_count",
+        "queue_id",
+        "ad_aggregator_id",
+        "ad_actor_oper_port_state",
+        "ad_actor_oper_port_state_str",
+        "ad_partner_oper_port_state",
+        "ad_partner_oper_port_state_str",
+        "active_slave",
+        "cost",
+        "link_netnsid",
+        "tso_max_size",
+        "inet6_addr_gen_mode",
+        "secondary",
+    ]
 )
 """Fields that change by themselves, or with a link's index."""
 
@@ -25,7 +75,15 @@ def seen() -> object:
     ports = {link["ifname"] for link in links if link.get("master") in filtering} | filtering
     return {
         "links": {link["ifname"]: _link(link) for link in links},
-        "routes": [_steady(route) for family in "46" for route in show("ip", "-d", "-j", f"-{family}", "route")],
+        "routes": sorted(
+            (
+                _route(route)
+                for family in "46"
+                for route in show("ip", "-d", "-j", f"-{family}", "route")
+                if route["dst"] != "fe80::/64"
+            ),
+            key=str,
+        ),
         "vlans": {one["ifname"]: one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] in ports},
     }
 
@@ -43,6 +101,11 @@ def _link(link: dict[str, Any]) -> object:
     ]
     addresses.sort(key=lambda address: str(address["local"]))
     return _steady({**link, "addr_info": []}) | {"up": "UP" in link["flags"], "addresses": addresses}
+
+
+def _route(route: dict[str, Any]) -> dict[str, Any]:
+    """Return a route without the source address where the kernel chose it: a network's first, whichever that is now."""
+    return _steady({name: value for name, value in route.items() if name != "prefsrc" or route["protocol"] != "kernel"})
 
 
 def _steady(value: dict[str, Any]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class Mirror:
         link = self.links[number]
         more: dict[str, object] = {}
         if self._filters_vlans(link) or self._filters_vlans(self.link(link.master)):
-            more["vids"], more["pvid"] = vlans.observe(self._wire, number, bridge=link.kind == "bridge")
+            more["vids"], more["pvid"] = vlans.observe(self._wire, number)
         if link.kind == "tap" or link.master:
             more["disable_ipv6"] = links.ipv6_disabled(link.name)
         if more:

@@ -12,13 +12,13 @@ _AF_BRIDGE = 7
 _SETLINK, _DELLINK, _GETVLAN = 19, 17, 114
 _IFLA_AF_SPEC, _BRIDGE_FLAGS, _BRIDGE_VLAN_INFO, _NESTED = 26, 0, 2, 0x8000
 _MASTER, _SELF = 1, 2
-_PVID, _UNTAGGED, _RANGE_BEGIN, _RANGE_END, _BRENTRY = 0x2, 0x4, 0x8, 0x10, 0x20
+_PVID, _UNTAGGED, _RANGE_BEGIN, _RANGE_END = 0x2, 0x4, 0x8, 0x10
 _DB_ENTRY, _ENTRY_INFO, _ENTRY_RANGE = 1, 1, 2
 _INFO = struct.Struct("=HH")
 """struct bridge_vlan_info: flags, vid."""
 
 
-def observe(wire: Wire, number: int, *, bridge: bool) -> tuple[str, int]:
+def observe(wire: Wire, number: int) -> tuple[str, int]:
     """Return (VLANs, pvid) of port *number*, or of the bridge itself; nothing where it has none."""
     found: list[tuple[int, int]] = []
     pvid = 0
@@ -35,8 +35,6 @@ def observe(wire: Wire, number: int, *, bridge: bool) -> tuple[str, int]:
             parts = dict(attributes(entry))
             flags, first = _INFO.unpack_from(parts[_ENTRY_INFO])
             last = struct.unpack("=H", parts[_ENTRY_RANGE])[0] if _ENTRY_RANGE in parts else first
-            if bridge and not flags & _BRENTRY:
-                continue
             found.append((first, last))
             pvid = first if flags & _PVID else pvid
     return (vlan_text(vlan_ranges(",".join(f"{a}-{b}" for a, b in found))) if found else ""), pvid
@@ -47,7 +45,7 @@ def bring(wire: Wire, number: int, vids: str, pvid: int, *, bridge: bool) -> Non
 
     Raises `RefusedError`.
     """
-    have, had_pvid = observe(wire, number, bridge=bridge)
+    have, had_pvid = observe(wire, number)
     wanted = _set(vids)
     target = _SELF if bridge else _MASTER
     fresh = wanted - _set(have) | ({had_pvid} & wanted if had_pvid != pvid else set())
