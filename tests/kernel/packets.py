@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -89,10 +90,8 @@ class Player:
 
     def _send(self, packet: Packet, zone: str, dest: str, sport: int, dport: int) -> None:
         body = transport(packet.proto, self._source(zone, dest, packet.version), dest, sport, dport)
-        try:
+        with suppress(PermissionError):  # the host's own output hook says no at once
             self.sockets[zone, packet.proto].sendto(body, (dest, 0))
-        except PermissionError:
-            pass  # the host's own output hook says no at once
 
     def _source(self, zone: str, dest: str, version: int) -> str:
         if zone == "host" and dest.startswith(("198.51.100.", "2001:db8:1:")):

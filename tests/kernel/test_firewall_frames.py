@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import subprocess
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ import pytest
 
 from pvenetd.firewall.nft_base import Design
 from pvenetd.plan import Op
-from tests.kernel.firewall import desired, have_bridge_netfilter, load
+from tests.kernel.firewall import DESIGNS, desired, have_bridge_netfilter, load
 from tests.kernel.world import frame, guest_mac, inside, ip_packet, mac_bytes, packet_socket, world
 
 FILES = {
@@ -127,9 +128,7 @@ SHOTS = [
 
 
 @pytest.mark.parametrize("text", ["compiled", "restored"])
-@pytest.mark.parametrize(
-    "design", [pytest.param("mark", marks=pytest.mark.netns), pytest.param("ct", marks=pytest.mark.lab)]
-)
+@pytest.mark.parametrize("design", DESIGNS)
 def test_frames_pass_or_not(design: Design, text: Literal["compiled", "restored"]) -> None:
     if design == "mark":
         have_bridge_netfilter()
@@ -146,6 +145,34 @@ def test_frames_pass_or_not(design: Design, text: Literal["compiled", "restored"
             for ear in ears.values():
                 ear.close()
     assert passed == {shot.name: shot.passes for shot in SHOTS}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_nothing_passes_before_the_chains(design: Design) -> None:
+    """A guest that sends from the first moment: every frame that its port ever took met its chains."""
+    if design == "mark":
+        have_bridge_netfilter()
+    closed = udp("flood", 25, "vm/100", "outside", passes=False)
+    with world(bridge_nf=design == "mark") as made:
+        made.ip("host", "link set tap100i0 nomaster")
+        load(made, desired(FILES, design))
+        with packet_socket(made.names["vm/100"]) as guest, packet_socket(made.names["outside"]) as outside:
+            for master in ("", "link set tap100i0 master vmbr0"):
+                made.ip("host", *filter(None, [master]))
+                for _ in range(100):
+                    guest.send(closed.data)
+            with inside(made.names["host"]):
+                chain = subprocess.run(
+                    ["nft", "list", "chain", "bridge", "pvenetd", "vm-100-out"],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            assert "udp dport 25 counter packets 100 bytes" in chain
+            leaked = []
+            while select.select([outside], [], [], 0.1)[0]:
+                leaked += [data for data in [outside.recv(2048)] if closed.data[-28:] in data]
+            assert not leaked
 
 
 def _passes(shot: Shot, ears: dict[str, socket.socket]) -> bool:
