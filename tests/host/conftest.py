@@ -1,0 +1,53 @@
+"""One host, one life: a network of ifupdown2's, then the package on top of it, then without it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.machine import apt, network, package
+from tests.netns import run
+
+INTERFACES = Path("/etc/network/interfaces")
+
+TEXT = """\
+auto lo
+iface lo inet loopback
+
+iface eno1 inet manual
+
+auto vmbr0
+iface vmbr0 inet static
+	address 192.0.2.2/24
+	gateway 192.0.2.1
+	bridge-ports eno1
+	bridge-stp off
+	bridge-fd 0
+	bridge-vlan-aware yes
+	bridge-vids 2-4094
+"""
+
+
+@pytest.fixture(scope="session")
+def before() -> Iterator[dict[str, Any]]:
+    """The host's network as ifupdown2 has made it, before the package came."""
+    for settings in ("all", "default"):  # IPv6 addresses are there at once, not after having been tried for a second
+        run("sysctl", "-q", f"net.ipv6.conf.{settings}.accept_dad=0")
+    run("ip", "netns", "add", "provider")
+    run("ip", "link", "add", "eno1", "type", "veth", "peer", "name", "customer0", "netns", "provider")
+    run("ip", "-n", "provider", "link", "set", "customer0", "up")
+    INTERFACES.write_text(TEXT)
+    run("systemctl", "start", "networking.service")  # which may still be at it, at boot
+    run("ifreload", "-a")
+    yield network()
+    run("ip", "netns", "delete", "provider")
+
+
+@pytest.fixture(scope="session")
+def installed(before: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The host's network before the package was installed, and right after."""
+    apt("install", package().resolve())
+    return before, network()

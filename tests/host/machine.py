@@ -1,0 +1,97 @@
+"""The Debian host that the tests run in: its network in one picture, its package, its units."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.netns import run, show
+from tests.sandbox.process import Process
+
+CTL = "/usr/bin/pvenetctl"
+LIBEXEC = Path("/usr/libexec/pvenetd")
+SERVICE, SOCKET = "pvenetd.service", "pvenetd.socket"
+
+_QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+_RUNNING = "_timer"
+"""End of the names of what changes by itself: a bridge's timers."""
+
+
+def apt(*words: object) -> str:
+    """Run apt-get without questions; this host has no network to fetch anything from."""
+    settings = [f"{name}={value}" for name, value in _QUIET.items()]
+    return run("env", *settings, "apt-get", "-q", "-y", *map(str, words))
+
+
+def package() -> Path:
+    """Return the package under test."""
+    return Path(os.environ["PVENET_DEB"])
+
+
+def unit(name: str, *properties: str) -> Mapping[str, str]:
+    """Return properties of a unit, by systemd's word."""
+    lines = run("systemctl", "show", name, f"--property={','.join(properties)}").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def main_pid() -> int:
+    """Return the process that systemd takes for the daemon."""
+    return int(unit(SERVICE, "MainPID")["MainPID"])
+
+
+def ended(pid: int, number: int, seconds: float = 10.0) -> None:
+    """Send a signal to a process of somebody else's, and wait until it has ended."""
+    import signal
+
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+        gone, _, _ = select.select([descriptor], [], [], seconds)
+    finally:
+        os.close(descriptor)
+    assert gone, f"process {pid} has not ended within {seconds:g} s"
+
+
+def ctl(*words: str) -> str:
+    """Return what pvenetctl prints.  It waits for a daemon that is being started: systemd holds the socket."""
+    return run("timeout", "60", CTL, *words)
+
+
+def asked(*words: str) -> Any:
+    """Return pvenetctl's answer as a record."""
+    import json
+
+    return json.loads(ctl("--json", *words))
+
+
+def journal(name: str = SERVICE) -> Process:
+    """Follow a unit's journal from now on."""
+    follower = Process(f"journal of {name}", ["journalctl", "-f", "-n", "1", "-o", "cat", "-u", name])
+    follower.expect("")
+    return follower
+
+
+def network() -> dict[str, Any]:
+    """Return how the host's network is, as its own tools show it."""
+    found: dict[str, Any] = {
+        "links": show("ip", "-d", "-j", "link"),
+        "addresses": show("ip", "-j", "address"),
+        "routes": show("ip", "-j", "route", "show", "table", "all"),
+        "routes6": show("ip", "-6", "-j", "route", "show", "table", "all"),
+        "rules": show("ip", "-j", "rule"),
+        "vlans": show("bridge", "-j", "vlan"),
+        "rulesets": run("nft", "--stateless", "list", "ruleset"),
+        "settings": run("sysctl", "-a", "-r", r"^net\.(bridge|ipv[46]\.(conf|ip_forward))"),
+    }
+    return {name: _steady(value) for name, value in found.items()}
+
+
+def _steady(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _steady(one) for name, one in value.items() if not name.endswith(_RUNNING)}
+    if isinstance(value, list):
+        return [_steady(one) for one in value]
+    return value

@@ -1,0 +1,197 @@
+"""The host's life with the package: an apply, a QEMU guest, and a daemon that is restarted, killed and stopped.
+
+Each test finds the host as the one before has left it, with vmbr0 on eno1 and vmbr1 masqueraded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.conftest import INTERFACES, TEXT
+from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, unit
+from tests.netns import run, show
+from tests.sandbox.process import Process
+
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
+
+TAP = "tap100i0"
+CONFIG = Path("/etc/pvenetd")
+DROP_IN = Path(f"/run/systemd/system/{SERVICE}.d/watchdog.conf")
+
+NAT = """
+auto vmbr1
+iface vmbr1 inet static
+	address 10.10.10.1/24
+	bridge-ports none
+	bridge-stp off
+	bridge-fd 0
+	post-up   echo 1 > /proc/sys/net/ipv4/ip_forward
+	post-up   iptables -t nat -A POSTROUTING -s '10.10.10.0/24' -o vmbr0 -j MASQUERADE
+	post-down iptables -t nat -D POSTROUTING -s '10.10.10.0/24' -o vmbr0 -j MASQUERADE
+"""
+COMMANDS = """\
+	post-up   touch /run/pvenetd-test-up && ip route add 198.51.100.0/24 via 10.10.10.2
+	post-up   logger -t pvenetd-test "$IFACE is up"
+"""
+
+CLUSTER = """\
+[OPTIONS]
+enable: 1
+policy_in: ACCEPT
+"""
+GUEST = """\
+[OPTIONS]
+enable: 1
+policy_in: DROP
+
+[RULES]
+IN ACCEPT -p tcp -dport 22
+"""
+
+
+def port(name: str) -> dict[str, Any]:
+    """Return a link, an empty record where there is none."""
+    return next((link for link in show("ip", "-d", "-j", "link") if link["ifname"] == name), {})
+
+
+def rules() -> str:
+    """Return the tables of ours."""
+    return run("nft", "list", "ruleset")
+
+
+@pytest.fixture(scope="module")
+def tap() -> str:
+    """Both bridges as pvenetd makes them, and guest 100 configured: tagged on vmbr0, filtered."""
+    INTERFACES.with_suffix(".new").write_text(TEXT + NAT + COMMANDS)
+    assert "+ link vmbr1 bridge" in ctl("plan")
+    ctl("apply")
+    (CONFIG / "firewall/cluster.fw").write_text(CLUSTER)
+    (CONFIG / "firewall/100.fw").write_text(GUEST)
+    (CONFIG / "qemu-server/100.conf").write_text("net0: virtio=02:00:00:00:01:00,bridge=vmbr0,tag=20,firewall=1\n")
+    ctl("firewall", "check")
+    ctl("firewall", "apply")
+    return "tap100i0"
+
+
+@pytest.fixture
+def guest(tap: str) -> Iterator[Process]:
+    """QEMU, its guest's processor not yet started, its tap plugged by the hook."""
+    netdev = f"tap,id=net0,ifname={tap},script={LIBEXEC}/qemu-ifup,downscript={LIBEXEC}/qemu-ifdown"
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-S"]
+    command += ["-netdev", netdev, "-device", "virtio-net-pci,netdev=net0,romfile=", "-monitor", "stdio"]
+    qemu = Process("QEMU", command)
+    qemu.expect("monitor - type", 60)
+    yield qemu
+    qemu.stop()
+
+
+@pytest.mark.usefixtures("tap")
+def test_apply_shows_in_the_kernel() -> None:
+    assert ctl("plan") == ""
+    assert port("vmbr0")["linkinfo"]["info_data"]["vlan_filtering"] == 1
+    assert port("eno1")["master"] == "vmbr0"
+    addresses = {one["ifname"]: {it["local"] for it in one["addr_info"]} for one in show("ip", "-4", "-j", "address")}
+    assert addresses["vmbr0"] == {"192.0.2.2"}
+    assert addresses["vmbr1"] == {"10.10.10.1"}
+    assert 'oifname "vmbr0" masquerade' in run("nft", "list", "table", "inet", "pvenetd").replace("counter ", "")
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "1\n"
+
+
+@pytest.mark.usefixtures("tap")
+def test_commands_of_the_file_may_do_what_commands_do_there() -> None:
+    assert Path("/run/pvenetd-test-up").exists()
+    assert show("ip", "-j", "route", "show", "198.51.100.0/24")[0]["dev"] == "vmbr1"
+
+
+@pytest.mark.usefixtures("guest")
+def test_guest_is_plugged_behind_its_chains() -> None:
+    link = port(TAP)
+    assert (link["master"], link["operstate"]) == ("vmbr0", "UP")
+    assert link["ifalias"] == "pvenetd:vm:100"
+    vlans = next(one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == TAP)
+    assert [(vlan["vlan"], sorted(vlan["flags"])) for vlan in vlans] == [(20, ["Egress Untagged", "PVID"])]
+    assert TAP in run("nft", "list", "map", "bridge", "pvenetd", "in")
+    nic = asked("vm", "show", "100")["nics"][0]
+    assert (nic["plugged"], nic["filtered"]) == (1, 1)
+
+
+@pytest.mark.usefixtures("tap")
+def test_guest_without_a_configuration_does_not_start() -> None:
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-S"]
+    qemu = Process("QEMU", [*command, "-netdev", f"tap,id=net0,ifname=tap999i0,script={LIBEXEC}/qemu-ifup"])
+    assert qemu.wait(60) != 0
+    assert not port("tap999i0")
+
+
+@pytest.mark.usefixtures("guest")
+def test_restart_of_the_daemon_leaves_the_guest_alone() -> None:
+    before = port(TAP), rules()
+    run("systemctl", "restart", SERVICE)
+    assert ctl("plan") == ""
+    assert (port(TAP), rules()) == before
+
+
+@pytest.mark.usefixtures("guest")
+def test_killed_daemon_is_started_again() -> None:
+    before, pid = port(TAP), main_pid()
+    ended(pid, signal.SIGKILL)
+    assert ctl("plan") == ""
+    assert main_pid() not in (0, pid)
+    assert port(TAP) == before
+
+
+@pytest.mark.usefixtures("guest")
+def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
+    before = port(TAP)
+    DROP_IN.parent.mkdir(exist_ok=True)
+    DROP_IN.write_text("[Service]\nWatchdogSec=4\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "restart", SERVICE)
+    pid = main_pid()
+    try:
+        follower = journal()
+        os.kill(pid, signal.SIGSTOP)
+        follower.expect("Watchdog timeout", 30)
+        assert ctl("plan") == ""  # waits for the next daemon
+        follower.stop()
+        assert main_pid() not in (0, pid)
+        assert int(unit(SERVICE, "NRestarts")["NRestarts"]) >= 1
+        assert port(TAP) == before
+    finally:
+        DROP_IN.unlink()
+        run("systemctl", "daemon-reload")
+
+
+@pytest.mark.usefixtures("guest")
+def test_upgrade_leaves_the_guest_alone() -> None:
+    before, pid = (port(TAP), rules()), main_pid()
+    apt("install", "--reinstall", package().resolve())
+    assert ctl("plan") == ""
+    assert main_pid() not in (0, pid)
+    assert (port(TAP), rules()) == before
+
+
+@pytest.mark.usefixtures("guest")
+def test_guest_comes_back_when_ifupdown_makes_its_bridge_anew() -> None:
+    run("ifdown", "vmbr0")
+    assert not port("vmbr0")
+    run("ifup", "vmbr0")
+    assert (port(TAP)["master"], port(TAP)["operstate"]) == ("vmbr0", "UP")
+
+
+def test_of_a_killed_guest_nothing_is_left(guest: Process) -> None:
+    assert TAP in rules()
+    follower = journal()
+    guest.signal(signal.SIGKILL)
+    guest.wait()
+    follower.expect("vm:100")
+    follower.stop()
+    assert not port(TAP)
+    assert asked("vm", "show", "100")["nics"][0]["plugged"] == 0
+    assert ctl("plan") == ""
