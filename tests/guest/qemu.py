@@ -1,0 +1,100 @@
+"""A QEMU guest under emulation (TCG: it runs on every machine), spoken to by its serial line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.guest.initramfs import build
+from tests.sandbox.process import Process
+
+BOOT = 120.0
+"""Seconds a boot may take: it takes two, and much longer on a machine that does ten other things."""
+_MEMORY_MIB = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One NIC of a guest, and the address it gives itself."""
+
+    tap: str
+    mac: str
+    address: str
+    """``10.10.10.2/24``."""
+    up: Path
+    """Program QEMU calls with the tap's name when it has made it; the guest starts if it ends well."""
+    down: Path
+
+
+class Guest:
+    """A running guest."""
+
+    def __init__(
+        self,
+        kernel: Path,
+        scratch: Path,
+        nics: Sequence[Nic],
+        *,
+        gateway: str = "",
+        listen: Sequence[int] = (),
+        prefix: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        archive = scratch / "initramfs"
+        archive.write_bytes(build(kernel / "modules"))
+        words = ["console=ttyS0", "quiet", "loglevel=0", "panic=-1"]
+        words += [f"guest.address={nic.address},eth{number}" for number, nic in enumerate(nics)]
+        words += [f"guest.gateway={gateway}"] if gateway else []
+        words += [f"guest.listen={','.join(map(str, listen))}"] if listen else []
+        devices: list[str] = []
+        for number, nic in enumerate(nics):
+            devices += [
+                "-netdev",
+                f"tap,id=net{number},ifname={nic.tap},script={nic.up},downscript={nic.down}",
+                "-device",
+                f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile=",
+            ]
+        self.process = Process(
+            "guest",
+            [
+                *(*prefix, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", str(_MEMORY_MIB)),
+                *("-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"),
+                *("-kernel", kernel / "vmlinuz", "-initrd", archive, "-append", " ".join(words), *devices),
+            ],
+            env,
+        )
+
+    def ready(self, seconds: float = BOOT) -> None:
+        """Wait until it has its addresses and listens."""
+        self.process.expect("^@ ready$", seconds)
+
+    def start(self, command: str) -> None:
+        """Let it run *command*; `result` waits for the end."""
+        self._from = len(self.process.lines)
+        self.process.send(command)
+
+    def result(self, seconds: float = 30.0) -> tuple[int, str]:
+        """Return exit status and output of what was started."""
+        status = int(self.process.expect(r"^@ (\d+)$", seconds)[1])
+        output: list[str] = []
+        for line in self.process.lines[self._from :]:
+            if re.fullmatch(r"@ \d+", line):
+                break
+            output.append(line)
+        return status, "\n".join(output).strip()
+
+    def run(self, command: str, seconds: float = 30.0) -> tuple[int, str]:
+        """Return exit status and output of *command*."""
+        self.start(command)
+        return self.result(seconds)
+
+    def power_off(self, seconds: float = 30.0) -> int:
+        """Let it shut down; return QEMU's exit status."""
+        self.process.send("poweroff -f")
+        return self.process.wait(seconds)
+
+    def stop(self) -> int:
+        """End QEMU."""
+        return self.process.stop()

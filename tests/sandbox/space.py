@@ -1,0 +1,120 @@
+"""Network namespaces with a name, which a person can enter too, and what is seen on their links."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.sandbox.process import Process
+
+_PREFIX = "pvenet"
+_NAMED = Path("/run/netns")
+
+
+class Space:
+    """A network namespace, with ``lo`` up."""
+
+    def __init__(self, role: str) -> None:
+        self.name = f"{_PREFIX}-{os.getpid()}-{role}"
+        run("ip", "netns", "add", self.name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def prefix(self) -> list[str]:
+        """Return what to put before a command to run it here."""
+        return ["ip", "netns", "exec", self.name]
+
+    def run(self, *command: object, env: Mapping[str, str] | None = None, check: bool = True) -> str:
+        """Run a program here and return what it prints; fail with what it says."""
+        return run(*self.prefix(), *command, env=env, check=check)
+
+    def show(self, *command: str) -> list[dict[str, Any]]:
+        """Return what ``ip -j …``, ``bridge -j …`` or ``nft -j …`` prints."""
+        found: list[dict[str, Any]] = json.loads(self.run(*command) or "[]")
+        return found
+
+    def links(self) -> set[str]:
+        """Return the names of its links."""
+        return {link["ifname"] for link in self.show("ip", "-j", "link", "show")}
+
+    def pids(self) -> list[int]:
+        """Return the processes that are in it."""
+        return [int(pid) for pid in run("ip", "netns", "pids", self.name).split()]
+
+    def remove(self) -> None:
+        """Remove it, and what is in it."""
+        run("ip", "netns", "delete", self.name)
+
+
+class Capture:
+    """Packets on one link, by tcpdump, from when it has begun to listen."""
+
+    def __init__(self, space: Space, link: str, expression: str = "", direction: str = "inout") -> None:
+        self.link = link
+        self.process = Process(
+            f"tcpdump on {link}",
+            [
+                *space.prefix(),
+                "tcpdump",
+                "-nn",
+                "-l",
+                "-p",
+                "--immediate-mode",
+                "-i",
+                link,
+                "-Q",
+                direction,
+                expression,
+            ],
+        )
+        self.process.expect("listening on")
+
+    def expect(self, pattern: str, seconds: float = 10.0) -> str:
+        """Wait for a packet whose line has *pattern* in it, and return the line."""
+        return self.process.expect(pattern, seconds).string
+
+    def seen(self, pattern: str) -> list[str]:
+        """Return the lines so far that have *pattern* in them."""
+        return [line for line in self.process.lines if re.search(pattern, line)]
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.stop()
+
+
+def run(*command: object, env: Mapping[str, str] | None = None, check: bool = True) -> str:
+    """Run a program and return what it prints; fail with what it says."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+    if check and done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise AssertionError(f"{' '.join(words)}: exit status {done.returncode}: {said}")
+    return done.stdout
+
+
+def cable(one: Space, name: str, other: Space, other_name: str) -> None:
+    """Join two namespaces by a veth pair: a NIC in each, both up there where *other* is."""
+    run("ip", "link", "add", name, "netns", one.name, "type", "veth", "peer", "name", other_name, "netns", other.name)
+    other.run("ip", "link", "set", other_name, "up")
+
+
+def sweep() -> None:
+    """Remove the namespaces of runs that were killed before they could."""
+    for name in left_over(lambda pid: not Path(f"/proc/{pid}").exists()):
+        run("ip", "netns", "delete", name, check=False)
+
+
+def left_over(of: Callable[[int], bool] = lambda pid: pid == os.getpid()) -> list[str]:
+    """Return the names of namespaces made here by runs whose process id satisfies *of*."""
+    names = sorted(path.name for path in _NAMED.glob(f"{_PREFIX}-*-*")) if _NAMED.is_dir() else []
+    return [name for name in names if (found := re.match(rf"{_PREFIX}-(\d+)-", name)) and of(int(found[1]))]

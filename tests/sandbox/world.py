@@ -1,0 +1,150 @@
+"""One hypervisor with its daemon, the provider it hangs on, and its guests; all of it goes in the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from tests.guest.initramfs import kernel
+from tests.guest.qemu import Guest, Nic
+from tests.sandbox.process import Process
+from tests.sandbox.space import Capture, Space, cable, left_over, sweep
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAT_HOST = CHECKOUT / "examples" / "nat-host"
+"""What the files below its root are, unless a test says otherwise."""
+HOST, PROVIDER, GUEST = "192.0.2.2", "192.0.2.1", "10.10.10.2"
+GUEST_MAC = "02:00:00:00:01:00"
+VMID = 100
+TAP = "tap100i0"
+
+_BIN = Path(sys.executable).parent
+_START = 30.0
+"""Seconds the daemon may take to start: half a second, on a machine that has nothing else to do."""
+
+
+class World:
+    """A provider and a hypervisor: a network namespace each, the hypervisor with a root directory of its own.
+
+    The hypervisor's NIC ``eth0`` is a cable to the provider's ``customer0``.
+    """
+
+    def __init__(
+        self, example: Path = NAT_HOST, cables: Sequence[str] = ("eth0",), say: Callable[[str], None] = str
+    ) -> None:
+        self._example, self._cables, self._say = example, cables, say
+        self._ends = ExitStack()
+        self.daemon: Process | None = None
+
+    def __enter__(self) -> World:
+        try:
+            self._build()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def _build(self) -> None:
+        self._say("building the namespaces")
+        sweep()
+        self.root = Path(tempfile.mkdtemp(prefix="pvenet-root."))
+        self._ends.callback(shutil.rmtree, self.root, ignore_errors=True)
+        shutil.copytree(self._example, self.root, dirs_exist_ok=True)
+        self.provider = self._space("provider")
+        self.host = self._space("host")
+        for number, name in enumerate(self._cables):
+            cable(self.host, name, self.provider, f"customer{number}")
+
+    def _space(self, role: str) -> Space:
+        space = Space(role)
+        self._ends.callback(space.remove)
+        return space
+
+    def env(self) -> dict[str, str]:
+        """Return the environment in which programs serve and find this hypervisor."""
+        return {"PVENETD_ROOT": str(self.root), "PATH": f"{_BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+
+    def serve_pages(self, *ports: int) -> Process:
+        """Give the provider its address, a way back to the guests' network, and a web server on *ports*."""
+        self.provider.run("ip", "address", "add", f"{PROVIDER}/24", "dev", "customer0")
+        self.provider.run("ip", "route", "add", "10.10.10.0/24", "via", HOST)
+        command = [*self.provider.prefix(), sys.executable, "-m", "tests.sandbox.web", "serve", *ports]
+        server = self.keep(Process("provider", command, {"PYTHONPATH": str(CHECKOUT)}))
+        server.expect("^listening$")
+        return server
+
+    def page(self, url: str, seconds: int = 10) -> str:
+        """Return the page that the provider gets from *url*; fail where it gets none."""
+        command = [sys.executable, "-m", "tests.sandbox.web", "get", url, seconds]
+        return self.provider.run(*command, env={"PYTHONPATH": str(CHECKOUT)})
+
+    def start_daemon(self, *wrapper: str) -> Process:
+        """Start pvenetd (below a program such as strace), and wait until it serves."""
+        command = [*self.host.prefix(), *wrapper, _BIN / "pvenetd", "--root", self.root]
+        self.daemon = self.keep(Process("pvenetd", command, self.env()))
+        self.daemon.expect("serving ", _START)
+        return self.daemon
+
+    def restart_daemon(self, number: int = signal.SIGTERM) -> Process:
+        """End the daemon by a signal, and start another."""
+        assert self.daemon
+        self.daemon.signal(number)
+        self.daemon.wait()
+        return self.start_daemon()
+
+    def ctl(self, *words: object, check: bool = True) -> str:
+        """Return what pvenetctl prints for *words*."""
+        return self.host.run(_BIN / "pvenetctl", *words, env=self.env(), check=check)
+
+    def show(self, *words: object) -> int:
+        """Let pvenetctl print to this program's own output, in colour if that is a terminal."""
+        sys.stdout.flush()
+        command = [*self.host.prefix(), _BIN / "pvenetctl", *words]
+        return subprocess.run([str(word) for word in command], env={**os.environ, **self.env()}).returncode
+
+    def start_guest(self, listen: Sequence[int] = (8080, 2222)) -> Guest:
+        """Start guest 100 through the QEMU hooks; it is booting."""
+        hooks = CHECKOUT / "hooks"
+        nic = Nic(TAP, GUEST_MAC, f"{GUEST}/24", hooks / "qemu-ifup", hooks / "qemu-ifdown")
+        prefix = self.host.prefix()
+        scratch = self.root
+        guest = Guest(kernel(), scratch, [nic], gateway="10.10.10.1", listen=listen, prefix=prefix, env=self.env())
+        self._ends.callback(guest.stop)
+        return guest
+
+    def capture(self, space: Space, link: str, expression: str = "", direction: str = "inout") -> Capture:
+        """Watch a link."""
+        capture = Capture(space, link, expression, direction)
+        self._ends.callback(capture.stop)
+        return capture
+
+    def keep(self, process: Process) -> Process:
+        """End *process* when this world ends."""
+        self._ends.callback(process.stop)
+        return process
+
+    def left(self) -> list[str]:
+        """Return what is still there of it, once it has ended."""
+        found = [f"namespace {name}" for name in left_over()]
+        if self.root.exists():
+            found.append(f"directory {self.root}")
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if f"PVENETD_ROOT={self.root}".encode() in path.read_bytes().split(b"\0"):
+                    found.append(f"process {path.parent.name}")
+            except OSError:
+                continue
+        return found
