@@ -63,10 +63,10 @@ class Case:
 
     @property
     def desired(self) -> State:
-        """What the text asks for."""
+        """What the text asks for, with chains that every kernel takes."""
         config = single(parse(self.interfaces, f"/{ACTIVE}"))
         there = [link.name for link in self.state.values() if isinstance(link, Link) and not link.owner]
-        return compile_interfaces(config, there).checked()
+        return compile_interfaces(config, there, "mark").checked()
 
     @property
     def needs_lab(self) -> bool:
@@ -168,9 +168,11 @@ def printed(ops: Iterable[Op]) -> str:
 
 def same(now: object, before: object, why: str) -> None:
     """Fail with the lines that differ."""
+    if now == before:
+        return
     lines = [pformat(value, width=200).splitlines() for value in (before, now)]
     changed = [line for line in ndiff(*lines) if line[0] in "+-"]
-    assert not changed, "\n".join([why, *changed])
+    raise AssertionError("\n".join([why, *changed]))
 
 
 def plain(state: State) -> dict[str, dict[str, Any]]:
