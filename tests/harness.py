@@ -108,8 +108,8 @@ class Failing:
         self._machine, self._at = machine, at
         self.count = 0
 
-    def observe(self, keys: Collection[Key] = (), *, only: bool = False) -> State:
-        return self._machine.observe(keys, only=only)
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
+        return self._machine.observe(keys, only=only, anew=anew)
 
     def owned(self, owner: str) -> list[Key]:
         return self._machine.owned(owner)
@@ -162,7 +162,7 @@ async def check(
 
 
 def printed(ops: Iterable[Op]) -> str:
-    """Return a plan as `pvenetctl plan` prints it, without the digests of chains: how they are spelled is not its concern."""
+    """Return a plan as `pvenetctl plan` prints it, but for the digests of chains: their wording is not our concern."""
     return "".join(re.sub(" digest=[0-9a-f]+", "", f"{op}\n") for op in ops)
 
 

@@ -7,6 +7,7 @@ thread lives in it too.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def fresh() -> Iterator[Namespaces]:
 
 def run(*command: str) -> str:
     """Run a program and return what it prints; fail with what it says."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
@@ -80,7 +81,5 @@ def run(*command: str) -> str:
 
 def show(*command: str) -> list[dict[str, Any]]:
     """Return what ``ip -j …`` or ``bridge -j …`` prints."""
-    import json
-
     found: list[dict[str, Any]] = json.loads(run(*command) or "[]")
     return found

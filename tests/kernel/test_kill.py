@@ -1,0 +1,164 @@
+"""``kill -9`` at every moment of an apply, and of its recovery: the host is as before, or as after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from pvenetd.drivers.files import Files, Journal
+from pvenetd.drivers.host import Host
+from pvenetd.engine import Engine
+from pvenetd.journal import versions
+from pvenetd.plan import Op, plan
+from pvenetd.state import INTERFACES
+from tests.harness import ACTIVE, FIRST, GOLDEN, Case, load, plain, same
+from tests.kernel.seen import seen
+from tests.netns import Namespaces, fresh
+
+CASES = (
+    pytest.param("address/to_bridge", marks=pytest.mark.netns),
+    pytest.param("bridge/removed", marks=pytest.mark.netns),
+    pytest.param("hook/changed", marks=pytest.mark.netns),
+    pytest.param("nat/option", marks=pytest.mark.netns),
+    pytest.param("vxlan/new_vni", marks=pytest.mark.netns),
+    pytest.param("bond/mode_changed", marks=pytest.mark.lab),
+    pytest.param("bridge/vlan_aware_management", marks=pytest.mark.lab),
+)
+_FINISHED, _BROKEN = 0, 3
+NEVER = -1
+Moment = Callable[[], None]
+
+
+class DyingFiles(Files):
+    def __init__(self, root: Path, moment: Moment) -> None:
+        super().__init__(root)
+        self._moment = moment
+
+    def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        self._moment()
+        super().write(name, data, mode)
+
+    def remove(self, name: str) -> None:
+        self._moment()
+        super().remove(name)
+
+
+class DyingJournal(Journal):
+    def __init__(self, files: DyingFiles, moment: Moment) -> None:
+        super().__init__(files)
+        self._moment = moment
+
+    def commit(self) -> None:
+        self._moment()
+        super().commit()
+        self._moment()
+
+
+class DyingHost(Host):
+    def __init__(self, files: Files, moment: Moment) -> None:
+        super().__init__(files)
+        self._moment = moment
+
+    def apply(self, op: Op) -> None:
+        self._moment()
+        super().apply(op)
+        self._moment()
+
+
+def finishes(root: Path, at: int, job: Callable[[Engine], object]) -> bool:
+    """Run *job* in a process that kills itself at its moment number *at*; return whether it came to its end before."""
+    child = os.fork()
+    if not child:
+        try:
+            moments = count()
+
+            def moment() -> None:
+                if next(moments) == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            files = DyingFiles(root, moment)
+            asyncio.run(job(Engine(DyingHost(files, moment), DyingJournal(files, moment))))
+            os._exit(_FINISHED)
+        except BaseException:  # noqa: BLE001 - pytest must not go on in the child
+            traceback.print_exc()
+            os._exit(_BROKEN)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (_FINISHED, -signal.SIGKILL)
+    return status == _FINISHED
+
+
+@pytest.fixture
+def namespaces() -> Iterator[Namespaces]:
+    with fresh() as found:
+        yield found
+
+
+def prepare(name: str, root: Path, namespaces: Namespaces) -> Case:
+    case = load(GOLDEN / f"{name}.case")
+    for nic in case.nics:
+        namespaces.cable(nic)
+    files = Files(root)
+    files.write(ACTIVE, FIRST)
+    with closing(Host(files)) as host:
+        for op in plan(case.state, host.observe(case.state.keys())):
+            host.apply(op)
+    return case
+
+
+def everything(case: Case, root: Path) -> tuple[object, ...]:
+    files = Files(root)
+    with closing(Host(files)) as host:
+        return plain(host.observe(case.desired.keys())), seen(), files.read(ACTIVE)
+
+
+def recover(root: Path) -> None:
+    files = Files(root)
+    with closing(Host(files)) as host:
+        engine = Engine(host, Journal(files))
+        asyncio.run(engine.recover())
+        engine.close()
+    assert Journal(files).pending() is None
+
+
+def apply(case: Case) -> Callable[[Engine], object]:
+    change = {ACTIVE: versions(FIRST, case.interfaces.encode())}
+    return lambda engine: engine.apply(case.desired, change)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_apply(name: str, tmp_path: Path, namespaces: Namespaces) -> None:
+    case = prepare(name, tmp_path, namespaces)
+    before = everything(case, tmp_path)
+    for at in count():
+        finished = finishes(tmp_path, at, apply(case))
+        recover(tmp_path)
+        if Files(tmp_path).read(ACTIVE) != FIRST:
+            break
+        assert not finished
+        same(everything(case, tmp_path), before, f"as before when killed at moment {at}")
+    assert at > len(case.plan.splitlines()), "there is a moment before and after each operation"
+    with closing(Host(Files(tmp_path))) as host:
+        assert plan(case.desired, host.observe(case.desired.keys()), {INTERFACES}) == (), "else as after"
+
+
+@pytest.mark.netns
+def test_recovery(tmp_path: Path, namespaces: Namespaces) -> None:
+    case = prepare("vxlan/new_vni", tmp_path, namespaces)
+    change = {ACTIVE: versions(FIRST, case.interfaces.encode())}
+    before = everything(case, tmp_path)
+    for at in count():
+        assert finishes(tmp_path, NEVER, lambda engine: engine.apply(case.desired, change, confirm=3600.0))
+        finished = finishes(tmp_path, at, lambda engine: engine.recover())
+        recover(tmp_path)
+        same(everything(case, tmp_path), before, f"as before when its recovery is killed at moment {at}")
+        if finished:
+            break
+    assert at > len(case.plan.splitlines())
