@@ -3,34 +3,26 @@
 Three switches make a guest filtered: ``enable: 1`` in cluster.fw, ``enable: 1`` in VMID.fw, and
 ``firewall=1`` on the NIC.  The host needs the first, and no ``enable: 0`` in host.fw.
 
-Sources: Proxmox VE's administration guide, chapter "Firewall"; RFC 4890 (ICMPv6 a firewall must
-let through), RFC 8415 (DHCPv6), RFC 3810 (MLDv2).
+Source: Proxmox VE's administration guide, chapter "Firewall".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import PurePath
 
+from pvenetd.firewall.builtin import ROUTER_ADVERTISEMENT, services, udp, vital
 from pvenetd.firewall.rule import Direction, RuleLine
 from pvenetd.firewall.ruleset import (
     ARP,
-    ICMP,
     ICMP6,
-    IGMP,
     IP,
     IP6,
-    QINQ,
-    RARP,
-    TCP,
-    UDP,
-    VLAN,
     Addresses,
     Chain,
     Hook,
-    IcmpType,
     Piece,
     Port,
     Rule,
@@ -39,22 +31,6 @@ from pvenetd.firewall.ruleset import (
     Verdict,
 )
 from pvenetd.firewall.syntax import Config
-
-MANAGEMENT = (Span(22, 22), Span(3128, 3128), Span(5900, 5999), Span(8006, 8006), Span(60000, 60050))
-"""TCP ports of the host its own network always reaches: SSH, SPICE proxy, VNC, API, migration."""
-
-COROSYNC = (Span(5404, 5412),)
-"""UDP ports of corosync's links between the nodes of a cluster (corosync.conf(5))."""
-
-ROUTER_ADVERTISEMENT = IcmpType(134)
-ND = (IcmpType(133), IcmpType(135), IcmpType(136))
-"""Router and neighbour solicitation, neighbour advertisement (RFC 4861)."""
-MLD_QUERY = (IcmpType(130),)
-MLD_REPORT = (IcmpType(131), IcmpType(132), IcmpType(143))
-"""Without them a snooping bridge forgets the groups that neighbour discovery runs on."""
-ERRORS4 = (IcmpType(3), IcmpType(11), IcmpType(12))
-ERRORS6 = (IcmpType(1), IcmpType(2), IcmpType(3), IcmpType(4))
-"""Errors a host cannot do without: path MTU discovery stops with them (RFC 4890, 4.3.1)."""
 
 _VERDICTS: dict[str, Verdict] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject"}
 
@@ -151,54 +127,25 @@ def _jump(chain: str) -> Rule:
     return Rule("jump", target=chain, origin=chain)
 
 
-def shared() -> tuple[Chain, ...]:
-    """Return the chains that guests' chains jump to: the same rules once, not once a guest."""
-    dhcp_in = _udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
-    dhcp_out = _udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
-    return (
-        Chain("bridge", "any-in", (*_any_frame(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
-        # RARP is how QEMU tells the switches where a guest is after it has moved.
-        Chain("bridge", "any-out", (*_any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
-        Chain("bridge", "dhcp-in", tuple(dhcp_in)),
-        Chain("bridge", "dhcp-out", tuple(dhcp_out)),
-        Chain("bridge", "ndp-in", (_icmp6((*MLD_QUERY, *ND, ROUTER_ADVERTISEMENT), "ndp"),)),
-        Chain("bridge", "ndp-out", (_icmp6((*MLD_REPORT, *ND), "ndp"),)),
-    )
-
-
-def _any_frame() -> Iterator[Rule]:
-    """Yield the rules both directions of a guest begin with.
-
-    A second VLAN tag hides the packet from every rule below, so no policy lets it through.
-    """
-    yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
-    yield Rule("accept", state=("established", "related"), origin="established")
-    yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
-
-
-def _icmp6(types: tuple[IcmpType, ...], origin: str) -> Rule:
-    return Rule("accept", protocol=ICMP6, icmp=types, origin=origin)
-
-
 def _host(cluster: Config, host: Config, local: Addresses | None, nodes: list[Addresses]) -> Piece:
     ndp = host.flag("ndp", default=True)
     into = (
         Rule("accept", iif="lo", origin="loopback"),
-        *_vital(ndp=ndp),
+        *vital(ndp=ndp),
         Rule("drop", state=("invalid",), origin="invalid"),
-        *_udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp"),
+        *udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp"),
         *_own(host, "in"),
         *_own(cluster, "in"),
-        *_services("in", local, nodes),
+        *services("in", local, nodes),
         _policy(cluster, "in"),
     )
     out = (
         Rule("accept", oif="lo", origin="loopback"),
-        *_vital(ndp=ndp),
-        *_udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp"),
+        *vital(ndp=ndp),
+        *udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp"),
         *_own(host, "out"),
         *_own(cluster, "out"),
-        *_services("out", local, nodes),
+        *services("out", local, nodes),
         _policy(cluster, "out"),
     )
     return Piece(
@@ -208,33 +155,6 @@ def _host(cluster: Config, host: Config, local: Addresses | None, nodes: list[Ad
             Chain("inet", "host-out", out, Hook("filter", "output", "filter")),
         ),
     )
-
-
-def _vital(*, ndp: bool) -> Iterator[Rule]:
-    """Yield what a host cannot live without, whatever its rules say; errors before "invalid" can hit them."""
-    yield Rule("accept", state=("established", "related"), origin="established")
-    yield Rule("accept", protocol=ICMP, icmp=ERRORS4, origin="icmp")
-    yield _icmp6(ERRORS6, "icmp")
-    yield Rule("accept", protocol=IGMP, origin="igmp")
-    yield _icmp6((*MLD_QUERY, *MLD_REPORT), "igmp")
-    if ndp:
-        yield _icmp6((*ND, ROUTER_ADVERTISEMENT), "ndp")
-
-
-def _services(direction: Direction, local: Addresses | None, nodes: list[Addresses]) -> Iterator[Rule]:
-    """Yield the host's own services: management from its network, corosync between the nodes."""
-    management = Rule("accept", protocol=TCP, dport=MANAGEMENT, origin="management")
-    corosync = Rule("accept", protocol=UDP, dport=COROSYNC, origin="corosync")
-    peers = [(management, local)] if local else []
-    for rule, peer in [*peers, *((corosync, node) for node in nodes)]:
-        yield replace(rule, source=peer) if direction == "in" else replace(rule, dest=peer)
-
-
-def _udp(*, source: int, dest: int, source6: int, dest6: int, origin: str) -> Iterator[Rule]:
-    """Yield the rules for one service on its IPv4 and on its IPv6 ports."""
-    for family, sport, dport in ((IP, source, dest), (IP6, source6, dest6)):
-        ports = (Span(sport, sport),), (Span(dport, dport),)
-        yield Rule("accept", ethertypes=(family,), protocol=UDP, sport=ports[0], dport=ports[1], origin=origin)
 
 
 def _own(config: Config, direction: Direction, nics: Mapping[str, Nic] | None = None) -> Iterator[Rule]:

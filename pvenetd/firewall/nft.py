@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from pvenetd.firewall.compile import shared
+from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
 from pvenetd.firewall.ruleset import ICMP, ICMP6, IP, IP6, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, Span
 from pvenetd.resource import Resource
