@@ -30,8 +30,11 @@ AS_IT_WAS = "rolled back: the host is as it was"
 class Machine(Protocol):
     """The seam to the machine: the kernel, or a fake of it."""
 
-    def observe(self, keys: Collection[Key] = (), *, only: bool = False) -> State:
-        """Return what there is, *keys* read anew; with *only*, nothing but those."""
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
+        """Return what there is, the sysctls among *keys* too; with *only*, nothing but *keys*.
+
+        *anew* are read anew even where no event told of a change.
+        """
 
     def owned(self, owner: str) -> list[Key]:
         """Return the links marked as *owner*'s."""
@@ -62,6 +65,7 @@ class Engine:
         self._before: dict[str, State] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._rollback: asyncio.Task[None] | None = None
+        self._applying: asyncio.Task[tuple[Op, ...]] | None = None
         self.pending: Pending | None = None
         self.failed: dict[str, str] = {}
         """Owner → why its last apply failed."""
@@ -125,6 +129,15 @@ class Engine:
         """
         if self.pending:
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
+        if self._applying and not self._applying.done():
+            raise Conflict("another apply is running")
+        # A task of its own: a caller that goes away must not take the deadline with it.
+        self._applying = asyncio.create_task(self._apply_and_wait(wanted, files, confirm))
+        return await asyncio.shield(self._applying)
+
+    async def _apply_and_wait(
+        self, wanted: State, files: Mapping[str, list[str | None]], confirm: float | None
+    ) -> tuple[Op, ...]:
         before = self._desired.get(INTERFACES, {})
         ops = await self.work(lambda: self._apply(wanted, files, keep=confirm is not None))
         if confirm is not None:
@@ -165,8 +178,17 @@ class Engine:
 
     def _time_is_up(self) -> None:
         log.warning("not confirmed in time: rolling back")
-        self.failed[INTERFACES] = f"not confirmed in time; {AS_IT_WAS}"
-        self._rollback = asyncio.get_running_loop().create_task(self.roll_back())
+        self._rollback = asyncio.create_task(self._roll_back_late(self._end_wait()))
+
+    async def _roll_back_late(self, pending: Pending) -> None:
+        outcome = AS_IT_WAS
+        try:
+            await self.work(self._undo_pending)
+        except PvenetError as error:
+            outcome = f"not all of it could be rolled back: {error}"
+            log.exception("rollback failed", extra={"owner": INTERFACES})
+        self.failed[INTERFACES] = f"not confirmed in time; {outcome}"
+        self.told("rolled back", {"id": pending.id, "outcome": outcome})
 
     # What follows runs in the applier thread.
 
@@ -176,7 +198,8 @@ class Engine:
         union = self._union(owner, wanted) if keys is None else wanted
         before = self._observe(keys, union)
         ops = plan(union, before, {owner})
-        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union), {owner}))
+        touched = {op.resource.key for op in ops}
+        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
         self._keep(owner, wanted)
         return ops
 
@@ -191,10 +214,10 @@ class Engine:
         back = undo(ops, before)
         touched = {op.resource.key for op in ops} | back.keys()
         record = {"touched": [list(key) for key in touched], "back": to_json(back), "files": dict(files)}
-        self._journal.begin(record)
         try:
+            self._journal.begin(record)
             self._steps(INTERFACES, ops)
-            if left := plan(union, self._observe(None, union), {INTERFACES}):
+            if left := plan(union, self._observe(None, union, touched), {INTERFACES}):
                 raise VerifyError(left)
         except BaseException as error:
             self._give_up(INTERFACES, error, lambda: self._undo_pending(keep_desired=True))
@@ -248,7 +271,7 @@ class Engine:
     def _put_back(self, touched: Collection[Key], back: State) -> None:
         """Bring *touched* back, however many of them fail on the way; then say what could not be."""
         for last in (False, True):
-            now = self._machine.observe(touched)
+            now = self._machine.observe(touched, anew=touched)
             wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
             todo = plan(wanted, now)
             for op in todo:
@@ -258,7 +281,7 @@ class Engine:
                     if last:
                         raise
                     log.warning("not undone at once: %s", op)
-        now = self._machine.observe(touched)
+        now = self._machine.observe(touched, anew=touched)
         wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
         if left := plan(wanted, now):
             raise VerifyError(left)
@@ -275,10 +298,10 @@ class Engine:
         keys = {*wanted, *self._desired.get(owner, {}), *self._machine.owned(owner), ("chains", owner)}
         return keys | {need for resource in wanted.values() for need in resource.needs}
 
-    def _observe(self, keys: Collection[Key] | None, union: State) -> State:
+    def _observe(self, keys: Collection[Key] | None, union: State, anew: Collection[Key] = ()) -> State:
         if keys is None:
-            return self._machine.observe(union.keys())
-        return self._machine.observe(keys, only=True)
+            return self._machine.observe(union.keys(), anew=anew)
+        return self._machine.observe(keys, only=True, anew=anew)
 
     def _keep(self, owner: str, wanted: State) -> None:
         self.failed.pop(owner, None)

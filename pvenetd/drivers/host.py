@@ -38,12 +38,12 @@ class Host:
         self._mirror.close()
         self._wire.close()
 
-    def observe(self, keys: Collection[Key] = (), *, only: bool = False) -> State:
-        """Return what there is; *keys* are read anew even where no event told of a change.
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
+        """Return what there is, the sysctls among *keys* too; *anew* are read even where no event told of a change.
 
         With *only*, nothing but *keys*: what it costs does not depend on what else the host has.
         """
-        self._mirror.refresh([key[1] for key in keys if key[0] in ("link", "address")])
+        self._mirror.refresh([key[1] for key in anew if key[0] in ("link", "address")])
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **sysctl.observe(key for key in keys if key[0] == "sysctl")}
