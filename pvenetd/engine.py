@@ -148,13 +148,13 @@ class Engine:
         """Keep what waits.  Raises `Conflict` where nothing does."""
         pending = self._end_wait()
         await self.work(self._journal.commit)
-        self.told("confirmed", {"id": pending.id})
+        self.told("confirmed", {"apply": pending.id})
 
     async def roll_back(self) -> None:
         """Undo what waits.  Raises `Conflict` where nothing does, `PvenetError` where it can't be undone."""
         pending = self._end_wait()
         await self.work(self._undo_pending)
-        self.told("rolled back", {"id": pending.id})
+        self.told("rolled back", {"apply": pending.id})
 
     async def recover(self) -> bool:
         """Undo an apply that an earlier run of the daemon left unconfirmed; return whether there was one."""
@@ -165,7 +165,7 @@ class Engine:
         self.pending = Pending(secrets.token_hex(4), loop.time() + seconds, ops, seconds)
         self._before[INTERFACES] = before
         self._timer = loop.call_later(seconds, self._time_is_up)
-        self.told("waiting", {"id": self.pending.id, "seconds": seconds})
+        self.told("waiting", {"apply": self.pending.id, "seconds": seconds})
 
     def _end_wait(self) -> Pending:
         if not (pending := self.pending):
@@ -188,7 +188,7 @@ class Engine:
             outcome = f"not all of it could be rolled back: {error}"
             log.exception("rollback failed", extra={"owner": INTERFACES})
         self.failed[INTERFACES] = f"not confirmed in time; {outcome}"
-        self.told("rolled back", {"id": pending.id, "outcome": outcome})
+        self.told("rolled back", {"apply": pending.id, "outcome": outcome})
 
     # What follows runs in the applier thread.
 

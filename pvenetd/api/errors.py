@@ -72,5 +72,7 @@ def _by_field(error: ConfigError) -> dict[str, str]:
     """Return what is wrong by option, or by interface or file where it is about no option."""
     found: dict[str, list[str]] = {}
     for problem in error.problems:
-        found.setdefault(problem.option or problem.interface or problem.path, []).append(str(problem))
+        found.setdefault(problem.option or problem.interface or problem.path, []).append(
+            problem.message + (f" ({problem.hint})" if problem.hint else "")
+        )
     return {field: "; ".join(texts) for field, texts in found.items()}

@@ -37,9 +37,17 @@ async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
 
 @routes.get("/nodes/{node}/pvenetd/topology")
 async def topology(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
-    """Return every link with what it is a port of or stands on."""
+    """Return every link with what it is a port of or stands on, and a tap's guest."""
     del params
-    return await daemon.topology()
+    guests = {nic["tap"]: (guest, nic) for guest in await daemon.guests.records() for nic in guest["nics"]}
+    return [
+        {**link, "guest": _guest(*guests[link["name"]])} if link["name"] in guests else link
+        for link in await daemon.topology()
+    ]
+
+
+def _guest(guest: dict[str, Any], nic: dict[str, Any]) -> dict[str, Any]:
+    return {"vmid": guest["vmid"], "name": guest["name"], "nic": nic["nic"], "filtered": nic["filtered"]}
 
 
 class Since(OfNode):

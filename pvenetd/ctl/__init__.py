@@ -1,1 +1,1 @@
-"""pvenetctl: argv to one request, and the answer to text."""
+"""pvenetctl: argv → one request to the daemon → text."""

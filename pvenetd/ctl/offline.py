@@ -1,0 +1,166 @@
+"""What pvenetctl answers by itself where no daemon runs, and what it is asked of a single file.
+
+The same nouns and the same table of routes as in the daemon, without its recovery at start; a
+machine that is opened only by what looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pvenetd import settings
+from pvenetd.api.errors import refusal
+from pvenetd.api.route import Caller
+from pvenetd.api.route import answer as asked
+from pvenetd.api.routes import ROUTES
+from pvenetd.ctl.client import Request
+from pvenetd.ctl.commands import FileRequest
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.interfaces import problem_record
+from pvenetd.daemon.store import Store
+from pvenetd.drivers.files import Files, Journal
+from pvenetd.engine import Engine
+from pvenetd.errors import ConfigError, PvenetError
+from pvenetd.firewall.nft_base import Design
+from pvenetd.interfaces.config import Config, single
+from pvenetd.interfaces.includes import Disk, load
+from pvenetd.plan import Op
+from pvenetd.resource import Key
+from pvenetd.state import State
+
+_BY_KERNEL = ("plan", "compile", "apply")
+"""Requests whose answer depends on what the kernel's nftables can do."""
+_ME = Caller("pvenetctl", may_write=True)
+
+
+class Later:
+    """The machine, opened by its first use: what only reads files never touches the kernel."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._host: Any = None
+
+    def _machine(self) -> Any:
+        if self._host is None:
+            from pvenetd.drivers.host import Host
+
+            self._host = Host(self._files)
+        return self._host
+
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
+        """Return what there is."""
+        found: State = self._machine().observe(keys, only=only, anew=anew)
+        return found
+
+    def owned(self, owner: str) -> list[Key]:
+        """Return the links marked as *owner*'s."""
+        found: list[Key] = self._machine().owned(owner)
+        return found
+
+    def apply(self, op: Op) -> None:
+        """Carry out one operation.  Raises `KernelError`."""
+        self._machine().apply(op)
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        if self._host is not None:
+            self._host.close()
+
+
+def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, Any]]:
+    """Return the status and the record that a daemon of *root* would answer, or those about one file."""
+    here = Path(root).resolve()
+    return asyncio.run(_answer(here, request) if isinstance(request, Request) else _read(here, request))
+
+
+async def _answer(root: Path, request: Request) -> tuple[int, dict[str, Any]]:
+    try:
+        async with _daemon(root, by_kernel=request.path[-1] in _BY_KERNEL) as daemon:
+            if request.method != "GET":
+                await daemon.adopt()
+            return 200, await asked(daemon, ROUTES, _ME, request.method, request.target, request.params)
+    except PvenetError as error:
+        return refusal(error)
+
+
+async def _read(root: Path, request: FileRequest) -> tuple[int, dict[str, Any]]:
+    nics = None if request.nics is None else [name for name in request.nics.split(",") if name]
+    try:
+        async with _daemon(root, by_kernel=False) as daemon:
+            if request.what == "check":
+                return 200, {"data": {"problems": await _problems(daemon, root, request.file, nics)}}
+            config = _alone(request.file) if request.file else None
+            if request.what == "show":
+                return 200, {"data": await daemon.interfaces.show(request.name, config, nics=nics)}
+            return 200, {"data": await daemon.interfaces.records(config, nics=nics)}
+    except PvenetError as error:
+        return refusal(error)
+
+
+async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | None) -> list[dict[str, Any]]:
+    try:
+        config = load(file, Given(file, root))
+    except ConfigError as error:
+        return [problem_record(problem) for problem in error.problems]
+    return [problem_record(problem) for problem in await daemon.interfaces.check(config, nics=nics)]
+
+
+@asynccontextmanager
+async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
+    """Yield the daemon of *root*, not started: it has undone, taken over and loaded nothing."""
+    logging.disable()  # what goes wrong is in the answer
+    files = Files(root)
+    journal = Journal(files)
+    machine = Later(files)
+    engine = Engine(machine, journal)
+    try:
+        yield Daemon(
+            Store(files), engine, journal, settings.parse(files.read(settings.PATH)), _design(by_kernel=by_kernel)
+        )
+    finally:
+        engine.close()
+        machine.close()
+
+
+def _design(*, by_kernel: bool) -> Design:
+    if not by_kernel:
+        return "ct"
+    from pvenetd.drivers import nft
+
+    return nft.probe()
+
+
+class Given:
+    """A file the user names, and what it sources: beside it as the user sees it, elsewhere below the root."""
+
+    def __init__(self, file: str, root: Path) -> None:
+        self._beside = str(Path(file).parent)
+        self._file = file
+        self._here = Disk()
+        self._below = Disk(root)
+
+    def read(self, path: str) -> bytes:
+        """Return what the regular file *path* holds."""
+        return self._disk(path).read(self._seen(path))
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*."""
+        return self._disk(directory).names(self._seen(directory))
+
+    def _is_beside(self, path: str) -> bool:
+        return path == self._file or not path.startswith("/") or path.startswith(f"{self._beside}/")
+
+    def _seen(self, path: str) -> str:
+        return str(Path.cwd() / path) if self._is_beside(path) else path
+
+    def _disk(self, path: str) -> Disk:
+        return self._here if self._is_beside(path) else self._below
+
+
+def _alone(file: str) -> Config:
+    return single(load(file, Given(file, Path("/"))).files[0])

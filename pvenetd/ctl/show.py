@@ -1,0 +1,262 @@
+"""Answers of the daemon → text for people; pure functions."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pvenetd.ctl.page import Block, Table
+
+_WIDEST = 72
+"""Characters of an operation before its line of configuration; longer ones push it to the right."""
+
+
+def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show everything on one screen."""
+    yield f"pvenetd {data['version']}"
+    yield f"configuration  {_configuration(data['interfaces'])}"
+    if missing := data["interfaces"]["waiting"]:
+        yield f"waiting for    {', '.join(missing)} (not there yet)"
+    yield f"firewall       {_firewall(data['firewall'])}"
+    if not data["errors"]:
+        yield "errors         none"
+    for owner, reason in data["errors"].items():
+        yield f"error          {owner}: {_indented(reason)}"
+    if data["bridges"]:
+        yield ""
+        rows = [
+            (
+                one["name"],
+                "up" if one["up"] else "down",
+                ", ".join(one["addresses"]) or "-",
+                ("VLAN-aware; " if one["vlan_aware"] else "") + (", ".join(one["ports"]) or "no ports"),
+            )
+            for one in sorted(data["bridges"], key=lambda one: natural(one["name"]))
+        ]
+        yield Table(("bridge", "link", "addresses", "ports"), rows)
+    if data["guests"]:
+        yield ""
+        yield from guests(data["guests"], _)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what sorts vmbr10 after vmbr9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split("([0-9]+)", name)]
+
+
+def _configuration(found: dict[str, Any]) -> str:
+    if wait := found.get("confirm"):
+        left = max(0, round(wait["seconds"]))
+        return f"waiting for confirmation: pvenetctl confirm, or it is rolled back in {left} s"
+    count = found.get("plan", 0)
+    states = {
+        "in sync": "in sync",
+        "staged": f"staged: {_operations(count)} to do (pvenetctl plan, pvenetctl apply)",
+        "differs": f"differs from the kernel: {_operations(count)} to do (pvenetctl plan, pvenetctl apply)",
+        "broken": f"broken (pvenetctl interfaces check):\n  {_indented(found.get('error', ''))}",
+    }
+    return states.get(found["state"]) or str(found["state"])
+
+
+def _operations(count: int) -> str:
+    return "1 operation" if count == 1 else f"{count} operations"
+
+
+def _firewall(found: dict[str, Any]) -> str:
+    if not found["enabled"]:
+        return "off (enable: 1 in cluster.fw turns it on)"
+    differs = (
+        f"; differs from the files: {', '.join(found['drift'])} (pvenetctl firewall apply)" if found["drift"] else ""
+    )
+    return f"on, {found['backend']}; loaded: {', '.join(found['loaded']) or 'nothing'}{differs}"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def interfaces(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a table of interfaces."""
+    yield Table(
+        ("interface", "type", "link", "auto", "addresses", "consists of", "mtu"),
+        [
+            (
+                one["iface"],
+                one["type"],
+                _link(one),
+                "yes" if one["autostart"] else "no",
+                ", ".join(_addresses(one)) or "-",
+                _members(one) or "-",
+                str(one.get("mtu") or one.get("live", {}).get("mtu") or "-"),
+            )
+            for one in data
+        ],
+    )
+
+
+def _link(one: dict[str, Any]) -> str:
+    if not one["exists"]:
+        return "absent"
+    return "up" if one["active"] else "down"
+
+
+def _addresses(one: dict[str, Any]) -> list[str]:
+    return one.get("live", {}).get("addresses") or [one[key] for key in ("cidr", "cidr6") if key in one]
+
+
+def _members(one: dict[str, Any]) -> str:
+    if "vlan-raw-device" in one:
+        return f"{one['vlan-raw-device']}, VLAN {one['vlan-id']}"
+    return str(one.get("bridge_ports") or one.get("slaves") or "")
+
+
+def interface(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show one interface: what its configuration says, then what the kernel has."""
+    yield from _fields({key: value for key, value in data.items() if key not in ("live", "exists", "active")})
+    yield f"link: {_link(data)}"
+    yield from _fields(data.get("live", {}), "  ")
+
+
+def _fields(values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if text and value is not None:
+            yield f"{indent}{key}: {text}"
+
+
+def problems(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show ``FILE:LINE: error CODE: text`` for each problem."""
+    yield from map(problem, data["problems"])
+
+
+def problem(one: dict[str, Any]) -> str:
+    """Return a problem as one line."""
+    hint = f" ({one['hint']})" if one["hint"] else ""
+    return f"{one['path']}:{one['line']}: {one['severity']} {one['code']}: {one['message']}{hint}"
+
+
+def plan(data: list[dict[str, str]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show one operation a line, with the line of configuration it comes from."""
+    width = min(max((len(one["op"]) for one in data if one["origin"]), default=0), _WIDEST)
+    for one in data:
+        yield f"{one['op']:<{width}}  # {one['origin']}" if one["origin"] else one["op"]
+
+
+def applied(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Block]:
+    """Show what was done, and how it ended."""
+    yield from plan(data["ops"], arguments)
+    if arguments.dry_run:
+        return
+    yield f"{data['outcome']}: pvenetctl confirm" if arguments.confirm else data["outcome"]
+
+
+def outcome(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show how it ended."""
+    yield data["outcome"]
+
+
+def done(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Block]:
+    """Show what was done, or that there was nothing to do."""
+    yield from plan(data["ops"], arguments)
+    if not data["ops"]:
+        yield "nothing to do"
+
+
+def guests(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a table of guests' NICs."""
+    columns = ("vmid", "name", "nic", "tap", "bridge", "vlan", "mac", "link", "firewall", "source")
+    yield Table(columns, [row for one in data for row in _rows(one)])
+    yield from (f"guest {one['vmid']}: {_indented(one['error'])}" for one in data if one["error"])
+
+
+def _rows(one: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    head = (str(one["vmid"]), one["name"] or "-")
+    if not one["nics"]:
+        yield (*head, *["-"] * 8)
+    for nic in one["nics"]:
+        yield (
+            *head,
+            nic["nic"],
+            nic["tap"],
+            nic["bridge"] or "-",
+            _vlans(nic),
+            nic["mac"] or "-",
+            _port(nic),
+            _filtered(nic),
+            nic["source"] if nic["plugged"] else "-",
+        )
+
+
+def _vlans(nic: dict[str, Any]) -> str:
+    tagged = f"tagged {nic['trunks']}" if nic["trunks"] else ""
+    return " ".join(filter(None, (str(nic["tag"] or ""), tagged))) or "-"
+
+
+def _port(nic: dict[str, Any]) -> str:
+    if not nic["plugged"]:
+        return "unplugged"
+    return "up" if nic["up"] else "down"
+
+
+def _filtered(nic: dict[str, Any]) -> str:
+    if not nic["firewall"]:
+        return "off"
+    return "filtered" if nic["filtered"] else "not loaded"
+
+
+def guest(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show one guest, a paragraph for each NIC."""
+    yield f"guest {data['vmid']} {data['name']}".rstrip()
+    for nic in data["nics"]:
+        yield f"{nic['nic']}: {nic['config']}"
+        yield from _fields(
+            {
+                "tap": nic["tap"],
+                "bridge": nic["bridge"],
+                "vlan": "" if _vlans(nic) == "-" else _vlans(nic),
+                "mac": nic["mac"],
+                "mtu": nic["mtu"],
+                "rate": f"{nic['rate']:g} MB/s" if nic["rate"] else None,
+                "link": _port(nic),
+                "firewall": _filtered(nic),
+                "source": nic["source"],
+            },
+            "  ",
+        )
+    if data["error"]:
+        yield f"error: {_indented(data['error'])}"
+
+
+def ruleset(data: dict[str, str], _: argparse.Namespace) -> Iterator[Block]:
+    """Show the ruleset as it is."""
+    yield data["text"].removesuffix("\n")
+
+
+def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show what is loaded, and what differs."""
+    yield f"firewall: {_firewall(data)}"
+
+
+def loaded(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show what is loaded now, and whose rules could not be."""
+    yield from firewall(data, _)
+    yield from _failures(data)
+
+
+def reconciled(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show whose part could not be brought."""
+    yield from _failures(data)
+
+
+def _failures(data: dict[str, Any]) -> Iterator[Block]:
+    for owner, reason in data["failed"].items():
+        yield f"{owner} stays as it is: {_indented(reason)}"
+
+
+def events(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show an event a line."""
+    for one in data:
+        facts = [f"{key}={value}" for key, value in one.items() if key not in ("id", "time", "event") and value != ""]
+        yield " ".join([one["time"], one["event"], *facts])
