@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import PurePath
 
+from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall.builtin import ROUTER_ADVERTISEMENT, services, udp, vital
 from pvenetd.firewall.rule import Direction, RuleLine
 from pvenetd.firewall.ruleset import (
@@ -84,6 +85,8 @@ def compile_guest(guest: Guest) -> Piece | None:
     nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall}
     if not nics or not config.flag("enable", default=False):
         return None
+    if config.flag("macfilter", default=True):
+        _require_macs(config, nics)
     into = (*_into(config), *_own(config, "in", nics), _policy(config, "in"))
     out = (*_out(config, nics), *_own(config, "out", nics), _policy(config, "out"))
     return Piece(
@@ -91,6 +94,19 @@ def compile_guest(guest: Guest) -> Piece | None:
         (Chain("bridge", f"{name}-in", into), Chain("bridge", f"{name}-out", out)),
         tuple(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()),
     )
+
+
+def _require_macs(config: Config, nics: Mapping[str, Nic]) -> None:
+    """Raise where the MAC filter has nothing to compare with: without it the NIC would be open to forgery."""
+    problems = [
+        Problem(
+            config.path, 1, "address", f"{name} has no MAC address to filter by", hint="give it one, or macfilter: 0"
+        )
+        for name, nic in nics.items()
+        if not nic.mac
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _into(config: Config) -> Iterator[Rule]:

@@ -46,6 +46,14 @@ def test_a_broken_file_is_never_compiled() -> None:
         compile_guest(guest("[OPTIONS]\nenable: true\n"))
 
 
+def test_a_nic_without_a_mac_is_not_left_open_to_forgery() -> None:
+    nics = {0: Nic("tap100i0", firewall=True, mac="")}
+    with pytest.raises(ConfigError, match="net0 has no MAC"):
+        compile_guest(Guest(100, guest().config, nics))
+    off = parse_guest("[OPTIONS]\nenable: 1\nmacfilter: 0\n", "100.fw")
+    assert compile_guest(Guest(100, off, nics))
+
+
 def rules(piece: Piece | None, chain: str) -> tuple[Rule, ...]:
     assert piece
     return next(one.rules for one in piece.chains if one.name.endswith(chain))
