@@ -60,7 +60,6 @@ class Fake:
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
         """Return what there is; sysctls only where asked for."""
         del anew  # It is never out of date.
-        del anew
         return {
             key: self._as_shown(resource) if isinstance(resource, Link) else resource
             for key, resource in self._now.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -25,21 +26,28 @@ class Files:
         """Return where *name* lies."""
         return self.root / name.lstrip("/")
 
+    def _real(self, name: str) -> Path:
+        """Return where *name* lies once symbolic links are followed.  Raises OSError where they leave the root."""
+        real, root = self.path(name).resolve(), self.root.resolve()
+        if not real.is_relative_to(root):
+            raise OSError(errno.EXDEV, f"leads out of {root}", str(self.path(name)))
+        return real
+
     def read(self, name: str) -> bytes | None:
         """Return the content of a regular file, None where there is none.
 
         Raises OSError for what is there and no regular file, or too large.
         """
         try:
-            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(self._real(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(22, "not a regular file", str(self.path(name)))
+                raise OSError(errno.EINVAL, "not a regular file", str(self.path(name)))
             data = file.read(_MOST + 1)
         if len(data) > _MOST:
-            raise OSError(27, f"larger than {_MOST >> 20} MiB", str(self.path(name)))
+            raise OSError(errno.EFBIG, f"larger than {_MOST >> 20} MiB", str(self.path(name)))
         return data
 
     def names(self, directory: str) -> list[str]:
@@ -50,8 +58,11 @@ class Files:
             return []
 
     def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
-        """Put *data* in place of *name*: after a crash it is the old or the new file, whole."""
-        path = self.path(name)
+        """Put *data* in place of *name*: after a crash it is the old or the new file, whole.
+
+        A symbolic link stays one: what it points to is replaced.
+        """
+        path = self._real(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
