@@ -16,6 +16,7 @@ from typing import Any
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from pvenetd.drivers.netlink import vlans
+from pvenetd.drivers.netlink.shape import Attributes
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, message
 from pvenetd.kinds import BY_INFO_KIND
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
@@ -24,6 +25,11 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.option import IFINDEX
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
+_HEADER = struct.Struct("=HiI")
+"""struct ifinfomsg from its third byte: type of hardware, index, flags."""
+_FIRST = 32
+"""Bytes before the attributes: nlmsghdr, ifinfomsg."""
+_LINKINFO, _INFO_DATA, _INFO_SLAVE_DATA = 18, 2, 5
 _UP, _LOOPBACK = 0x1, 0x8
 _ETHER, _TAP_TYPE = 1, 2
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
@@ -42,25 +48,24 @@ def index(name: str) -> int:
         raise RefusedError(error.errno or 19, f"{name}: {error.strerror}") from None
 
 
-def observe(msg: Any, name_of: Names) -> Link:
-    """Return the link that RTM_NEWLINK *msg* shows.
+def observe(body: bytes, name_of: Names) -> Link:
+    """Return the link that an RTM_NEWLINK message shows, its header included.
 
     *name_of* knows the other links by index.  A bridge port's VLANs are not in this message.
     """
-    info = _Attributes(msg.get_attr("IFLA_LINKINFO"))
-    info_kind, data = info.get("IFLA_INFO_KIND", ""), _Attributes(info.get("IFLA_INFO_DATA"))
-    port = (
-        _Attributes(info.get("IFLA_INFO_SLAVE_DATA"))
-        if info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
-        else _Attributes(None)
-    )
-    kind = _kind(msg, info_kind, data)
-    top = _Attributes(msg)
+    hardware, _, flags = _HEADER.unpack_from(body, 18)
+    top = Attributes(body[_FIRST:], ifinfmsg)
+    info = top.nest(_LINKINFO, ifinfmsg.ifinfo)
+    info_kind = info.get("IFLA_INFO_KIND", "")
+    data = info.nest(_INFO_DATA, ifinfmsg.ifinfo.data_map.get(info_kind))
+    is_port = info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
+    port = info.nest(_INFO_SLAVE_DATA, ifinfmsg.ifinfo.bridge_slave_data if is_port else None)
+    kind = _kind(info_kind, data, hardware, flags)
     values: dict[str, Any] = {
         "kind": kind.model_fields["kind"].default or info_kind,
         "name": top.get("IFLA_IFNAME"),
         "owner": _owner(top.get("IFLA_IFALIAS")),
-        "up": bool(msg["flags"] & _UP),
+        "up": bool(flags & _UP),
         "group": top.get("IFLA_GROUP"),
         "master": "",
     }
@@ -76,27 +81,21 @@ def observe(msg: Any, name_of: Names) -> Link:
     return kind.model_construct(**values)
 
 
-def _kind(msg: Any, info_kind: str, data: _Attributes) -> type[Link]:
+def index_and_name(body: bytes) -> tuple[int, str]:
+    """Return which link an RTM_NEWLINK message is about."""
+    return _HEADER.unpack_from(body, 18)[1], Attributes(body[_FIRST:], ifinfmsg).get("IFLA_IFNAME", "")
+
+
+def _kind(info_kind: str, data: Attributes, hardware: int, flags: int) -> type[Link]:
     if info_kind == "tun" and data.get("IFLA_TUN_TYPE") != _TAP_TYPE:
         return Foreign
     if not info_kind:
-        return Loopback if msg["flags"] & _LOOPBACK else Ethernet if msg["ifi_type"] == _ETHER else Foreign
+        return Loopback if flags & _LOOPBACK else Ethernet if hardware == _ETHER else Foreign
     return BY_INFO_KIND.get(info_kind, Foreign)
 
 
 def _owner(alias: str | None) -> str:
     return alias.removeprefix(_MARK) if alias and alias.startswith(_MARK) else ""
-
-
-class _Attributes:
-    """The attributes of one nest by name; each is decoded when it is asked for, which most never are."""
-
-    def __init__(self, nest: Any) -> None:
-        self._slots = {slot[0]: slot for slot in nest["attrs"]} if nest and not isinstance(nest, str) else {}
-
-    def get(self, name: str, default: Any = None) -> Any:
-        slot = self._slots.get(name)
-        return default if slot is None else slot[1]
 
 
 def _name(number: int, name_of: Names) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from pvenetd.drivers.netlink import addresses, links, vlans
-from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events, message, read
+from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events, message
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Route
@@ -120,11 +120,11 @@ class Mirror:
             self._stale_routes = True
 
     def _dump(self) -> None:
-        bodies = [
-            read(ifinfmsg, body) for body in self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {}, []), dump=True)
-        ]
-        names = {msg["index"]: msg.get_attr("IFLA_IFNAME") for msg in bodies}
-        self.links = {msg["index"]: links.observe(msg, lambda number: names.get(number, "")) for msg in bodies}
+        bodies = list(self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {}, []), dump=True))
+        known = [links.index_and_name(body) for body in bodies]
+        names = dict(known)
+        pairs = zip(known, bodies, strict=True)
+        self.links = {number: links.observe(body, lambda number: names.get(number, "")) for (number, _), body in pairs}
         self._number = {link.name: number for number, link in self.links.items()}
         for number in self.links:
             self._complete(number)
@@ -142,7 +142,7 @@ class Mirror:
         except RefusedError:
             self._addresses.pop(number, None)
             return
-        link = links.observe(read(ifinfmsg, body), self._name)
+        link = links.observe(body, self._name)
         self.links[number] = link
         self._number[link.name] = number
         self._complete(number)
