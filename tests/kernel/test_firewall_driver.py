@@ -55,7 +55,7 @@ def run(driver: Nftables, wanted: State) -> list[str]:
 def test_the_probe_tells_and_leaves_nothing() -> None:
     assert probe() == "mark"  # br_netfilter is on here, so bridge conntrack must not be used beside it
     assert obstacle("mark") == ""
-    assert nft("list", "ruleset") == ""
+    assert nft("-s", "list", "ruleset") == ""
 
 
 @pytest.mark.usefixtures("host")
@@ -117,7 +117,7 @@ def test_everything_goes_with_the_base_and_foreign_tables_stay() -> None:
     driver = Nftables()
     run(driver, desired(FILES, "mark"))
     assert run(driver, {})[-1] == "- chains base"
-    assert re.findall(r"^table .*", nft("list", "ruleset"), re.MULTILINE) == ["table inet theirs {"]
+    assert re.findall(r"^table .*", nft("-s", "list", "ruleset"), re.MULTILINE) == ["table inet theirs {"]
 
 
 @pytest.mark.usefixtures("host")
@@ -159,14 +159,14 @@ def test_a_refused_piece_changes_nothing_and_says_why() -> None:
     driver = Nftables()
     wanted = desired(FILES, "mark")
     run(driver, wanted)
-    before = nft("list", "ruleset")
+    before = nft("-s", "list", "ruleset")
     broken = wanted["chains", "vm:100"]
     assert isinstance(broken, Chains)
     op = Op("~", broken.model_copy(update={"text": broken.text + "add rule bridge pvenetd vm-100-in goto nowhere\n"}))
     with pytest.raises(KernelError, match=r"~ chains vm:100: .*No such file or directory") as caught:
         driver.apply(op)
     assert caught.value.errno == 2
-    assert nft("list", "ruleset") == before
+    assert nft("-s", "list", "ruleset") == before
 
 
 @pytest.mark.usefixtures("host")
@@ -185,11 +185,11 @@ def test_a_rollback_puts_back_what_was_there() -> None:
 def test_a_broken_file_is_refused_whole_and_what_is_loaded_stays() -> None:
     driver = Nftables()
     run(driver, desired(FILES, "mark"))
-    before = nft("list", "ruleset")
+    before = nft("-s", "list", "ruleset")
     with pytest.raises(ConfigError) as caught:
         desired(FILES | {"100.fw": f"{GUEST}IN DENY -p tcp\nIN ACCEPT -dport 1\n"}, "mark")
     assert [(problem.path, problem.line) for problem in caught.value.problems] == [("100.fw", 6), ("100.fw", 7)]
-    assert nft("list", "ruleset") == before
+    assert nft("-s", "list", "ruleset") == before
 
 
 @pytest.mark.usefixtures("host")
