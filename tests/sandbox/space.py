@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.sandbox.process import Process
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 _PREFIX = "pvenet"
 _NAMED = Path("/run/netns")
 
@@ -108,13 +112,29 @@ def cable(one: Space, name: str, other: Space, other_name: str) -> None:
     other.run("ip", "link", "set", other_name, "up")
 
 
+def make_tap(space: Space, name: str) -> Process:
+    """Return a guest that is nothing but its NIC (`tests.sandbox.tap`)."""
+    command = [*space.prefix(), sys.executable, "-m", "tests.sandbox.tap", name]
+    process = Process(name, command, {"PYTHONPATH": str(CHECKOUT)})
+    process.expect("^ready$")
+    return process
+
+
+def scratch() -> Path:
+    """Return a new directory."""
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-"))
+
+
 def sweep() -> None:
-    """Remove the namespaces of runs that were killed before they could."""
+    """Remove what runs have made that were killed before they could."""
     for name in left_over(lambda pid: not Path(f"/proc/{pid}").exists()):
-        run("ip", "netns", "delete", name, check=False)
+        if (_NAMED / name).exists():
+            run("ip", "netns", "delete", name, check=False)
+        shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
 
 
 def left_over(of: Callable[[int], bool] = lambda pid: pid == os.getpid()) -> list[str]:
-    """Return the names of namespaces made here by runs whose process id satisfies *of*."""
-    names = sorted(path.name for path in _NAMED.glob(f"{_PREFIX}-*-*")) if _NAMED.is_dir() else []
-    return [name for name in names if (found := re.match(rf"{_PREFIX}-(\d+)-", name)) and of(int(found[1]))]
+    """Return the names of namespaces and directories made here by runs whose process id satisfies *of*."""
+    paths = [*_NAMED.glob(f"{_PREFIX}-*-*"), *Path(tempfile.gettempdir()).glob(f"{_PREFIX}-*-*")]
+    found = {path.name: re.match(rf"{_PREFIX}-(\d+)-", path.name) for path in paths}
+    return sorted(name for name, match in found.items() if match and of(int(match[1])))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +15,8 @@ from types import TracebackType
 from tests.guest.initramfs import kernel
 from tests.guest.qemu import Guest, Nic
 from tests.sandbox.process import Process
-from tests.sandbox.space import Capture, Space, cable, left_over, sweep
+from tests.sandbox.space import CHECKOUT, Capture, Space, cable, left_over, scratch, sweep
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 NAT_HOST = CHECKOUT / "examples" / "nat-host"
 """What the files below its root are, unless a test says otherwise."""
 HOST, PROVIDER, GUEST = "192.0.2.2", "192.0.2.1", "10.10.10.2"
@@ -56,11 +54,13 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ends.close()
+        if not kind and (left := self.left()):
+            raise AssertionError(f"left behind: {', '.join(left)}")
 
     def _build(self) -> None:
         self._say("building the namespaces")
         sweep()
-        self.root = Path(tempfile.mkdtemp(prefix="pvenet-root."))
+        self.root = scratch()
         self._ends.callback(shutil.rmtree, self.root, ignore_errors=True)
         shutil.copytree(self._example, self.root, dirs_exist_ok=True)
         self.provider = self._space("provider")
@@ -91,9 +91,9 @@ class World:
         command = [sys.executable, "-m", "tests.sandbox.web", "get", url, seconds]
         return self.provider.run(*command, env={"PYTHONPATH": str(CHECKOUT)})
 
-    def start_daemon(self, *wrapper: str) -> Process:
-        """Start pvenetd (below a program such as strace), and wait until it serves."""
-        command = [*self.host.prefix(), *wrapper, _BIN / "pvenetd", "--root", self.root]
+    def start_daemon(self) -> Process:
+        """Start pvenetd, and wait until it serves."""
+        command = [*self.host.prefix(), _BIN / "pvenetd", "--root", self.root]
         self.daemon = self.keep(Process("pvenetd", command, self.env()))
         self.daemon.expect("serving ", _START)
         return self.daemon
@@ -138,9 +138,7 @@ class World:
 
     def left(self) -> list[str]:
         """Return what is still there of it, once it has ended."""
-        found = [f"namespace {name}" for name in left_over()]
-        if self.root.exists():
-            found.append(f"directory {self.root}")
+        found = [name for name in left_over() if name in (self.root.name, self.host.name, self.provider.name)]
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if f"PVENETD_ROOT={self.root}".encode() in path.read_bytes().split(b"\0"):

@@ -1,0 +1,1 @@
+"""How long pvenetd takes, beside the usual tools, in one run."""
