@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pvenetd.ctl import show, topology
 from pvenetd.ctl.client import Request
@@ -13,6 +13,13 @@ from pvenetd.ctl.page import Block
 HOOK_SECONDS = 10.0
 """What a guest's start waits for its network at most."""
 _MOST_SECONDS = 86400
+
+
+class Takes(Protocol):
+    """What arguments are declared to: a parser, or who documents or completes them."""
+
+    def add_argument(self, *names: Any, **facts: Any) -> Any:
+        """Declare one."""
 
 
 class FileRequest(NamedTuple):
@@ -25,7 +32,7 @@ class FileRequest(NamedTuple):
     name: str = ""
 
 
-def _none(parser: argparse.ArgumentParser) -> None:
+def _none(parser: Takes) -> None:
     del parser
 
 
@@ -45,7 +52,7 @@ class Command(NamedTuple):
     help: str
     request: Callable[[argparse.Namespace], Request | FileRequest]
     show: Callable[[Any, argparse.Namespace], Iterable[Block]]
-    arguments: Callable[[argparse.ArgumentParser], None] = _none
+    arguments: Callable[[Takes], None] = _none
     offline: bool = False
     """Whether it also works with no daemon."""
     verdict: Callable[[Any], int] = _done
@@ -77,17 +84,17 @@ def _given(**values: Any) -> dict[str, Any]:
 # interfaces
 
 
-def _file(parser: argparse.ArgumentParser) -> None:
+def _file(parser: Takes) -> None:
     parser.add_argument("--file", metavar="FILE", help="read this file alone")
     parser.add_argument("--nics", metavar="A,B", help="physical NICs to assume instead of the kernel's")
 
 
-def _iface(parser: argparse.ArgumentParser) -> None:
+def _iface(parser: Takes) -> None:
     parser.add_argument("iface", metavar="IFACE", help="name of the interface")
     _file(parser)
 
 
-def _check(parser: argparse.ArgumentParser) -> None:
+def _check(parser: Takes) -> None:
     parser.add_argument("given", metavar="FILE", nargs="?", help="file to check instead of what would be applied")
     _file(parser)
 
@@ -123,7 +130,7 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-def _apply(parser: argparse.ArgumentParser) -> None:
+def _apply(parser: Takes) -> None:
     parser.add_argument("--confirm", metavar="SECONDS", type=_seconds, help="roll back unless confirmed in time")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
 
@@ -142,7 +149,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _vmid(parser: argparse.ArgumentParser) -> None:
+def _vmid(parser: Takes) -> None:
     parser.add_argument("vmid", metavar="VMID", type=_number, help="number of the guest")
 
 
@@ -153,7 +160,7 @@ def _net(text: str) -> str:
     return text
 
 
-def _nic(parser: argparse.ArgumentParser) -> None:
+def _nic(parser: Takes) -> None:
     _vmid(parser)
     parser.add_argument("nic", metavar="NIC", nargs="?", type=_net, help="net0 to net31; all without it")
 
@@ -165,7 +172,7 @@ def _nic_request(what: str) -> Callable[[argparse.Namespace], Request]:
 # firewall
 
 
-def _compile(parser: argparse.ArgumentParser) -> None:
+def _compile(parser: Takes) -> None:
     parser.add_argument("--backend", choices=("nftables",), default="nftables", help="in whose language")
     parser.add_argument("--vmid", metavar="N", type=_number, help="one guest alone")
 
@@ -181,11 +188,11 @@ def _has_failed(data: dict[str, Any]) -> int:
 # the rest
 
 
-def _format(parser: argparse.ArgumentParser) -> None:
+def _format(parser: Takes) -> None:
     parser.add_argument("--format", choices=("text", "json", "dot"), default="text", help="how it is drawn")
 
 
-def _tap(parser: argparse.ArgumentParser) -> None:
+def _tap(parser: Takes) -> None:
     parser.add_argument("ifname", metavar="IFNAME", help="the tap: tap<vmid>i<n>")
 
 

@@ -15,13 +15,16 @@ from typing import Any
 from pvenetd import __version__
 from pvenetd.ctl import page
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
-from pvenetd.ctl.commands import COMMANDS, GROUPS, Command, FileRequest
+from pvenetd.ctl.commands import COMMANDS, GROUPS, Command, FileRequest, Takes
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["complete"]:
+        return _complete(words[1:])
     usual = argparse.Namespace(root=os.environ.get("PVENETD_ROOT") or "/", json=False)
-    arguments = parser().parse_args(argv, usual)
+    arguments = parser().parse_args(words, usual)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         status = run(arguments)
@@ -39,37 +42,36 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the reader of the command line; --help, the man page and the completions are made from it."""
-    everywhere = _everywhere()
+    shared = argparse.ArgumentParser(add_help=False)
+    everywhere(shared)
     top = argparse.ArgumentParser(
         prog="pvenetctl",
         description="Look at and change the network of a KVM host that pvenetd keeps.",
         epilog="Exit status: 0 done; 1 refused or failed, standard error says why; 2 wrong usage.",
-        parents=[everywhere],
+        parents=[shared],
     )
     below: dict[tuple[str, ...], Any] = {(): top.add_subparsers(metavar="COMMAND", required=True)}
     for command in COMMANDS:
         group = command.words[:-1]
         if group not in below:
             parent = below[()].add_parser(
-                group[0], help=GROUPS[group[0]], description=_sentence(GROUPS[group[0]]), parents=[everywhere]
+                group[0], help=GROUPS[group[0]], description=_sentence(GROUPS[group[0]]), parents=[shared]
             )
             below[group] = parent.add_subparsers(metavar="COMMAND", required=True)
         found = below[group].add_parser(
-            command.words[-1], help=command.help, description=_sentence(command.help), parents=[everywhere]
+            command.words[-1], help=command.help, description=_sentence(command.help), parents=[shared]
         )
         command.arguments(found)
         found.set_defaults(command=command)
     return top
 
 
-def _everywhere() -> argparse.ArgumentParser:
-    """Return the options that stand before or after a command."""
-    found = argparse.ArgumentParser(add_help=False)
+def everywhere(parser: Takes) -> None:
+    """Declare the options that stand before or after a command."""
     absent = argparse.SUPPRESS
-    found.add_argument("--root", metavar="DIR", default=absent, help="directory that stands for / (PVENETD_ROOT)")
-    found.add_argument("--json", action="store_true", default=absent, help="print one JSON document")
-    found.add_argument("--version", action="version", version=f"pvenetctl {__version__}")
-    return found
+    parser.add_argument("--root", metavar="DIR", default=absent, help="directory that stands for / (PVENETD_ROOT)")
+    parser.add_argument("--json", action="store_true", default=absent, help="print one JSON document")
+    parser.add_argument("--version", action="version", version=f"pvenetctl {__version__}", help="print the version")
 
 
 def _sentence(text: str) -> str:
@@ -84,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         return command.failing(_refused(body, arguments))
     data = body["data"]
     if arguments.json:
-        print(json.dumps(data))  # noqa: T201
+        sys.stdout.write(f"{json.dumps(data)}\n")
     else:
         page.write(command.show(data, arguments), sys.stdout)
     return command.verdict(data)
@@ -100,6 +102,14 @@ def _answer(command: Command, request: Request | FileRequest, root: str) -> tupl
     from pvenetd.ctl import offline
 
     return offline.answer(root, request)
+
+
+def _complete(words: list[str]) -> int:
+    """Print what may stand in the place of the last of *words*: for shells."""
+    from pvenetd.ctl.complete import candidates
+
+    page.write(candidates(words), sys.stdout)
+    return 0
 
 
 def _refused(body: dict[str, Any], arguments: argparse.Namespace) -> int:
@@ -121,7 +131,8 @@ def _problem(one: dict[str, Any]) -> str:
 def _complain(text: str, arguments: argparse.Namespace, body: dict[str, Any] | None = None) -> int:
     sys.stderr.write(f"{page.clean(text)}\n")
     if arguments.json:
-        print(json.dumps({"message": text, **{key: value for key, value in (body or {}).items() if key != "data"}}))  # noqa: T201
+        told = {"message": text, **{key: value for key, value in (body or {}).items() if key != "data"}}
+        sys.stdout.write(f"{json.dumps(told)}\n")
     return 1
 
 

@@ -113,6 +113,7 @@ async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | Non
 @asynccontextmanager
 async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     """Yield the daemon of *root*, not started: it has undone, taken over and loaded nothing."""
+    level = logging.root.manager.disable
     logging.disable()  # what goes wrong is in the answer
     files = Files(root)
     journal = Journal(files)
@@ -125,6 +126,7 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     finally:
         engine.close()
         machine.close()
+        logging.disable(level)
 
 
 def _design(*, by_kernel: bool) -> Design:

@@ -1,0 +1,106 @@
+"""What a shell offers next: commands, options, and this host's interfaces and guests."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pvenetd.ctl.commands import COMMANDS, Command
+from pvenetd.ctl.main import everywhere
+
+
+class Declared:
+    """The arguments of a command, as they are declared: (names, facts)."""
+
+    def __init__(self, command: Command | None = None) -> None:
+        self.arguments: list[tuple[tuple[str, ...], dict[str, Any]]] = []
+        if command:
+            command.arguments(self)
+        self.own = len(self.arguments)
+        everywhere(self)
+
+    def add_argument(self, *names: str, **facts: Any) -> None:
+        """Keep one."""
+        self.arguments.append((names, facts))
+
+    @property
+    def positionals(self) -> list[dict[str, Any]]:
+        """Return the facts of the arguments that have a place instead of a name."""
+        return [facts for names, facts in self.arguments if not names[0].startswith("-")]
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Return the options by name."""
+        return {names[0]: facts for names, facts in self.arguments if names[0].startswith("-")}
+
+
+def candidates(words: list[str]) -> list[str]:
+    """Return what may stand in the place of the last of *words*, which follow ``pvenetctl``."""
+    *before, word = words or [""]
+    root = os.environ.get("PVENETD_ROOT") or "/"
+    typed: list[str] = []
+    options = Declared().options
+    expected: dict[str, Any] | None = None
+    for one in before:
+        if expected is not None:
+            root = one if expected.get("metavar") == "DIR" else root
+            expected = None
+        elif one.startswith("-"):
+            options = Declared(_command(typed)).options
+            takes = options.get(one, {})
+            expected = takes if takes and "action" not in takes else None
+        else:
+            typed.append(one)
+    found = _values(expected, root, typed) if expected is not None else _next(typed, word, root)
+    return sorted({one for one in found if one.startswith(word)})
+
+
+def _command(typed: list[str]) -> Command | None:
+    return next((one for one in COMMANDS if list(one.words) == typed[: len(one.words)]), None)
+
+
+def _next(typed: list[str], word: str, root: str) -> Iterable[str]:
+    command = _command(typed)
+    declared = Declared(command)
+    if word.startswith("-"):
+        return [*declared.options, "--help"]
+    if command is None:
+        return [one.words[len(typed)] for one in COMMANDS if list(one.words[: len(typed)]) == typed]
+    rest = declared.positionals[len(typed) - len(command.words) :]
+    return _values(rest[0], root, typed) if rest else ()
+
+
+def _values(facts: dict[str, Any], root: str, typed: list[str]) -> Iterable[str]:
+    """Return the values of one argument; none leaves it to the shell, which knows files."""
+    match facts.get("metavar"):
+        case "IFACE" | "A,B":
+            return _listed(_LINKS)
+        case "IFNAME":
+            return [name for name in _listed(_LINKS) if name.startswith("tap")]
+        case "VMID" | "N":
+            return [name.removesuffix(".conf") for name in _listed(Path(root, _GUESTS))]
+        case "NIC":
+            return _nics(Path(root, _GUESTS, f"{typed[-1]}.conf"))
+    choices: tuple[str, ...] = facts.get("choices", ())
+    return choices
+
+
+_LINKS = Path("/sys/class/net")
+_GUESTS = "etc/pvenetd/qemu-server"
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return [one.name for one in directory.iterdir()]
+    except OSError:
+        return []
+
+
+def _nics(path: Path) -> list[str]:
+    try:
+        return re.findall(r"^(net\d+):", path.read_text(errors="replace"), re.MULTILINE)
+    except OSError:
+        return []
