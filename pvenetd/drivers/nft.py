@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import struct
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from pvenetd.plan import Op
 
 _TABLES = ("inet", "bridge")
+_NETLINK_NETFILTER = 12
+_NFT_MSG_GETGEN = 10 << 8 | 16
+"""NFNL_SUBSYS_NFTABLES, and its message."""
+_GENERATION_AT = 24
+"""Bytes before the answer's first value: nlmsghdr, nfgenmsg, and NFTA_GEN_ID's own header."""
 
 _CALLS_IPTABLES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 """There once br_netfilter is loaded; of the network namespace of who reads it."""
@@ -89,6 +96,17 @@ def obstacle(design: Design) -> str:
     return ""
 
 
+def generation() -> int:
+    """Return the number that the kernel counts up with every change of this namespace's nftables, whoever makes it.
+
+    Source: linux/netfilter/nf_tables.h, NFT_MSG_GETGEN.  Raises OSError.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
+        asking.bind((0, 0))
+        asking.send(struct.pack("=IHHIIBBH", 20, _NFT_MSG_GETGEN, 0x1, 0, 0, 0, 0, 0))
+        return int.from_bytes(asking.recv(4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
+
+
 class Nftables:
     """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
 
@@ -96,18 +114,20 @@ class Nftables:
         self._library = Library()
         self._found: dict[str, Found] = {}
         """What the kernel has: a replacement has to name what goes."""
+        self._as_of = -1
+        """The generation `_found` was true at."""
         self._read()
 
-    def observe(self, names: Collection[str] | None = None) -> dict[Key, Chains]:
+    def observe(self, names: Collection[str] | None = None, *, anew: Collection[str] = ()) -> dict[Key, Chains]:
         """Return the pieces the kernel has, each with the text that restores it; with *names*, only those.
 
-        A few pieces cost a few listings of one chain each; everything (or the base, which is in all of
-        it) costs a listing of the tables.
+        What nobody changed since is known.  *anew* are read all the same: a few listings of one chain
+        each; the base, which is in all of it, costs a listing of the tables.
         """
-        if names is None or "base" in names:
+        if generation() != self._as_of or "base" in anew:
             self._read()
-        elif names:
-            self._read_some(names)
+        elif anew:
+            self._read_some(anew)
         wanted = {name: one for name, one in self._found.items() if names is None or name in names}
         return {one.key: one for one in (found.resource(name) for name, found in wanted.items())}
 
@@ -120,14 +140,18 @@ class Nftables:
         piece = op.resource
         if not isinstance(piece, Chains):
             raise TypeError(f"{op}: no nftables resource")
+        before = generation()
         try:
             self._library.run(self._script(op.verb, piece))
         except OSError:
             self._read()
+            before = self._as_of
             try:
                 self._library.run(self._script(op.verb, piece))
             except OSError as error:
                 raise KernelError(str(op), error.errno or 0, error.strerror or str(error)) from error
+        if before == self._as_of and generation() == before + 1:
+            self._as_of = before + 1
         self._found.pop(piece.name, None)
         if op.verb != "-":
             self._found |= listing.pieces(piece.text)
@@ -141,6 +165,7 @@ class Nftables:
         return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
 
     def _read(self) -> None:
+        self._as_of = generation()
         self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
 
     def _read_some(self, names: Collection[str]) -> None:

@@ -173,10 +173,10 @@ def test_a_refused_piece_changes_nothing_and_says_why() -> None:
 def test_a_rollback_puts_back_what_was_there() -> None:
     driver = Nftables()
     run(driver, desired(FILES, "mark"))
-    before = driver.observe()
+    before = Nftables().observe()
     run(driver, desired({"cluster.fw": CLUSTER, "100.fw": GUEST.replace("25", "26"), "nat": MASQUERADE}, "mark"))
     run(driver, before)
-    after = driver.observe()
+    after = Nftables().observe()
     assert {key: one.digest for key, one in after.items()} == {key: one.digest for key, one in before.items()}
     assert after["chains", "vm:100"] == before["chains", "vm:100"]
 

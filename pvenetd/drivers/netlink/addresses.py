@@ -29,7 +29,7 @@ _V6_METRIC = 1024
 _LINK_LOCAL = "fe80:"
 
 
-class ifaddrmsg(plain_ifaddrmsg):  # type: ignore[misc]
+class ifaddrmsg(plain_ifaddrmsg):  # type: ignore[misc]  # noqa: N801 - pyroute2 names its messages so
     """pyroute2's message with IFA_PROTO (Linux 5.18), which Debian 13's version has not."""
 
     nla_map = (
