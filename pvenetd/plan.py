@@ -62,7 +62,8 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         and (_owned(resource, owners) or left.get(key) is not current.get(key))
         and (op := _bring(resource, left.get(key)))
     ]
-    doomed = [current[key] for key in sorted(gone, reverse=True) if not current[key].dies_with & gone]
+    lost = died | {key for key in gone if current[key].deletable}
+    doomed = [current[key] for key in sorted(gone, reverse=True) if not current[key].dies_with & lost]
     late = [resource for resource in doomed if resource.key in last]
     early = [resource for resource in doomed if resource.key not in last]
     return (
@@ -74,7 +75,8 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
 
 def waiting(desired: State, current: State) -> tuple[Key, ...]:
     """Return the keys that no plan can bring yet: a NIC that is not there, and what stands on it."""
-    return tuple(_waiting(desired, dict(current)))
+    found = _waiting(desired, current)
+    return tuple(key for key in desired if key in found)
 
 
 def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:

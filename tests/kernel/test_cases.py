@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,13 +13,7 @@ from pvenetd.drivers.host import Host
 from pvenetd.plan import plan
 from tests.harness import Case, check, kinder, parameters
 from tests.kernel.seen import seen
-from tests.netns import Namespaces, fresh
-
-
-@pytest.fixture
-def namespaces() -> Iterator[Namespaces]:
-    with fresh() as found:
-        yield found
+from tests.netns import Namespaces
 
 
 @pytest.mark.parametrize("case", parameters(marked=True))

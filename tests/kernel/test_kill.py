@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from pvenetd.plan import Op, plan
 from pvenetd.state import INTERFACES
 from tests.harness import ACTIVE, FIRST, GOLDEN, Case, load, plain, same
 from tests.kernel.seen import seen
-from tests.netns import Namespaces, fresh
+from tests.netns import Namespaces
 
 CASES = (
     pytest.param("address/to_bridge", marks=pytest.mark.netns),
@@ -93,12 +93,6 @@ def finishes(root: Path, at: int, job: Callable[[Engine], object]) -> bool:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (_FINISHED, -signal.SIGKILL)
     return status == _FINISHED
-
-
-@pytest.fixture
-def namespaces() -> Iterator[Namespaces]:
-    with fresh() as found:
-        yield found
 
 
 def prepare(name: str, root: Path, namespaces: Namespaces) -> Case:

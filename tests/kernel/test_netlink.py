@@ -1,0 +1,357 @@
+"""The netlink driver on the real kernel, judged by ip(8) and bridge(8)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from pvenetd.drivers.host import Host
+from pvenetd.errors import KernelError
+from pvenetd.kinds.bond import MODES, Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.dummy import Dummy
+from pvenetd.kinds.ethernet import Ethernet
+from pvenetd.kinds.link import Link
+from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.vlan import Vlan
+from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.plan import Op, plan
+from pvenetd.resource import Resource
+from pvenetd.state import INTERFACES, Address, Route, state
+from tests.kernel.seen import marks
+from tests.netns import Namespaces, run, show
+
+netns = pytest.mark.netns
+lab = pytest.mark.lab
+OURS, NOBODYS = 0x7E, 0
+"""Marks of addresses (IFA_PROTO)."""
+
+
+def bring(host: Host, *wanted: Resource, owners: Iterable[str] = (INTERFACES,)) -> list[str]:
+    """Bring the kernel to *wanted*, twice: the second time there is nothing to do."""
+    desired = state(wanted)
+    ops = plan(desired, host.observe(desired.keys()), set(owners))
+    for op in ops:
+        host.apply(op)
+    assert plan(desired, host.observe(desired.keys(), anew=desired.keys()), set(owners)) == ()
+    return [str(op) for op in ops]
+
+
+def link(name: str) -> dict[str, Any]:
+    (found,) = show("ip", "-d", "-j", "address", "show", "dev", name)
+    return found
+
+
+def routes(*words: str) -> list[tuple[str, str, str, str]]:
+    found = show("ip", "-j", *words, "route")
+    return [
+        (one["dst"], one.get("gateway", ""), one["dev"], one["protocol"])
+        for one in found
+        if one["protocol"] != "kernel"
+    ]
+
+
+def names() -> set[str]:
+    return {one["ifname"] for one in show("ip", "-j", "link")}
+
+
+def ours(**values: Any) -> dict[str, Any]:
+    return {**values, "owner": INTERFACES}
+
+
+@netns
+def test_a_bridge_with_a_port(host: Host) -> None:
+    bring(host, Bridge(**ours(name="vmbr0", forward_delay=0)), Ethernet(**ours(name="eno1", master="vmbr0", mtu=9000)))
+    assert link("vmbr0")["linkinfo"]["info_data"]["forward_delay"] == 0
+    assert link("vmbr0")["ifalias"] == "pvenetd:interfaces"
+    assert "UP" in link("vmbr0")["flags"]
+    assert (link("eno1")["master"], link("eno1")["mtu"]) == ("vmbr0", 9000)
+
+
+@netns
+def test_a_veth_somebody_made_is_configured_and_let_go(host: Host, namespaces: Namespaces) -> None:
+    namespaces.cable("veth0")
+    bring(host, Bridge(**ours(name="vmbr0")), Ethernet(**ours(name="veth0", master="vmbr0", isolated=True)))
+    assert link("veth0")["linkinfo"]["info_slave_data"]["isolated"] is True
+    bring(host)
+    assert names() == {"lo", "eno1", "veth0"}
+    assert "ifalias" not in link("veth0")
+    assert "master" not in link("veth0")
+
+
+@netns
+def test_a_vxlan_end_point(host: Host) -> None:
+    bring(host, Vxlan(**ours(name="vx", vni=7, local="192.0.2.1", remote="192.0.2.2", vxlan_learning=False, mtu=1450)))
+    data = link("vx")["linkinfo"]["info_data"]
+    assert (data["id"], data["port"], data["local"], data["remote"]) == (7, 4789, "192.0.2.1", "192.0.2.2")
+    assert data["learning"] is False
+    assert link("vx")["mtu"] == 1450
+
+
+@netns
+@pytest.mark.parametrize("multi_queue", [False, True])
+def test_a_tap_lives_from_plug_to_unplug(host: Host, *, multi_queue: bool) -> None:
+    tap = Tap(name="tap100i0", owner="vm:100", group=100, master="vmbr0", disable_ipv6=True, multi_queue=multi_queue)
+    bridge = Bridge(**ours(name="vmbr0"))
+    bring(host, bridge, tap, owners=(INTERFACES, "vm:100"))
+    found = link("tap100i0")
+    assert found["linkinfo"]["info_data"]["type"] == "tap"
+    assert found["linkinfo"]["info_data"]["persist"] is True
+    assert found["linkinfo"]["info_data"]["vnet_hdr"] is True
+    assert found["linkinfo"]["info_data"]["multi_queue"] is multi_queue
+    assert (found["ifalias"], found["master"], found["group"]) == ("pvenetd:vm:100", "vmbr0", "100")
+    assert found["addr_info"] == [], "no IPv6 of the host's on a guest's port"
+    assert host.owned("vm:100") == [("link", "tap100i0")]
+    bring(host, bridge, owners=("vm:100",))
+    assert "tap100i0" not in names()
+
+
+@netns
+def test_a_tap_qemu_made_is_plugged_and_let_go(host: Host) -> None:
+    run("ip", "tuntap", "add", "tap101i0", "mode", "tap")
+    tap = Tap(name="tap101i0", owner="vm:101", master="vmbr0", made_here=False)
+    bridge = Bridge(**ours(name="vmbr0"))
+    bring(host, bridge, tap, owners=(INTERFACES, "vm:101"))
+    assert link("tap101i0")["master"] == "vmbr0"
+    host.apply(Op("-", tap))
+    found = link("tap101i0")
+    assert "ifalias" not in found
+    assert "master" not in found
+    assert "UP" not in found["flags"]
+
+
+@netns
+def test_addresses_carry_our_mark_and_others_are_left_alone(host: Host) -> None:
+    run("ip", "address", "add", "198.51.100.1/24", "dev", "eno1")
+    bring(
+        host,
+        Ethernet(**ours(name="eno1")),
+        Address(**ours(dev="eno1", address="192.0.2.1/24")),
+        Address(**ours(dev="eno1", address="2001:db8::1/64")),
+    )
+    assert marks("eno1") == {"198.51.100.1/24": NOBODYS, "192.0.2.1/24": OURS, "2001:db8::1/64": OURS}
+    bring(host, Ethernet(**ours(name="eno1")))
+    assert marks("eno1") == {"198.51.100.1/24": NOBODYS}
+
+
+@netns
+@pytest.mark.parametrize("text", ["192.0.2.1/24", "2001:db8::1/64"])
+def test_an_address_is_adopted_in_place(host: Host, text: str) -> None:
+    run("ip", "link", "set", "eno1", "up")
+    run("ip", "address", "add", text, "dev", "eno1")
+    wanted = Address(**ours(dev="eno1", address=text))
+    assert bring(host, Ethernet(**ours(name="eno1")), wanted)[1:] == [f"~ address eno1 {text} owner=interfaces"]
+    assert marks("eno1") == {text: OURS}
+    host.apply(Op("~", wanted.model_copy(update={"owner": ""}), {"owner": (INTERFACES, "")}))
+    assert marks("eno1") == {text: NOBODYS}
+
+
+@netns
+def test_deleting_a_networks_first_address_keeps_the_others(host: Host) -> None:
+    nic = Ethernet(**ours(name="eno1"))
+    one, two = (Address(**ours(dev="eno1", address=f"192.0.2.{number}/24")) for number in (1, 2))
+    bring(host, nic, one, two)
+    bring(host, nic, two)
+    assert marks("eno1") == {"192.0.2.2/24": OURS}
+
+
+@netns
+def test_a_label_and_a_peer(host: Host) -> None:
+    bring(
+        host,
+        Ethernet(**ours(name="eno1")),
+        Address(**ours(dev="eno1", address="192.0.2.1/32", peer="192.0.2.9")),
+        Address(**ours(dev="eno1", address="198.51.100.1/24", label="eno1:0", broadcast="198.51.100.255")),
+    )
+    first, second = (one for one in link("eno1")["addr_info"] if one["family"] == "inet")
+    assert (first["local"], first["address"]) == ("192.0.2.1", "192.0.2.9")
+    assert (second["label"], second["broadcast"]) == ("eno1:0", "198.51.100.255")
+
+
+@netns
+def test_a_new_gateway_replaces_the_old_one(host: Host) -> None:
+    nic = Ethernet(**ours(name="eno1"))
+    near = [Address(**ours(dev="eno1", address=text)) for text in ("192.0.2.1/24", "2001:db8::1/64")]
+    bring(
+        host,
+        nic,
+        *near,
+        Route(**ours(family="inet", dev="eno1", via="192.0.2.254")),
+        Route(**ours(family="inet6", dev="eno1", via="2001:db8::ff")),
+    )
+    ops = bring(
+        host,
+        nic,
+        *near,
+        Route(**ours(family="inet", dev="eno1", via="192.0.2.253")),
+        Route(**ours(family="inet6", dev="eno1", via="2001:db8::fe")),
+    )
+    assert [op[0] for op in ops] == ["~", "~"]
+    assert routes() == [("default", "192.0.2.253", "eno1", "126")]
+    assert routes("-6") == [("default", "2001:db8::fe", "eno1", "126")]
+    bring(host, nic, *near)
+    assert routes() == routes("-6") == []
+
+
+@netns
+def test_a_route_somebody_added_stays_with_its_protocol(host: Host) -> None:
+    run("ip", "link", "set", "eno1", "up")
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "eno1")
+    run("ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.9", "proto", "static", "metric", "7")
+    bring(host, Ethernet(**ours(name="eno1")))
+    assert routes() == [("203.0.113.0/24", "192.0.2.9", "eno1", "static")]
+
+
+@netns
+def test_the_kernels_words_reach_the_user(host: Host) -> None:
+    run("ip", "link", "set", "eno1", "up")
+    with pytest.raises(KernelError) as caught:
+        host.apply(Op("+", Route(**ours(family="inet", dev="eno1", via="192.0.2.254"))))
+    assert str(caught.value).startswith("+ route default dev=eno1 via=192.0.2.254: Network is unreachable: Nexthop")
+    with pytest.raises(KernelError, match=r"^\+ link eno1 bridge: File exists \(errno 17\)$"):
+        host.apply(Op("+", Bridge(**ours(name="eno1"))))
+    with pytest.raises(KernelError, match="No such device"):
+        host.apply(Op("~", Ethernet(**ours(name="eno9")), {"owner": ("", INTERFACES)}))
+    assert names() == {"lo", "eno1"}
+
+
+@netns
+def test_what_others_change_is_seen_without_asking_anew(host: Host) -> None:
+    bring(host, Bridge(**ours(name="vmbr0")), Address(**ours(dev="vmbr0", address="192.0.2.1/24")))
+    run("ip", "link", "set", "vmbr0", "down", "mtu", "1400")
+    run("ip", "address", "delete", "192.0.2.1/24", "dev", "vmbr0")
+    run("ip", "address", "add", "2001:db8::7/64", "dev", "lo")
+    run("ip", "link", "set", "eno1", "name", "wan0")
+    found = host.observe()
+    bridge, wan = found["link", "vmbr0"], found["link", "wan0"]
+    assert isinstance(bridge, Link)
+    assert isinstance(wan, Link)
+    assert (bridge.up, bridge.mtu) == (False, 1400)
+    assert ("address", "vmbr0", "192.0.2.1/24") not in found
+    assert ("address", "lo", "2001:db8::7/64") in found
+    assert ("link", "eno1") not in found
+    run("ip", "link", "add", "eno1", "type", "bridge")
+    assert isinstance(host.observe()["link", "eno1"], Bridge)
+
+
+@netns
+def test_a_name_is_used_again(host: Host) -> None:
+    bring(host, Bridge(**ours(name="vmbr0")), Address(**ours(dev="vmbr0", address="192.0.2.1/24")))
+    run("ip", "link", "delete", "vmbr0")
+    run("ip", "link", "add", "vmbr0", "type", "vxlan", "id", "7", "dstport", "4789")
+    found = host.observe()
+    assert isinstance(found["link", "vmbr0"], Vxlan)
+    assert found["link", "vmbr0"].owner == ""
+    assert ("address", "vmbr0", "192.0.2.1/24") not in found
+
+
+@netns
+def test_lost_events_cost_a_dump_and_no_truth(host: Host) -> None:
+    host.observe()
+    host.events.setsockopt(socket.SOL_SOCKET, 33, 4096)  # SO_RCVBUFFORCE
+    batch = "".join(
+        f"link add br{number} type bridge\naddress add 192.0.2.{number}/32 dev br{number}\n" for number in range(1, 60)
+    )
+    (reader, writer) = os.pipe()
+    os.write(writer, batch.encode())
+    os.close(writer)
+    run("ip", "-batch", f"/proc/{os.getpid()}/fd/{reader}")
+    os.close(reader)
+    found = host.observe()
+    assert all(("link", f"br{number}") in found for number in range(1, 60))
+    assert all(("address", f"br{number}", f"192.0.2.{number}/32") in found for number in range(1, 60))
+
+
+@netns
+def test_a_guests_plan_is_about_its_keys_alone(host: Host) -> None:
+    bring(host, Bridge(**ours(name="vmbr0")))
+    keys = {("link", "vmbr0"), ("link", "tap100i0"), ("chains", "vm:100")}
+    assert host.observe(keys, only=True).keys() == {("link", "vmbr0")}
+
+
+@lab
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bond_of_every_mode(host: Host, namespaces: Namespaces, mode: str) -> None:
+    namespaces.cable("eno2")
+    bring(
+        host,
+        Bond(**ours(name="bond0", mode=mode, miimon=50, updelay=100, mtu=1400)),
+        Ethernet(**ours(name="eno1", master="bond0", mtu=1400)),
+        Ethernet(**ours(name="eno2", master="bond0", mtu=1400)),
+    )
+    data = link("bond0")["linkinfo"]["info_data"]
+    assert (data["mode"], data["miimon"], data["updelay"]) == (mode, 50, 100)
+    assert [link(name)["master"] for name in ("eno1", "eno2")] == ["bond0", "bond0"]
+    bring(host, Ethernet(**ours(name="eno1")), Ethernet(**ours(name="eno2")))
+    assert names() == {"lo", "eno1", "eno2"}
+    assert all("UP" in link(name)["flags"] for name in ("eno1", "eno2"))
+
+
+@lab
+@pytest.mark.parametrize("protocol", ["802.1q", "802.1ad"])
+def test_a_vlan_of_either_tag(host: Host, protocol: str) -> None:
+    wanted = Vlan(**ours(name="storage", raw_device="eno1", vlan_id=7, protocol=protocol))
+    bring(host, Ethernet(**ours(name="eno1")), wanted)
+    found = link("storage")
+    assert (found["link"], found["linkinfo"]["info_data"]["id"]) == ("eno1", 7)
+    assert found["linkinfo"]["info_data"]["protocol"].lower() == protocol
+
+
+@lab
+def test_a_dummy(host: Host) -> None:
+    bring(host, Dummy(**ours(name="dummy0", mac="02:00:5e:00:53:01")))
+    assert (link("dummy0")["linkinfo"]["info_kind"], link("dummy0")["address"]) == ("dummy", "02:00:5e:00:53:01")
+
+
+def vlans(name: str) -> list[tuple[int, int, str]]:
+    (found,) = (one["vlans"] for one in show("bridge", "-c", "-j", "vlan") if one["ifname"] == name)
+    return [(one["vlan"], one.get("vlanEnd", one["vlan"]), ",".join(one.get("flags", []))) for one in found]
+
+
+@lab
+def test_port_vlans_in_ranges(host: Host) -> None:
+    def with_port(**port: Any) -> None:
+        bridge = Bridge(**ours(name="vmbr0", vlan_aware=True, pvid=1, vids="1,5"))
+        bring(host, bridge, Ethernet(**ours(name="eno1", master="vmbr0", **port)))
+
+    untagged = "PVID,Egress Untagged"
+    with_port(pvid=1, vids="1-4094")
+    assert vlans("eno1") == [(1, 1, untagged), (2, 4094, "")]
+    assert vlans("vmbr0") == [(1, 1, untagged), (5, 5, "")]
+    with_port(pvid=10, vids="2-10,20,30-40")
+    assert vlans("eno1") == [(2, 9, ""), (10, 10, untagged), (20, 20, ""), (30, 40, "")]
+    with_port(pvid=20, vids="2-10,20,35-50")
+    assert vlans("eno1") == [(2, 10, ""), (20, 20, untagged), (35, 50, "")]
+    with_port(pvid=0, vids="20")
+    assert vlans("eno1") == [(20, 20, "")]
+    with_port(pvid=7, vids="7")
+    assert vlans("eno1") == [(7, 7, untagged)]
+
+
+@lab
+@pytest.mark.parametrize("name", ["tap100i0", "tap100i1"])
+def test_a_guests_tag_is_set_before_its_port_is_up(host: Host, name: str) -> None:
+    bridge = Bridge(**ours(name="vmbr0", vlan_aware=True, pvid=1, vids="1"))
+    tap = Tap(name=name, owner="vm:100", master="vmbr0", pvid=5, vids="5", disable_ipv6=True)
+    bring(host, bridge, tap, owners=(INTERFACES, "vm:100"))
+    assert vlans(name) == [(5, 5, "PVID,Egress Untagged")]
+
+
+@lab
+def test_a_filtering_bridge_that_others_change_is_seen(host: Host) -> None:
+    bring(
+        host,
+        Bridge(**ours(name="vmbr0", vlan_aware=True, pvid=1, vids="1")),
+        Ethernet(**ours(name="eno1", master="vmbr0", pvid=1, vids="1")),
+    )
+    run("bridge", "vlan", "add", "vid", "10-12", "dev", "eno1")
+    run("bridge", "vlan", "add", "vid", "9", "dev", "vmbr0", "self")
+    found = host.observe()
+    port, bridge = found["link", "eno1"], found["link", "vmbr0"]
+    assert isinstance(port, Link)
+    assert isinstance(bridge, Link)
+    assert (port.vids, bridge.vids) == ("1,10-12", "1,9")
