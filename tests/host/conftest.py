@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.host.machine import apt, network, package
-from tests.netns import run
+from tests.host.machine import Network, apt, network, package
+from tests.netns import run, show
+from tests.sandbox.process import Process
 
 INTERFACES = Path("/etc/network/interfaces")
 
@@ -32,7 +32,7 @@ iface vmbr0 inet static
 
 
 @pytest.fixture(scope="session")
-def before() -> Iterator[dict[str, Any]]:
+def before() -> Iterator[Network]:
     """The host's network as ifupdown2 has made it, before the package came."""
     for settings in ("all", "default"):  # IPv6 addresses are there at once, not after having been tried for a second
         run("sysctl", "-q", f"net.ipv6.conf.{settings}.accept_dad=0")
@@ -41,13 +41,17 @@ def before() -> Iterator[dict[str, Any]]:
     run("ip", "-n", "provider", "link", "set", "customer0", "up")
     INTERFACES.write_text(TEXT)
     run("systemctl", "start", "networking.service")  # which may still be at it, at boot
+    monitor = Process("ip monitor", ["ip", "-o", "monitor", "address"])
     run("ifreload", "-a")
+    if not show("ip", "-6", "-j", "address", "show", "dev", "vmbr0", "scope", "link"):
+        monitor.expect("vmbr0 .*inet6 fe80:")  # the last to come, with the carrier
+    monitor.stop()
     yield network()
     run("ip", "netns", "delete", "provider")
 
 
 @pytest.fixture(scope="session")
-def installed(before: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def installed(before: Network) -> tuple[Network, Network]:
     """The host's network before the package was installed, and right after."""
     apt("install", package().resolve())
     return before, network()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from tests.sandbox.process import Process
 CTL = "/usr/bin/pvenetctl"
 LIBEXEC = Path("/usr/libexec/pvenetd")
 SERVICE, SOCKET = "pvenetd.service", "pvenetd.socket"
+
+Network = dict[str, list[str]]
+"""What there is, by kind, in lines."""
 
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _RUNNING = "_timer"
@@ -44,8 +49,6 @@ def main_pid() -> int:
 
 def ended(pid: int, number: int, seconds: float = 10.0) -> None:
     """Send a signal to a process of somebody else's, and wait until it has ended."""
-    import signal
-
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, number)
@@ -62,8 +65,6 @@ def ctl(*words: str) -> str:
 
 def asked(*words: str) -> Any:
     """Return pvenetctl's answer as a record."""
-    import json
-
     return json.loads(ctl("--json", *words))
 
 
@@ -74,8 +75,14 @@ def journal(name: str = SERVICE) -> Process:
     return follower
 
 
-def network() -> dict[str, Any]:
-    """Return how the host's network is, as its own tools show it."""
+def port(name: str) -> dict[str, Any]:
+    """Return a link, an empty record where there is none."""
+    links: list[dict[str, Any]] = _steady(show("ip", "-d", "-j", "link"))
+    return next((link for link in links if link["ifname"] == name), {})
+
+
+def network() -> Network:
+    """Return how the host's network is, as its own tools show it, in lines."""
     found: dict[str, Any] = {
         "links": show("ip", "-d", "-j", "link"),
         "addresses": show("ip", "-j", "address"),
@@ -86,7 +93,10 @@ def network() -> dict[str, Any]:
         "rulesets": run("nft", "--stateless", "list", "ruleset"),
         "settings": run("sysctl", "-a", "-r", r"^net\.(bridge|ipv[46]\.(conf|ip_forward))"),
     }
-    return {name: _steady(value) for name, value in found.items()}
+    return {
+        name: value.splitlines() if isinstance(value, str) else json.dumps(_steady(value), indent=1).splitlines()
+        for name, value in found.items()
+    }
 
 
 def _steady(value: Any) -> Any:

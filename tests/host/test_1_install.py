@@ -6,11 +6,10 @@ import grp
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.host.machine import CTL, SERVICE, SOCKET, asked, ctl, main_pid, unit
+from tests.host.machine import CTL, SERVICE, SOCKET, Network, asked, ctl, main_pid, unit
 from tests.netns import run
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
@@ -20,7 +19,7 @@ SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 
 
 @pytest.mark.parametrize("what", ["links", "addresses", "routes", "routes6", "rules", "vlans", "rulesets", "settings"])
-def test_installing_changes_nothing_of_the_network(installed: tuple[dict[str, Any], ...], what: str) -> None:
+def test_installing_changes_nothing_of_the_network(installed: tuple[Network, ...], what: str) -> None:
     before, after = installed
     assert after[what] == before[what]
 

@@ -9,12 +9,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.host.conftest import INTERFACES, TEXT
-from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, unit
+from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, port, unit
 from tests.netns import run, show
 from tests.sandbox.process import Process
 
@@ -55,14 +54,9 @@ IN ACCEPT -p tcp -dport 22
 """
 
 
-def port(name: str) -> dict[str, Any]:
-    """Return a link, an empty record where there is none."""
-    return next((link for link in show("ip", "-d", "-j", "link") if link["ifname"] == name), {})
-
-
 def rules() -> str:
     """Return the tables of ours."""
-    return run("nft", "list", "ruleset")
+    return run("nft", "--stateless", "list", "ruleset")
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +173,14 @@ def test_upgrade_leaves_the_guest_alone() -> None:
     assert (port(TAP), rules()) == before
 
 
+def test_of_a_killed_guest_nothing_is_left(guest: Process) -> None:
+    guest.signal(signal.SIGKILL)
+    guest.wait()
+    assert not port(TAP)
+    assert asked("vm", "show", "100")["nics"][0]["plugged"] == 0
+    assert ctl("plan") == ""
+
+
 @pytest.mark.usefixtures("guest")
 def test_guest_comes_back_when_ifupdown_makes_its_bridge_anew() -> None:
     run("ifdown", "vmbr0")
@@ -186,14 +188,6 @@ def test_guest_comes_back_when_ifupdown_makes_its_bridge_anew() -> None:
     run("ifup", "vmbr0")
     assert port(TAP)["master"] == "vmbr0"
     assert {"UP", "LOWER_UP"} <= set(port(TAP)["flags"])
-
-
-def test_of_a_killed_guest_nothing_is_left(guest: Process) -> None:
-    guest.signal(signal.SIGKILL)
-    guest.wait()
-    assert not port(TAP)
-    assert asked("vm", "show", "100")["nics"][0]["plugged"] == 0
-    assert ctl("plan") == ""
 
 
 @pytest.mark.usefixtures("tap")
