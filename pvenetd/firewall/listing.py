@@ -125,6 +125,6 @@ def _explicit(block: str, table: str) -> str:
 
 def _spelt_out(line: str) -> str:
     for word, protocol in _HIDDEN:
-        if found := re.search(rf"(?<!\S){word}", line):
+        if (found := re.search(rf"(?<!\S){word}", line)) and f"meta protocol {protocol} " not in line:
             return f"{line[: found.start()]}meta protocol {protocol} {line[found.start() :]}"
     return line

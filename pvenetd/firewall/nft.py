@@ -100,9 +100,10 @@ def count(text: str) -> int:
 
 
 def render(resources: Iterable[Resource]) -> str:
-    """Return one nft script that loads all of it, whatever of ours was loaded before."""
+    """Return one nft script that loads all of it, whatever of ours was loaded before; the base first."""
     fresh = [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in ("inet", "bridge")]
-    return "".join(fresh) + "".join(one.text for one in resources if isinstance(one, Chains))
+    parts = sorted((one for one in resources if isinstance(one, Chains)), key=lambda one: one.name != "base")
+    return "".join(fresh) + "".join(one.text for one in parts)
 
 
 def _rule(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pvenetd.errors import ConfigError
-from pvenetd.firewall import nft
+from pvenetd.firewall import listing, nft
 from pvenetd.firewall.compile import Guest, Nic, compile_guest, compile_ruleset
+from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Piece, Rule, Span, merge
 from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
 from pvenetd.state import Chains, Sysctl
@@ -189,3 +190,15 @@ def test_nothing_gets_into_nfts_language_but_names() -> None:
 )
 def test_spans_never_touch(spans: list[tuple[int, int]], merged: list[tuple[int, int]]) -> None:
     assert merge(tuple(Span(*ends) for ends in spans)) == tuple(Span(*ends) for ends in merged)
+
+
+@pytest.mark.parametrize("design", ["ct", "mark"])
+def test_a_pieces_own_text_reads_back_as_itself(design: Design) -> None:
+    """The driver knows what it has loaded by the text it loaded."""
+    ruleset = compile_ruleset(ON, parse_host(""), [guest()])
+    for wanted in nft.pieces(ruleset, design):
+        if isinstance(wanted, Chains):
+            found = listing.pieces(wanted.text)[wanted.name]
+            assert found.whole
+            assert found.resource(wanted.name).changes(wanted) == {}
+            assert found.resource(wanted.name).text.count("meta protocol") == wanted.text.count("meta protocol")
