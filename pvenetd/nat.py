@@ -89,7 +89,8 @@ def compile_nat(masquerades: Iterable[Masquerade], owner: str = INTERFACES) -> t
             "masquerade",
             source=_addresses(one.network),
             oif=one.out,
-            origin=one.origin.rpartition("/")[2] or "nat-masquerade",
+            # Staged or active, it is the same line: once applied, the plan has to be empty.
+            origin=one.origin.rpartition("/")[2].replace(".new:", ":") or "nat-masquerade",
         )
         for one in wanted.values()
     )
