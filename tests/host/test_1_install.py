@@ -87,5 +87,9 @@ def test_iproute2_knows_our_name() -> None:
     run("ip", "route", "show", "proto", "pvenetd")
 
 
+def test_units_are_sound_and_nothing_waits_in_a_circle() -> None:
+    run("systemd-analyze", "verify", "--man=no", SERVICE, SOCKET, "multi-user.target")
+
+
 def test_no_unit_has_failed() -> None:
     assert run("systemctl", "list-units", "--failed", "--no-legend", "pvenetd*") == ""

@@ -6,6 +6,7 @@ Each test finds the host as the one before has left it, with vmbr0 on eno1 and v
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +36,15 @@ iface vmbr1 inet static
 	post-down iptables -t nat -D POSTROUTING -s '10.10.10.0/24' -o vmbr0 -j MASQUERADE
 """
 COMMANDS = """\
-	post-up   touch /run/vmbr1-is-up && ip route add 198.51.100.0/24 via 10.10.10.2
-	post-up   logger -t up "$IFACE is up"
+	post-up   ip route add 198.51.100.0/24 via 10.10.10.2
+	post-up   sysctl -q -w net.ipv4.conf.vmbr1.proxy_arp=1
+	post-up   echo 1 > /sys/class/net/vmbr1/bridge/multicast_querier
+	post-up   ethtool -K vmbr1 gro off
+	post-up   iptables-legacy -A INPUT -i vmbr1 -p udp --dport 53 -j ACCEPT
+	post-down iptables-legacy -D INPUT -i vmbr1 -p udp --dport 53 -j ACCEPT
+	post-up   logger -t network "$IFACE is up" && touch /run/vmbr1-is-up /var/lib/misc/vmbr1-is-up
 """
+"""What people's files do, from a look at many: all of it within the unit's bounds."""
 
 CLUSTER = """\
 [OPTIONS]
@@ -93,14 +100,17 @@ def test_apply_shows_in_the_kernel() -> None:
     addresses = {one["ifname"]: {it["local"] for it in one["addr_info"]} for one in show("ip", "-4", "-j", "address")}
     assert addresses["vmbr0"] == {"192.0.2.2"}
     assert addresses["vmbr1"] == {"10.10.10.1"}
-    assert 'oifname "vmbr0" masquerade' in run("nft", "list", "table", "inet", "pvenetd").replace("counter ", "")
+    assert re.search('oifname "vmbr0" ip saddr 10.10.10.0/24 .*masquerade', rules())
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "1\n"
 
 
 @pytest.mark.usefixtures("tap")
 def test_commands_of_the_file_may_do_what_commands_do_there() -> None:
-    assert Path("/run/vmbr1-is-up").exists()
     assert show("ip", "-j", "route", "show", "198.51.100.0/24")[0]["dev"] == "vmbr1"
+    assert Path("/proc/sys/net/ipv4/conf/vmbr1/proxy_arp").read_text() == "1\n"
+    assert Path("/sys/class/net/vmbr1/bridge/multicast_querier").read_text() == "1\n"
+    assert "dport 53" in run("iptables-legacy-save")
+    assert Path("/run/vmbr1-is-up").exists()
 
 
 @pytest.mark.usefixtures("guest")
