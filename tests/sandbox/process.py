@@ -54,6 +54,11 @@ class Process:
                     raise AssertionError(f"{self.name}: no line with '{pattern}': {why}; it said\n{said}")
                 self._news.wait(left)
 
+    def skip(self) -> None:
+        """Let `expect` look at what comes from now on only."""
+        with self._news:
+            self._read = len(self.lines)
+
     def send(self, line: str) -> None:
         """Give it a line."""
         assert self._process.stdin

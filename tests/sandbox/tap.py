@@ -1,7 +1,8 @@
 """A guest that is nothing but its NIC: a tap made as QEMU makes it, and gone with this program.
 
   python -m tests.sandbox.tap TAP      then reads commands, a line each:
-    flood FRAME     writes the frame (hexadecimal) without pause, also while the tap is still down; says "flooding"
+    flood FRAME     writes the frame (hexadecimal) without pause, also while the tap is still down; says
+                    "flooding", and "1000 taken" when the kernel has taken so many
     stop            ends that: "taken N, refused N" by the kernel
     send FRAME      "sent"
 Every frame that comes out of the tap is printed: "got FRAME".
@@ -16,6 +17,7 @@ import sys
 import threading
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
+_MANY = 1000
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 
 
@@ -46,6 +48,8 @@ class Flood:
             try:
                 os.write(self._device, self._frame)
                 self.taken += 1
+                if self.taken == _MANY:
+                    say(f"{_MANY} taken")
             except OSError:
                 self.refused += 1
 

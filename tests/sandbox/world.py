@@ -15,7 +15,7 @@ from types import TracebackType
 from tests.guest.initramfs import kernel
 from tests.guest.qemu import Guest, Nic
 from tests.sandbox.process import Process
-from tests.sandbox.space import CHECKOUT, Capture, Space, cable, left_over, scratch, sweep
+from tests.sandbox.space import CHECKOUT, Capture, Space, cable, left_over, make_tap, scratch, sweep
 
 NAT_HOST = CHECKOUT / "examples" / "nat-host"
 """What the files below its root are, unless a test says otherwise."""
@@ -61,6 +61,7 @@ class World:
         self._say("building the namespaces")
         sweep()
         self.root = scratch()
+        self._names = {self.root.name}
         self._ends.callback(shutil.rmtree, self.root, ignore_errors=True)
         shutil.copytree(self._example, self.root, dirs_exist_ok=True)
         self.provider = self._space("provider")
@@ -71,11 +72,20 @@ class World:
     def _space(self, role: str) -> Space:
         space = Space(role)
         self._ends.callback(space.remove)
+        self._names.add(space.name)
         return space
 
     def env(self) -> dict[str, str]:
         """Return the environment in which programs serve and find this hypervisor."""
         return {"PVENETD_ROOT": str(self.root), "PATH": f"{_BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+
+    def read(self, name: str) -> str:
+        """Return the text of a file below the root."""
+        return (self.root / name).read_text()
+
+    def write(self, name: str, text: str) -> None:
+        """Give a file below the root its text."""
+        (self.root / name).write_text(text)
 
     def serve_pages(self, *ports: int) -> Process:
         """Give the provider its address, a way back to the guests' network, and a web server on *ports*."""
@@ -125,6 +135,22 @@ class World:
         self._ends.callback(guest.stop)
         return guest
 
+    def start_namespace_guest(self, address: str, gateway: str = "") -> tuple[Space, Process]:
+        """Start guest 100 as a network namespace behind a real tap, through the QEMU hook (`tests.sandbox.pump`)."""
+        guest = self._space("guest")
+        hook = CHECKOUT / "hooks/qemu-ifup"
+        command = [sys.executable, "-m", "tests.sandbox.pump", self.host.name, TAP, guest.name, GUEST_MAC, hook]
+        pump = self.keep(Process("pump", command, {**self.env(), "PYTHONPATH": str(CHECKOUT)}))
+        pump.expect("^plugged$", _START)
+        guest.run("ip", "address", "add", address, "dev", "eth0")
+        if gateway:
+            guest.run("ip", "route", "add", "default", "via", gateway)
+        return guest, pump
+
+    def start_tap(self) -> Process:
+        """Return guest 100's tap, which nobody has plugged yet (`tests.sandbox.tap`)."""
+        return self.keep(make_tap(self.host, TAP))
+
     def capture(self, space: Space, link: str, expression: str = "", direction: str = "inout") -> Capture:
         """Watch a link."""
         capture = Capture(space, link, expression, direction)
@@ -138,7 +164,7 @@ class World:
 
     def left(self) -> list[str]:
         """Return what is still there of it, once it has ended."""
-        found = [name for name in left_over() if name in (self.root.name, self.host.name, self.provider.name)]
+        found = [name for name in left_over() if name in self._names]
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if f"PVENETD_ROOT={self.root}".encode() in path.read_bytes().split(b"\0"):

@@ -1,0 +1,96 @@
+"""Fail-closed from the first frame: a guest that sends from its first microsecond never passes its chains by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.frames import tcp_syn
+from tests.sandbox.client import hook
+from tests.sandbox.world import GUEST, GUEST_MAC, PROVIDER, TAP, World
+
+FORBIDDEN = 9999
+"""A port of the provider that the guest's rules close (examples/nat-host)."""
+
+WITNESS = f"""\
+table bridge witness {{
+	chain entered {{
+		type filter hook prerouting priority -400; policy accept;
+		iifname "{TAP}" counter comment "entered"
+	}}
+	chain passed {{
+		type filter hook prerouting priority 400; policy accept;
+		iifname "{TAP}" counter comment "passed"
+	}}
+}}
+table inet witness {{
+	chain without-bridge {{
+		type filter hook prerouting priority -400; policy accept;
+		iifname "{TAP}" counter comment "passed beside the bridge"
+	}}
+}}
+"""
+"""Counts what comes from the tap before any of pvenetd's chains and behind all of them."""
+
+
+@pytest.mark.netns
+def test_the_first_frame_from_a_tap_meets_its_chains(world: World) -> None:
+    world.write("witness.nft", WITNESS)
+    world.host.run("nft", "-f", world.root / "witness.nft")
+    outside = world.capture(world.host, "eth0", "tcp")
+    guest = world.start_tap()
+
+    guest.send(f"flood {tcp_syn(GUEST_MAC, bridge_mac(world), GUEST, PROVIDER, FORBIDDEN).hex()}")
+    guest.expect("^flooding$")
+    hook(world.root, "up", TAP)
+    guest.expect("^1000 taken$", 30)
+    guest.send("stop")
+    taken, refused = map(int, guest.expect(r"^taken (\d+), refused (\d+)$").groups())
+
+    entered, passed, beside = (counted(world, comment) for comment in ("entered", "passed", "passed beside the bridge"))
+    dropped = dropped_by_rule(world)
+    assert refused > 0, "it did send before its port was up"
+    assert 1000 <= dropped <= taken
+    assert dropped == entered, "every frame that came in was dropped by the guest's own rule"
+    assert (passed, beside) == (0, 0)
+
+    guest.send(f"send {tcp_syn(GUEST_MAC, bridge_mac(world), GUEST, PROVIDER, 80).hex()}")
+    outside.expect(rf"> {PROVIDER}\.80: Flags \[S\]")
+    assert not outside.seen(str(FORBIDDEN)), "nothing of it left the host"
+
+
+@pytest.mark.netns
+def test_a_tap_whose_guest_has_a_broken_file_stays_down(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 99999\n")
+    world.start_tap()
+    with pytest.raises(AssertionError, match=r"100\.fw:4"):
+        hook(world.root, "up", TAP)
+    (link,) = world.host.show("ip", "-j", "link", "show", TAP)
+    assert "UP" not in link["flags"]
+    assert "master" not in link
+
+
+def bridge_mac(world: World) -> str:
+    mac: str = world.host.show("ip", "-j", "link", "show", "vmbr1")[0]["address"]
+    return mac
+
+
+def rules(world: World) -> list[dict[str, Any]]:
+    listed = json.loads(world.host.run("nft", "-j", "list", "ruleset"))["nftables"]
+    return [entry["rule"] for entry in listed if "rule" in entry]
+
+
+def packets(rule: dict[str, Any]) -> int:
+    found: int = next(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
+    return found
+
+
+def counted(world: World, comment: str) -> int:
+    return sum(packets(rule) for rule in rules(world) if rule["table"] == "witness" and rule.get("comment") == comment)
+
+
+def dropped_by_rule(world: World) -> int:
+    (rule,) = (rule for rule in rules(world) if rule["chain"] == "vm-100-out" and str(FORBIDDEN) in json.dumps(rule))
+    return packets(rule)

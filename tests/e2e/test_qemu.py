@@ -1,0 +1,60 @@
+"""A real guest in QEMU, plugged by its hooks.  Not in the lab: emulation inside emulation takes minutes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tests.sandbox.client import request
+from tests.sandbox.world import PROVIDER, TAP, VMID, World
+
+PINGS = 200
+
+
+def test_killed_qemu_leaves_nothing(world: World) -> None:
+    before = host_state(world)
+    guest = world.start_guest()
+    guest.ready()
+    assert TAP in world.host.links()
+    os.kill(guest.process.pid, signal.SIGKILL)
+    guest.process.wait()
+    wait_until_unplugged(world)
+    assert host_state(world) == before
+    assert world.ctl("plan") == ""
+
+
+def test_a_guest_keeps_its_flow_through_a_restart_of_the_daemon(world: World) -> None:
+    guest = world.start_guest()
+    guest.ready()
+    guest.start(f"ping -i 0.02 -c {PINGS} {PROVIDER}")
+    guest.process.expect("seq=10 ")
+    world.restart_daemon()
+    assert world.ctl("plan") == ""
+    world.restart_daemon(signal.SIGKILL)
+    assert world.ctl("plan") == ""
+    status, output = guest.result(60)
+    assert status == 0, output
+    assert f"{PINGS} packets transmitted, {PINGS} packets received" in output, output[-200:]
+    assert guest.power_off() == 0
+    assert TAP not in world.host.links()
+
+
+def test_a_guest_does_not_start_unprotected(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 99999\n")
+    guest = world.start_guest()
+    assert guest.process.wait(30) != 0
+    assert any("100.fw:4" in line for line in guest.process.lines), guest.process.lines
+    assert TAP not in world.host.links()
+
+
+def wait_until_unplugged(world: World, seconds: float = 10.0) -> None:
+    """Ask the daemon until it knows that the guest's NIC is gone; each question takes its time."""
+    deadline = time.monotonic() + seconds
+    while any(nic["plugged"] for nic in request(world.root, "GET", f"vms/{VMID}")["nics"]):
+        assert time.monotonic() < deadline, "the daemon still has the NIC plugged"
+
+
+def host_state(world: World) -> tuple[set[str], str]:
+    """Return the links and the rules, without counters."""
+    return world.host.links(), world.host.run("nft", "-s", "list", "ruleset")

@@ -1,0 +1,42 @@
+"""A restart of the daemon is nothing a guest notices."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.sandbox.process import Process
+from tests.sandbox.world import GUEST, PROVIDER, World
+
+PINGS = 300
+INTERVAL = 0.02
+"""Seconds: the flow lasts six, through two restarts."""
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_a_restart_loses_no_packet_and_leaves_nothing_to_do(world: World, number: int) -> None:
+    guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    before = seen(world)
+    flow = world.keep(Process("ping", [*guest.prefix(), "ping", "-i", INTERVAL, "-c", PINGS, PROVIDER]))
+    flow.expect("icmp_seq=20 ")
+    world.restart_daemon(number)
+    assert world.ctl("plan") == ""
+    flow.skip()
+    flow.expect("icmp_seq=")
+    flow.expect(f"{PINGS} packets transmitted, {PINGS} received", 60)
+    assert seen(world) == before
+    assert "tap100i0" in world.ctl("vm", "show", "100")
+    world.page(f"http://{PROVIDER}:80/")
+    pump.stop()
+
+
+def seen(world: World) -> tuple[object, ...]:
+    """Return the links, addresses and routes of the hypervisor, and its rules without counters."""
+    links = [(link["ifname"], link["flags"], link.get("master")) for link in world.host.show("ip", "-j", "link")]
+    addresses = [
+        (link["ifname"], [(one["local"], one["prefixlen"]) for one in link["addr_info"] if one["scope"] != "link"])
+        for link in world.host.show("ip", "-j", "address")
+    ]
+    return links, addresses, world.host.run("ip", "route"), world.host.run("nft", "-s", "list", "ruleset")
