@@ -85,7 +85,10 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     engine = Engine(host, journal)
     try:
         config = settings.parse(files.read(settings.PATH))
-        daemon = Daemon(Store(files), engine, journal, config, nft.probe())
+        design = nft.probe()
+        daemon = Daemon(Store(files), engine, journal, config, design, nft.obstacle(design))
+        if daemon.obstacle:
+            log.warning("guests cannot be filtered: %s", daemon.obstacle)
         await daemon.start()
         yield daemon, host
     finally:

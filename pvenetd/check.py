@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
-from pvenetd.devices import PORT_OPTIONS, Device
+from pvenetd import nat
+from pvenetd.devices import NAT_OPTION, PORT_OPTIONS, Device
 from pvenetd.errors import Problem, Severity
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
@@ -37,6 +38,7 @@ def check(devices: Mapping[str, Device], nics: Collection[str]) -> list[Problem]
         _vxlans(devices),
         _addresses(devices, ports),
         _gateways(devices),
+        _masquerades(devices),
     )
     return [problem for found in checks for problem in found]
 
@@ -274,3 +276,12 @@ def _gateways(devices: Mapping[str, Device]) -> Iterator[Problem]:
                 yield Problem(
                     line.path, line.line, "gateway-unreachable", message, "warning", hint, device.name, line.name
                 )
+
+
+def _masquerades(devices: Mapping[str, Device]) -> Iterator[Problem]:
+    for device in devices.values():
+        if line := device.lines.get(NAT_OPTION):
+            try:
+                nat.of_option(line.value, (), line.origin)
+            except ValueError as error:
+                yield device.problem(NAT_OPTION, "unknown-value", str(error), "the interface it leaves by")

@@ -59,14 +59,14 @@ def compile_interfaces(config: Config, nics: Collection[str], design: Design = "
     devices, problems = read(config)
     problems += check(devices, nics)
     problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
-    masquerades = tuple(found for device in devices.values() for found in _masquerades(device))
-    compiled = Compiled({}, tuple(problems), devices, masquerades)
+    compiled = Compiled({}, tuple(problems), devices)
     if compiled.errors:
         return compiled
     ports = memberships(devices, nics)
     wanted = _wanted(config, devices, ports)
     resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
-    resources += _nat([found for name in wanted if name in devices for found in _masquerades(devices[name])], design)
+    masquerades = tuple(found for name in wanted if name in devices for found in _masquerades(devices[name]))
+    resources += _nat(masquerades, design)
     return Compiled(state(resources), compiled.problems, devices, masquerades)
 
 
@@ -225,12 +225,11 @@ def _masquerades(device: Device) -> list[nat.Masquerade]:
         if (masquerade := nat.recognise(_substituted(line.value, device.name), line.origin))
     ]
     if line := device.lines.get(NAT_OPTION):
-        networks = [ip_interface(address.address).network for address, _ in device.addresses]
-        found += [nat.Masquerade(str(network), line.value, line.origin) for network in networks]
+        found += nat.of_option(line.value, [address.address for address, _ in device.addresses], line.origin)
     return found
 
 
-def _nat(masquerades: list[nat.Masquerade], design: Design) -> list[Resource]:
+def _nat(masquerades: Collection[nat.Masquerade], design: Design) -> list[Resource]:
     """Return what masquerading needs: the chains, and forwarding in the families they are for."""
     if not masquerades:
         return []

@@ -33,12 +33,16 @@ _KEPT = 500
 class Daemon:
     """Everything that can be asked of pvenetd."""
 
-    def __init__(self, store: Store, engine: Engine, journal: Journal, settings: Settings, design: Design) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, journal: Journal, settings: Settings, design: Design, obstacle: str = ""
+    ) -> None:
         self.store = store
         self.engine = engine
         self.interfaces = Interfaces(store, engine, journal, design)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
+        self.obstacle = obstacle
+        """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._events = 0
         self.interfaces.applied = self._applied
@@ -92,7 +96,7 @@ class Daemon:
             "bridges": [_bridge(link, live) for link in live.values() if isinstance(link, Bridge)],
             "guests": await self.guests.records(),
             "firewall": await self.firewall.status(),
-            "errors": dict(self.engine.failed),
+            "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
 
     async def topology(self) -> list[dict[str, Any]]:

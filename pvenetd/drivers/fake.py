@@ -135,6 +135,7 @@ class Fake:
             self._enslave(there, wanted, values)
         elif "master" in values:
             self._free(there)
+            values = {name: value for name, value in values.items() if name not in there.port_only}
         if "mtu" in values:
             self._set_mtu(wanted.name, values["mtu"])
         for name in _in_order(wanted, values.keys() - {"master", "mtu", "up"}):
@@ -201,8 +202,9 @@ class Fake:
             self._follow(there.master)
 
     def _follow(self, name: str) -> None:
-        """Give a bridge whose MTU nobody set its ports' smallest (br_mtu_auto_adjust())."""
-        if isinstance(self._now.get(("link", name)), Bridge) and name not in self._own_mtu:
+        """Give a bridge whose MTU nobody set its ports' smallest (br_mtu_auto_adjust()); ours is kept."""
+        bridge = self._now.get(("link", name))
+        if isinstance(bridge, Bridge) and not bridge.owner and name not in self._own_mtu:
             ports = [link.mtu or _STANDARD_MTU for link in self._links() if link.master == name]
             self._change(name, mtu=min(ports, default=_STANDARD_MTU))
 

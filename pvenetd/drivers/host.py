@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from pvenetd.drivers import sysctl
 from pvenetd.drivers.files import Files
@@ -66,12 +66,10 @@ class Host:
     def _apply(self, op: Op) -> None:
         resource = op.resource
         match resource:
-            case Link() if op.verb == "-":
-                self._remove(resource)
             case Link():
-                if op.verb == "+":
-                    links.make(self._wire, resource)
-                self._bring(resource)
+                mtus = self._mirror.bridge_mtus()
+                self._apply_link(op.verb, resource)
+                self._keep_mtus(mtus, resource.name)
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
@@ -86,6 +84,22 @@ class Host:
                 self._hooks.apply(op)
             case _:
                 sysctl.apply(op)
+
+    def _apply_link(self, verb: str, link: Link) -> None:
+        if verb == "-":
+            self._remove(link)
+            return
+        if verb == "+":
+            links.make(self._wire, link)
+        self._bring(link)
+
+    def _keep_mtus(self, mtus: Mapping[str, int], changed: str) -> None:
+        """Give our other bridges their MTU back: one that nobody set follows the ports as they come and go."""
+        self._mirror.refresh()
+        for name, mtu in mtus.items():
+            bridge = self._mirror.link(name)
+            if bridge and name != changed and bridge.mtu != mtu:
+                links.bring(self._wire, bridge, {"mtu": mtu}, flap=False)
 
     def _bring(self, wanted: Link) -> None:
         """Change a link that is there, even if it was just made, in what differs now."""

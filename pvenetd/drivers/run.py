@@ -67,4 +67,6 @@ def _run(op: Op, hook: Hook, phase: str, command: str) -> None:
         raise KernelError(str(op), 0, f"{phase} {command}: no end after {_TIMEOUT:g} seconds") from error
     if ended.returncode:
         words = ended.stdout.decode(errors="replace").strip()[-_LAST_WORDS:]
-        raise KernelError(str(op), 0, f"{phase} {command}: exit status {ended.returncode}" + (f": {words}" if words else ""))
+        raise KernelError(
+            str(op), 0, f"{phase} {command}: exit status {ended.returncode}" + (f": {words}" if words else "")
+        )

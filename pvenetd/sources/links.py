@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable
 
 log = logging.getLogger("pvenetd.links")
 
+_GATHER = 0.1
+"""Seconds in which changes gather: what is being plugged goes first, and a storm is one call."""
+
 
 async def watch(events: socket.socket, noticed: Callable[[], Awaitable[None]]) -> None:
     """Call *noticed* whenever *events* has something to read; it reads it, and may take its time.
@@ -23,6 +26,7 @@ async def watch(events: socket.socket, noticed: Callable[[], Awaitable[None]]) -
             await ready
         finally:
             loop.remove_reader(events)
+        await asyncio.sleep(_GATHER)
         try:
             await noticed()
         except Exception:

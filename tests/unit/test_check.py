@@ -91,6 +91,7 @@ def test_what_real_hosts_have_is_not_refused(case: dict[str, str]) -> None:
         ),
         ("iface vx inet manual\n vxlan-id 16777216", "vxlan", 2),
         ("iface eth0 inet manual\n bridge-access 5", "port-option", 2),
+        ("iface vmbr1 inet static\n address 10.0.0.1/24\n bridge-ports none\n nat-masquerade a/b", "unknown-value", 4),
         (
             "iface vmbr0\n bridge-ports eth0.5\n bridge-vlan-aware yes\niface eth0 inet manual\n bridge-vids 5",
             "port-option",

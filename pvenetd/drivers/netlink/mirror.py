@@ -86,6 +86,11 @@ class Mirror:
         found: list[Resource] = [*self._addresses.get(self._number.get(name, 0), [])]
         return found + [route for route in self._fresh_routes() if route.dev == name]
 
+    def bridge_mtus(self) -> dict[str, int]:
+        """Return the MTU of each bridge that is ours."""
+        bridges = (link for link in self.links.values() if link.kind == "bridge")
+        return {bridge.name: bridge.mtu for bridge in bridges if bridge.owner and bridge.mtu}
+
     def ports(self, name: str) -> list[Link]:
         """Return the ports of *name*, a bridge or a bond."""
         return [link for link in self.links.values() if link.master == name]
