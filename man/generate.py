@@ -1,0 +1,153 @@
+"""Write the man pages from what --help is made from: python man/generate.py, in the checkout's environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from pvenetd.ctl.commands import COMMANDS, GROUPS, Command  # noqa: E402
+from pvenetd.ctl.complete import Declared  # noqa: E402
+
+OPTIONS = {name: facts for name, facts in Declared().options.items() if name != "--json"}
+"""What both programs take."""
+CODES = {
+    "syntax": "a line that cannot be read",
+    "unknown-option": "an option nobody knows, or that this version does not apply (warning)",
+    "unknown-value": "a value an option does not take",
+    "address": "no address",
+    "netmask": "no netmask",
+    "address-on-port": "an address on a port of a bridge or bond",
+    "duplicate-address": "one address twice",
+    "duplicate-gateway": "two gateways of one family (warning)",
+    "gateway-unreachable": "a gateway in no network of its interface (warning)",
+    "bond-mode": "a bond mode that does not exist",
+    "bond-primary": "a primary that is no slave, or in a mode without one",
+    "ifname": "a name the kernel refuses",
+    "loop": "an interface that stands on itself",
+    "member-type": "a port or slave of a type that cannot be one",
+    "member-used-twice": "one port in two bridges or bonds",
+    "missing-member": "a port or slave that does not exist",
+    "missing-parent": "a VLAN on a link that does not exist, a NIC on no bridge",
+    "parent-type": "a parent that carries nothing",
+    "mtu": "an MTU that does not fit",
+    "port-option": "a port's option where the bridge is not VLAN-aware",
+    "vlan-id-missing": "a VLAN without its id",
+    "vlan-id-range": "a VLAN id outside 1 to 4094",
+    "vlan-protocol": "neither 802.1q nor 802.1ad",
+    "vxlan": "a VXLAN option that does not fit",
+    "source-missing": "a sourced file that is not there (warning)",
+}
+FILES = {
+    "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
+    "etc/network/interfaces.new": "staged configuration, until it is applied",
+    "etc/pvenetd/pvenetd.toml": "settings of the daemon",
+    "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",
+    "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw": "firewall rules, in Proxmox VE's format",
+    "var/lib/pvenetd/": "last good configuration, and what a rollback needs",
+    "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
+}
+SETTINGS = {
+    "[firewall] backend": "what the rules are loaded by: nftables",
+    "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
+    "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
+}
+
+
+def escape(text: str) -> str:
+    """Return *text* as roff takes it."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{text}" if text.startswith((".", "'")) else text
+
+
+def header(name: str, section: int, brief: str) -> list[str]:
+    """Return the head of a page."""
+    return [
+        f'.TH {name.upper()} {section} "" pvenetd "pvenetd manual"',
+        ".SH NAME",
+        f"{name} \\- {escape(brief)}",
+    ]
+
+
+def entries(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a list of terms, each with what it means."""
+    return [line for term, text in pairs for line in (".TP", f".B {escape(term)}", escape(text))]
+
+
+def option(name: str, facts: dict[str, Any]) -> str:
+    """Return an option as it is typed."""
+    if "choices" in facts:
+        return f"{name} {{{','.join(facts['choices'])}}}"
+    return f"{name} {facts['metavar']}" if "metavar" in facts else name
+
+
+def usage(command: Command) -> str:
+    """Return a command with its arguments as they are typed."""
+    found = Declared(command)
+    places = [f"[{one['metavar']}]" if one.get("nargs") == "?" else one["metavar"] for one in found.positionals]
+    own = [f"[{option(names[0], facts)}]" for names, facts in found.arguments[: found.own] if names[0].startswith("-")]
+    return " ".join([*command.words, *places, *own])
+
+
+def described(command: Command) -> list[str]:
+    """Return one command's entry."""
+    lines = [".TP", f".B {escape(usage(command))}", escape(f"{command.help}.")]
+    if command.offline:
+        lines.append("Works without a running daemon too.")
+    for names, facts in Declared(command).arguments[: Declared(command).own]:
+        if "help" in facts:
+            term = option(names[0], facts) if names[0].startswith("-") else facts["metavar"]
+            lines += [".RS", ".TP", f".I {escape(term)}", escape(facts["help"]), ".RE"]
+    return lines
+
+
+def pvenetctl() -> str:
+    """Return the page of pvenetctl."""
+    lines = header("pvenetctl", 1, "the network of a KVM host: look at it, change it")
+    lines += [".SH SYNOPSIS", ".B pvenetctl", "[\\fIOPTION\\fR]... \\fICOMMAND\\fR [\\fIARGUMENT\\fR]..."]
+    lines += [".SH DESCRIPTION"]
+    lines += ["Asks \\fBpvenetd\\fR(8), and prints for people on a terminal, plainly when piped. NO_COLOR is honoured."]
+    lines += [".SH OPTIONS", "They stand before or after the command."]
+    lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in Declared().options.items())
+    lines += [".SH COMMANDS"]
+    for group in ("", *GROUPS):
+        lines += [".SS", escape(f"{group}: {GROUPS[group]}" if group else "The host as a whole")]
+        for command in COMMANDS:
+            if "".join(command.words[:-1]) == group:
+                lines += described(command)
+    lines += [".SH EXIT STATUS"]
+    lines += entries([("0", "done"), ("1", "refused or failed; standard error says why"), ("2", "wrong usage")])
+    lines += [".SH ENVIRONMENT", *entries([("PVENETD_ROOT", "what \\-\\-root is without the option")])]
+    lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
+    lines += [".SH CODES", "What \\fBinterfaces check\\fR tells of:", *entries(CODES.items())]
+    return "\n".join([*lines, ".SH SEE ALSO", "\\fBpvenetd\\fR(8), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)"]) + "\n"
+
+
+def pvenetd() -> str:
+    """Return the page of pvenetd."""
+    lines = header("pvenetd", 8, "daemon for the network of a KVM host")
+    lines += [".SH SYNOPSIS", ".B pvenetd", "[\\fB\\-\\-root\\fR \\fIDIR\\fR] [\\fB\\-\\-version\\fR]"]
+    lines += [
+        ".SH DESCRIPTION",
+        "Keeps the host's interfaces, guests' ports and the firewall as the files below say, over netlink.",
+        "Every change is planned, applied, verified, and rolled back where it fails or is not confirmed in time.",
+        "It is asked by \\fBpvenetctl\\fR(1), or by HTTP at its socket with the paths of Proxmox VE's API.",
+        "At its start nothing of the host's own interfaces is changed; firewall and guests' ports are brought",
+        "to what the files say.",
+        ".SH OPTIONS",
+    ]
+    lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in OPTIONS.items())
+    lines += [".SH SETTINGS", "In etc/pvenetd/pvenetd.toml; an unknown key is an error.", *entries(SETTINGS.items())]
+    lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
+    return "\n".join([*lines, ".SH SEE ALSO", "\\fBpvenetctl\\fR(1), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)"]) + "\n"
+
+
+PAGES = {"pvenetctl.1": pvenetctl, "pvenetd.8": pvenetd}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
