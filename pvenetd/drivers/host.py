@@ -44,8 +44,7 @@ class Host:
         With *only*, nothing but *keys*: what it costs does not depend on what else the host has.
         """
         self._mirror.refresh([key[1] for key in anew if key[0] in ("link", "address")])
-        pieces = [key[1] for key in anew if key[0] == "chains"]
-        chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None, anew=pieces)
+        chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **sysctl.observe(key for key in keys if key[0] == "sysctl")}
             return {key: found[key] for key in keys if key in found}

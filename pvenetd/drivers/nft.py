@@ -118,16 +118,14 @@ class Nftables:
         """The generation `_found` was true at."""
         self._read()
 
-    def observe(self, names: Collection[str] | None = None, *, anew: Collection[str] = ()) -> dict[Key, Chains]:
+    def observe(self, names: Collection[str] | None = None) -> dict[Key, Chains]:
         """Return the pieces the kernel has, each with the text that restores it; with *names*, only those.
 
-        What nobody changed since is known.  *anew* are read all the same: a few listings of one chain
-        each; the base, which is in all of it, costs a listing of the tables.
+        A transaction is taken whole or not at all, so as long as the generation is the one that ours
+        made, the kernel has what was sent; else the tables are listed.
         """
-        if generation() != self._as_of or "base" in anew:
+        if generation() != self._as_of:
             self._read()
-        elif anew:
-            self._read_some(anew)
         wanted = {name: one for name, one in self._found.items() if names is None or name in names}
         return {one.key: one for one in (found.resource(name) for name, found in wanted.items())}
 
@@ -167,22 +165,6 @@ class Nftables:
     def _read(self) -> None:
         self._as_of = generation()
         self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
-
-    def _read_some(self, names: Collection[str]) -> None:
-        """Read again what is known of each piece; one that is not known, but is there, is somebody else's doing."""
-        for name in names:
-            seal = self._run(f'get element bridge pvenetd pieces {{ "{name}" }}')
-            known = self._found.pop(name, None)
-            if seal and not known:
-                self._read()
-                continue
-            text = seal + "".join(
-                self._run(f"list chain {table} pvenetd {chain}") for table, chain in listing.chains_of(name)
-            )
-            for way, port, _ in known.elements if known else ():
-                text += self._run(f'get element bridge pvenetd {way} {{ "{port}" }}')
-            if found := listing.pieces(text).get(name):
-                self._found[name] = found
 
     def _run(self, command: str) -> str:
         """Return what a command prints, nothing where what it is about is not there.

@@ -91,16 +91,6 @@ def pieces(text: str) -> dict[str, Found]:
     return found
 
 
-def chains_of(name: str) -> tuple[tuple[str, str], ...]:
-    """Return (table, chain) of all that belongs to a piece other than the base."""
-    if name == "nat":
-        return (("inet", "nat-postrouting"),)
-    if name == "host":
-        return ("inet", "host-in"), ("inet", "host-out")
-    guest = f"vm-{name.removeprefix('vm:')}"
-    return ("bridge", f"{guest}-in"), ("bridge", f"{guest}-out")
-
-
 def _piece(chain: str) -> str:
     """Return the piece a chain belongs to, by its name."""
     if found := _GUEST.fullmatch(chain):
