@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from ipaddress import ip_interface
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator
 
 from pvenetd.kinds import make
 from pvenetd.kinds.link import Link
+from pvenetd.option import Ip
 from pvenetd.resource import Key, Resource
 
 State = Mapping[Key, Resource]
@@ -29,11 +33,11 @@ class Address(Resource):
     fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope"})
 
     dev: str
-    address: str
+    address: Annotated[str, AfterValidator(lambda text: str(ip_interface(text)))]
     """``192.0.2.1/24``: the host's address with its prefix length."""
-    peer: str = ""
+    peer: Ip | Literal[""] = ""
     """The other end of a point-to-point link."""
-    broadcast: str | None = None
+    broadcast: Ip | None = None
     label: str = ""
     """The alias name ``eth0:1`` (IPv4 only)."""
     scope: str | None = None
@@ -65,7 +69,7 @@ class Route(Resource):
     metric: int = 0
     """0 is the kernel's own default: 0 for IPv4, 1024 for IPv6."""
     dev: str
-    via: str | None = None
+    via: Ip | None = None
     onlink: bool = False
 
     @property

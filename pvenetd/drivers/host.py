@@ -66,6 +66,7 @@ class Host:
         resource = op.resource
         match resource:
             case Link():
+                self._mirror.refresh()
                 mtus = self._mirror.bridge_mtus()
                 self._apply_link(op.verb, resource)
                 self._keep_mtus(mtus, resource.name)

@@ -308,8 +308,13 @@ def test_a_dummy(host: Host) -> None:
 
 
 def vlans(name: str) -> list[tuple[int, int, str]]:
-    (found,) = (one["vlans"] for one in show("bridge", "-c", "-j", "vlan") if one["ifname"] == name)
-    return [(one["vlan"], one.get("vlanEnd", one["vlan"]), ",".join(one.get("flags", []))) for one in found]
+    """Return (first, last, flags) of each range of VLANs."""
+    (found,) = (one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == name)
+    ranges: list[tuple[int, int, str]] = []
+    for number, flags in ((one["vlan"], ",".join(one.get("flags", []))) for one in found):
+        joins = ranges and ranges[-1][1:] == (number - 1, flags)
+        ranges[-1:] = [(ranges[-1][0], number, flags)] if joins else [*ranges[-1:], (number, number, flags)]
+    return ranges
 
 
 @lab

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from pvenetd.drivers.fake import Fake
 from pvenetd.errors import Conflict
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
-from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.plan import plan, undo, waiting
-from pvenetd.resource import Resource
 from pvenetd.state import INTERFACES, Address, Chains, Hook, Route, State, Sysctl, from_json, state, to_json
 from tests.harness import plain
+from tests.states import NICS, wanted_states
 
 GUEST = "vm:100"
 
@@ -151,45 +149,11 @@ def test_undoing_a_change_asks_for_what_was_changed_alone() -> None:
     assert (back.ageing, back.mac, back.mtu, back.up) == (300, None, None, None)
 
 
-_NAMES = st.sampled_from(["eno1", "eno2", "vmbr0", "vmbr1", "vx"])
-_NICS = ("eno1", "eno2")
-
-
-@st.composite
-def wanted_states(draw: st.DrawFn) -> State:
-    """States whose parts fit each other, as check.py lets them through."""
-    bridges = [
-        Bridge(**ours(name=name, ageing=draw(st.sampled_from([0, 300])), mtu=draw(st.sampled_from([1500, 9000]))))
-        for name in ("vmbr0", "vmbr1")
-        if draw(st.booleans())
-    ]
-    masters = st.sampled_from(["", *(bridge.name for bridge in bridges)])
-    links: list[Link] = [
-        *bridges,
-        *(Ethernet(**ours(name=name, master=draw(masters))) for name in _NICS if draw(st.booleans())),
-    ]
-    if draw(st.booleans()):
-        links.append(Vxlan(**ours(name="vx", vni=draw(st.sampled_from([1, 2])), master=draw(masters))))
-    more: list[Resource] = []
-    for link in links:
-        if link.master:
-            continue
-        number = draw(st.integers(0, 3))
-        more += [
-            Address(**ours(dev=link.name, address=f"10.{links.index(link)}.0.{host}/24", label=label))
-            for host, label in ((1, ""), (2, draw(st.sampled_from(["", f"{link.name}:1"]))))
-            if number & host
-        ]
-        if number and draw(st.booleans()):
-            via = f"10.{links.index(link)}.0.254"
-            more.append(Route(**ours(family="inet", dev=link.name, via=via, metric=links.index(link))))
-    return state([*links, *more])
-
-
+@settings(deadline=None)
 @given(wanted_states(), wanted_states())
 def test_from_anywhere_to_anywhere_and_back(first: State, second: State) -> None:
     """Every plan is taken by a kernel, leaves nothing to do, and can be undone after any of its steps."""
-    nics = [Ethernet.model_construct(name=name, kind="ethernet", mtu=1500) for name in _NICS]
+    nics = [Ethernet.model_construct(name=name, kind="ethernet", mtu=1500) for name in NICS]
     foreign = Address.model_construct(dev="eno1", address="203.0.113.1/24", scope="global")
     machine = Fake([*nics, foreign])
     for op in plan(first, machine.observe()):
