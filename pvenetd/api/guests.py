@@ -10,7 +10,6 @@ from pydantic import AfterValidator
 from pvenetd.api.route import NetN, OfNode, Routes, Vmid, index_of
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import shown
-from pvenetd.errors import Conflict
 from pvenetd.names import parse_tap
 
 routes = Routes()
@@ -69,7 +68,6 @@ class OfNic(OfGuest):
 async def plug(daemon: Daemon, params: OfNic) -> dict[str, Any]:
     """Plug a NIC, or all: its chains first, then its tap into its bridge."""
     ops = await daemon.guests.plug(params.vmid, index_of(params.nic))
-    await _plugged(daemon, params.vmid, params.nic)
     return {"ops": [shown(op) for op in ops]}
 
 
@@ -98,14 +96,6 @@ async def hook(daemon: Daemon, params: QemuHook) -> dict[str, Any]:
     vmid, index = parse_tap(params.ifname) or (0, 0)
     if params.phase == "up":
         ops = await daemon.guests.plug(vmid, index, made_here=False)
-        await _plugged(daemon, vmid, f"net{index}")
     else:
         ops = await daemon.guests.unplug(vmid, index)
     return {"ops": [shown(op) for op in ops]}
-
-
-async def _plugged(daemon: Daemon, vmid: int, nic: str | None) -> None:
-    """Raise `Conflict` where a NIC that was to be plugged waits for something that is not there."""
-    for one in (await daemon.guests.show(vmid))["nics"]:
-        if nic in (None, one["nic"]) and one["bridge"] and not one["plugged"]:
-            raise Conflict(f"{one['tap']} is not in {one['bridge']}: one of the two is not there")

@@ -9,7 +9,7 @@ from typing import Any
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
-from pvenetd.errors import ConfigError, NotFound, Problem, PvenetError
+from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
 from pvenetd.guests.nic import ports
 from pvenetd.guests.qm_conf import Guest
 from pvenetd.kinds.bridge import Bridge
@@ -35,7 +35,8 @@ class Guests:
     async def plug(self, vmid: int, index: int | None = None, *, made_here: bool = True) -> tuple[Op, ...]:
         """Plug one NIC of a guest, or all of them; its chains come first.
 
-        Raises `NotFound`, `ConfigError` (nothing is plugged), `KernelError`, `VerifyError`.
+        Raises `NotFound`, `ConfigError` (nothing is plugged), `Conflict` for a tap of QEMU's that is not
+        there, `KernelError`, `VerifyError`.
         """
         guest = self._guest(vmid)
         if index is not None and index not in guest.nics and index not in guest.lines:
@@ -45,6 +46,8 @@ class Guests:
             raise ConfigError(errors)
         before = dict(self._plugged.get(vmid, {}))
         fresh = dict.fromkeys([index] if index is not None else guest.nics, made_here)
+        if not made_here:
+            await self._require({tap_name(vmid, number) for number in fresh})
         self._plugged[vmid] = {**fresh, **before} if index is None else {**before, **fresh}
         try:
             return await self._engine.desire(f"vm:{vmid}", await self._state(guest))
@@ -152,6 +155,11 @@ class Guests:
         if problems:
             raise ConfigError(problems)
         return wanted
+
+    async def _require(self, taps: set[str]) -> None:
+        there = await self._engine.look({("link", name) for name in taps})
+        if missing := sorted(taps - {key[1] for key in there}):
+            raise Conflict(f"{', '.join(missing)} is not there: QEMU makes it before it asks for its network")
 
     async def _bridges(self, names: set[str]) -> State:
         """Return the bridges *names*: as configured, with the rest as they are."""
