@@ -15,13 +15,13 @@ Link = dict[str, Any]
 
 def show(data: list[Link], arguments: argparse.Namespace) -> Iterator[Block]:
     """Show the links as *arguments* ask."""
-    data = sorted(data, key=lambda link: natural(link["name"]))
+    links = sorted(data, key=lambda link: natural(link["name"]))
     if arguments.format == "json":
         yield json.dumps(data)
     elif arguments.format == "dot":
-        yield from _dot(data)
+        yield from _dot(links)
     else:
-        yield from _Tree(data).lines()
+        yield from _Tree(links).lines()
 
 
 def _dot(data: list[Link]) -> Iterator[str]:
