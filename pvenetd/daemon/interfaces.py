@@ -20,6 +20,7 @@ from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet, Loopback
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.plan import Op, waiting
 from pvenetd.state import INTERFACES, Address, Route, State
@@ -77,6 +78,7 @@ class Interfaces:
         if self._engine.pending:
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
         wanted = (await self.compiled()).checked()
+        await self._keep_guests(await self._engine.plan(INTERFACES, wanted))
         try:
             ops = await self._engine.apply(wanted, self._versions(), confirm)
         finally:
@@ -105,6 +107,16 @@ class Interfaces:
         finally:
             await self.applied()
         return ops
+
+    async def _keep_guests(self, ops: tuple[Op, ...]) -> None:
+        """Raise `Conflict` where a bridge would go for good that guests are plugged into."""
+        made = {op.resource.key for op in ops if op.verb == "+"}
+        gone = {op.resource.key for op in ops if op.verb == "-"} - made
+        live = await self._engine.observe()
+        cut = [link for link in live.values() if isinstance(link, Tap) and link.owner and ("link", link.master) in gone]
+        if cut:
+            where = ", ".join(f"{tap.name} is plugged into {tap.master}" for tap in cut)
+            raise Conflict(f"{where}, which would be deleted: unplug it, or give the guest another bridge")
 
     async def adopt(self) -> None:
         """Take the active configuration for what an earlier run of the daemon applied, where it did."""
