@@ -64,7 +64,7 @@ class Capture:
             [
                 *space.prefix(),
                 "tcpdump",
-                "-nn",
+                "-nne",
                 "-l",
                 "-p",
                 "--immediate-mode",

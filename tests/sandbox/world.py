@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ from tests.guest.qemu import Guest, Nic
 from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, Capture, Space, cable, left_over, make_tap, scratch, sweep
 
-NAT_HOST = CHECKOUT / "examples" / "nat-host"
+EXAMPLES = CHECKOUT / "examples"
+NAT_HOST = EXAMPLES / "nat-host"
 """What the files below its root are, unless a test says otherwise."""
 HOST, PROVIDER, GUEST = "192.0.2.2", "192.0.2.1", "10.10.10.2"
 GUEST_MAC = "02:00:00:00:01:00"
@@ -25,6 +27,7 @@ VMID = 100
 TAP = "tap100i0"
 
 _BIN = Path(sys.executable).parent
+"""Where `make setup` puts pvenetd and pvenetctl."""
 _START = 30.0
 """Seconds the daemon may take to start: half a second, on a machine that has nothing else to do."""
 
@@ -62,6 +65,7 @@ class World:
         sweep()
         self.root = scratch()
         self._names = {self.root.name}
+        self.bin = _BIN if (_BIN / "pvenetctl").exists() else self._write_programs()
         self._ends.callback(shutil.rmtree, self.root, ignore_errors=True)
         shutil.copytree(self._example, self.root, dirs_exist_ok=True)
         self.provider = self._space("provider")
@@ -75,9 +79,19 @@ class World:
         self._names.add(space.name)
         return space
 
+    def _write_programs(self) -> Path:
+        """Return a directory with pvenetd and pvenetctl, for a Python that has them not installed."""
+        place = self.root / "bin"
+        place.mkdir()
+        for name, module in (("pvenetd", "pvenetd"), ("pvenetctl", "pvenetd.ctl.main")):
+            script = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(CHECKOUT))} exec {sys.executable} -m {module} "$@"\n'
+            (place / name).write_text(script)
+            (place / name).chmod(0o755)
+        return place
+
     def env(self) -> dict[str, str]:
         """Return the environment in which programs serve and find this hypervisor."""
-        return {"PVENETD_ROOT": str(self.root), "PATH": f"{_BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+        return {"PVENETD_ROOT": str(self.root), "PATH": f"{self.bin}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
 
     def read(self, name: str) -> str:
         """Return the text of a file below the root."""
@@ -103,7 +117,7 @@ class World:
 
     def start_daemon(self) -> Process:
         """Start pvenetd, and wait until it serves."""
-        command = [*self.host.prefix(), _BIN / "pvenetd", "--root", self.root]
+        command = [*self.host.prefix(), self.bin / "pvenetd", "--root", self.root]
         self.daemon = self.keep(Process("pvenetd", command, self.env()))
         self.daemon.expect("serving ", _START)
         return self.daemon
@@ -117,12 +131,12 @@ class World:
 
     def ctl(self, *words: object, check: bool = True) -> str:
         """Return what pvenetctl prints for *words*."""
-        return self.host.run(_BIN / "pvenetctl", *words, env=self.env(), check=check)
+        return self.host.run(self.bin / "pvenetctl", *words, env=self.env(), check=check)
 
     def show(self, *words: object) -> int:
         """Let pvenetctl print to this program's own output, in colour if that is a terminal."""
         sys.stdout.flush()
-        command = [*self.host.prefix(), _BIN / "pvenetctl", *words]
+        command = [*self.host.prefix(), self.bin / "pvenetctl", *words]
         return subprocess.run([str(word) for word in command], env={**os.environ, **self.env()}).returncode
 
     def start_guest(self, listen: Sequence[int] = (8080, 2222)) -> Guest:

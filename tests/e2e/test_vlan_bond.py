@@ -1,0 +1,92 @@
+"""An LACP bond below a VLAN-aware bridge (examples/vlan-bond), and a switch that speaks both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.sandbox.space import Space
+from tests.sandbox.world import EXAMPLES, HOST, PROVIDER, TAP, World
+
+pytestmark = pytest.mark.lab
+
+LACP = 30.0
+"""Seconds the two ends may take to agree: with fast LACPDUs three."""
+IN_30, IN_40 = "198.51.100", "203.0.113"
+"""Networks of VLAN 30, which the guest is in, and of VLAN 40, which it is not."""
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Yield the host, applied, its two cables in an LACP bond of the provider's, with an address in each VLAN."""
+    with World(EXAMPLES / "vlan-bond", cables=("eno1", "eno2")) as built:
+        switch = built.provider
+        switch.run("ip", "link", "add", "bond0", "type", "bond", "mode", "802.3ad", "miimon", 100, "lacp_rate", "fast")
+        for cable in ("customer0", "customer1"):
+            switch.run("ip", "link", "set", cable, "down")
+            switch.run("ip", "link", "set", cable, "master", "bond0")
+        switch.run("ip", "link", "set", "bond0", "up")
+        for vlan, address in ((20, PROVIDER), (30, f"{IN_30}.1"), (40, f"{IN_40}.1")):
+            switch.run("ip", "link", "add", "link", "bond0", "name", f"bond0.{vlan}", "type", "vlan", "id", vlan)
+            switch.run("ip", "address", "add", f"{address}/24", "dev", f"bond0.{vlan}")
+            switch.run("ip", "link", "set", f"bond0.{vlan}", "up")
+        built.start_daemon()
+        built.ctl("apply")
+        until(lambda: agree(built), LACP)
+        yield built
+
+
+def test_a_bond_of_two_cables_agrees_with_its_partner(world: World) -> None:
+    assert world.ctl("plan") == ""
+    assert pings(world.provider, HOST), "the management address, tagged, over the bond"
+
+
+def test_a_tagged_port_carries_its_vlan_and_no_other(world: World) -> None:
+    wire = world.capture(world.host, "bond0", "vlan")
+    guest, _ = world.start_namespace_guest(f"{IN_30}.2/24")
+    port = world.capture(world.host, TAP)
+    guest.run("ip", "address", "add", f"{IN_40}.2/24", "dev", "eth0")
+
+    assert pings(world.provider, f"{IN_30}.2"), "VLAN 30 reaches the guest"
+    assert pings(guest, f"{IN_30}.1")
+    assert not pings(world.provider, f"{IN_40}.2"), "VLAN 40 does not, though the guest has an address there"
+    assert not pings(guest, f"{IN_40}.1")
+    assert pings(world.provider, f"{IN_30}.2")
+
+    wire.expect(rf"vlan 40\b.*who-has {IN_40}\.2 tell {IN_40}\.1")
+    wire.expect(rf"vlan 30\b.*who-has {IN_40}\.1 tell {IN_40}\.2")
+    port.expect(rf"{IN_30}\.1 > {IN_30}\.2: ICMP echo request")
+    assert not port.seen(rf"tell {IN_40}\.1"), "no frame of VLAN 40 came to the guest"
+    assert not port.seen("vlan"), "the guest sees no tag"
+    assert not wire.seen(rf"vlan (?!30\b)\d+.*{IN_30}\."), "and its network is in no other VLAN"
+
+
+def agree(world: World) -> bool:
+    """Return whether both ends have both cables in use, with each other for a partner."""
+    ends = (world.host, ("eno1", "eno2"), world.provider), (world.provider, ("customer0", "customer1"), world.host)
+    for space, cables, other in ends:
+        info = link(space, "bond0")["linkinfo"]["info_data"].get("ad_info", {})
+        if (info.get("num_ports"), info.get("partner_mac")) != (2, link(other, "bond0")["address"]):
+            return False
+        if any(link(space, cable)["linkinfo"]["info_slave_data"]["state"] != "ACTIVE" for cable in cables):
+            return False
+    return True
+
+
+def link(space: Space, name: str) -> dict[str, Any]:
+    (found,) = space.show("ip", "-j", "-d", "link", "show", name)
+    return found
+
+
+def pings(space: Space, address: str) -> bool:
+    return ", 1 received" in space.run("ping", "-n", "-c", 1, "-W", 2, address, check=False)
+
+
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Ask again and again, each time for as long as a ping takes at least, until *holds*."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
