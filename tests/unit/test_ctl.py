@@ -18,6 +18,7 @@ from pvenetd.ctl.main import main
 from pvenetd.ctl.page import Table, clean, plain
 from tests.unit.test_check import CASES, DATA, LINES
 
+ROOT = Path(__file__).parent.parent.parent
 Run = Callable[..., tuple[int, str, str]]
 
 FILES = {
@@ -148,6 +149,17 @@ def test_a_wrong_firewall_file_is_told_with_its_line(ctl: Run, root: Path) -> No
     assert out.startswith("/etc/pvenetd/firewall/100.fw:2: error ")
 
 
+def test_nothing_of_the_kernel_is_asked_where_nics_are_given(root: Path) -> None:
+    words = ["interfaces", "check", str(root / "etc/network/interfaces"), "--nics", "eth0"]
+    code = f"""
+import sys
+from pvenetd.ctl.main import main
+assert main({words!r}) == 0
+assert not [name for name in sys.modules if name.startswith(("pyroute2", "pvenetd.drivers.netlink", "nftables"))]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 @pytest.mark.parametrize("words", [("status",), ("apply",), ("hook", "qemu-ifup", "tap100i0"), ("--help",)])
 def test_a_command_for_the_daemon_starts_light(words: tuple[str, ...], tmp_path: Path) -> None:
     code = f"""
@@ -163,9 +175,6 @@ sys.exit(" ".join(heavy & set(sys.modules)) or 0)
     isolated = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
     done = subprocess.run(isolated, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert not done.returncode, done.stderr
-
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(
