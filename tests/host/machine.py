@@ -21,8 +21,8 @@ Network = dict[str, list[str]]
 """What there is, by kind, in lines."""
 
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-_RUNNING = "_timer"
-"""End of the names of what changes by itself: a bridge's timers."""
+_RUNNING = ("_timer", "fdb_n_learned")
+"""Ends of the names of what changes by itself: a bridge's timers, and how many senders it has heard."""
 
 
 def apt(*words: object) -> str:
