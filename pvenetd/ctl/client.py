@@ -35,11 +35,11 @@ class Request(NamedTuple):
 
 
 class NoDaemonError(Exception):
-    """Nobody answers at the socket."""
+    """Nobody answers at the socket, or not to this user."""
 
 
 class NoAnswerError(Exception):
-    """The daemon is there, and did not answer, or may not be asked."""
+    """The daemon is there, and did not answer."""
 
 
 def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
@@ -57,7 +57,7 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}") from error
         except PermissionError as error:
-            raise NoAnswerError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
+            raise NoDaemonError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
         except TimeoutError as error:
             what = f"{request.method} {request.target}"
             raise NoAnswerError(f"pvenetd did not answer within {request.seconds:g} s (waited for {what})") from error

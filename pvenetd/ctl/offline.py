@@ -25,7 +25,7 @@ from pvenetd.daemon.interfaces import problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine
-from pvenetd.errors import ConfigError, PvenetError
+from pvenetd.errors import ConfigError, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.includes import Disk, load
@@ -49,7 +49,10 @@ class Later:
         if self._host is None:
             from pvenetd.drivers.host import Host
 
-            self._host = Host(self._files)
+            try:
+                self._host = Host(self._files)
+            except PermissionError as error:
+                raise Unavailable("only root sees the kernel without asking pvenetd") from error
         return self._host
 
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
@@ -75,7 +78,10 @@ class Later:
 def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, Any]]:
     """Return the status and the record that a daemon of *root* would answer, or those about one file."""
     here = Path(root).resolve()
-    return asyncio.run(_answer(here, request) if isinstance(request, Request) else _read(here, request))
+    try:
+        return asyncio.run(_answer(here, request) if isinstance(request, Request) else _read(here, request))
+    except OSError as error:  # a file of the user's: the daemon itself, as root, would be stopped by none
+        return 500, {"message": f"{error.filename}: {error.strerror}"}
 
 
 async def _answer(root: Path, request: Request) -> tuple[int, dict[str, Any]]:

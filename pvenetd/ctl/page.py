@@ -52,12 +52,13 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _write_fancy(table: Table, out: TextIO) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(*table.columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in table.columns:
+        shown.add_column(name, overflow="fold")  # cut off, a name would be of no use
     for row in table.rows:
         shown.add_row(*(Text(clean(cell), style=STYLES.get(cell, "")) for cell in row))
     Console(file=out).print(shown)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +113,25 @@ def test_without_a_daemon(root: Path) -> None:
     text = ctl(root, "firewall compile --vmid 100")
     (root / "rules").write_text(text)
     run("nft", "-f", str(root / "rules"))
+
+
+def test_who_is_not_root_may_check_files_and_nothing_else(root: Path) -> None:
+    def refused(words: str) -> str:
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run([*nobody, *PVENETCTL, *words.split()], cwd=HERE, capture_output=True, text=True)
+        assert done.returncode == 1
+        return done.stderr
+
+    with tempfile.TemporaryDirectory() as name:
+        there = Path(name)
+        shutil.copytree(root, there, dirs_exist_ok=True)
+        there.chmod(0o755)
+        assert refused(f"--root {there} plan") == "only root sees the kernel without asking pvenetd\n"
+        (there / "etc/pvenetd/firewall/100.fw").write_text("x\n")
+        assert refused(f"--root {there} firewall check") == ""
+        with daemon(there):
+            assert refused(f"--root {there} status").startswith("may not talk to pvenetd at ")
+            assert refused(f"--root {there} firewall check") == ""
 
 
 def test_the_firewall_loaded_without_a_daemon_leaves_plugged_taps(root: Path) -> None:
