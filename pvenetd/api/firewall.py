@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import problem_record
+from pvenetd.errors import NotFound
 
 routes = Routes()
 
@@ -29,6 +30,8 @@ class Compile(OfNode):
 @routes.get("/nodes/{node}/pvenetd/firewall/compile")
 async def compiled(daemon: Daemon, params: Compile) -> dict[str, str]:
     """Return the ruleset as text that the kernel's own tools accept."""
+    if params.vmid is not None and daemon.store.guest(params.vmid) is None:
+        raise NotFound(f"no guest {params.vmid}")
     return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid)}
 
 

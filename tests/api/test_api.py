@@ -135,6 +135,7 @@ JSON = ("-H", "Content-Type: application/json")
         ("DELETE", "/api2/json/version", (), 405, ()),
         ("GET", f"{OURS}/vms/7", (), 400, ("vmid",)),
         ("GET", f"{OURS}/vms/999", (), 404, ()),
+        ("GET", f"{OURS}/firewall/compile?vmid=999", (), 404, ()),
         ("POST", f"{OURS}/vms/100/plug", ("-d", "nic=net32"), 400, ("nic",)),
         ("POST", f"{OURS}/vms/100/plug", ("-d", "nic=net0%0Apost-up"), 400, ("nic",)),
         ("POST", f"{OURS}/vms/100/plug", ("-d", "nic=net7"), 404, ()),
