@@ -12,7 +12,7 @@ from tests.sandbox.process import Process
 from tests.sandbox.world import HOST, World
 
 WINDOW = 3
-SLACK = 1.5
+SLACK = 2.5
 """Seconds beyond the window: the apply and the rollback themselves, on a machine that does other things."""
 INTERFACES = "etc/network/interfaces"
 STAGED = "etc/network/interfaces.new"

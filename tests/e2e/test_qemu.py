@@ -1,4 +1,4 @@
-"""A real guest in QEMU, plugged by its hooks.  Not in the lab: emulation inside emulation takes minutes."""
+"""A real guest in QEMU, plugged by its hooks: on this machine, and on the Debian host of the lab."""
 
 from __future__ import annotations
 
