@@ -122,8 +122,10 @@ def routes(wire: Wire, name_of: Callable[[int], str]) -> Iterator[Route]:
         for body in wire.ask(message(rtmsg, GETROUTE, 0, {"family": family, "table": _MAIN}, []), dump=True):
             msg = read(rtmsg, body)
             top = dict(msg["attrs"])
-            if msg["type"] != _UNICAST or msg["proto"] == _KERNEL or "IFLA_OIF" in top or "RTA_OIF" not in top:
+            if msg["type"] != _UNICAST or "RTA_OIF" not in top:
                 continue
+            if msg["proto"] == _KERNEL and "RTA_GATEWAY" not in top:
+                continue  # ifupdown2 marks its default route as the kernel's
             if top.get("RTA_TABLE", msg["table"]) != _MAIN:
                 continue
             metric = top.get("RTA_PRIORITY", 0)
