@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import struct
+import weakref
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,15 +97,23 @@ def obstacle(design: Design) -> str:
     return ""
 
 
-def generation() -> int:
-    """Return the number that the kernel counts up with every change of this namespace's nftables, whoever makes it.
+class Generation:
+    """The number that the kernel counts up with every change of this namespace's nftables, whoever makes it.
 
-    Source: linux/netfilter/nf_tables.h, NFT_MSG_GETGEN.  Raises OSError.
+    Its socket is kept: closing one waits for the kernel to forget what was deleted, half a millisecond.
+    Source: linux/netfilter/nf_tables.h, NFT_MSG_GETGEN.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
-        asking.bind((0, 0))
-        asking.send(struct.pack("=IHHIIBBH", 20, _NFT_MSG_GETGEN, 0x1, 0, 0, 0, 0, 0))
-        return int.from_bytes(asking.recv(4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
+
+    def __init__(self) -> None:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
+            asking.bind((0, 0))
+            self._asking = asking.detach()
+        weakref.finalize(self, os.close, self._asking)
+
+    def now(self) -> int:
+        """Return the number.  Raises OSError."""
+        os.write(self._asking, struct.pack("=IHHIIBBH", 20, _NFT_MSG_GETGEN, 0x1, 0, 0, 0, 0, 0))
+        return int.from_bytes(os.read(self._asking, 4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
 
 
 class Nftables:
@@ -112,6 +121,7 @@ class Nftables:
 
     def __init__(self) -> None:
         self._library = Library()
+        self._generation = Generation()
         self._found: dict[str, Found] = {}
         """What the kernel has: a replacement has to name what goes."""
         self._as_of = -1
@@ -124,10 +134,13 @@ class Nftables:
         A transaction is taken whole or not at all, so as long as the generation is the one that ours
         made, the kernel has what was sent; else the tables are listed.
         """
-        if generation() != self._as_of:
+        if self._generation.now() != self._as_of:
             self._read()
-        wanted = {name: one for name, one in self._found.items() if names is None or name in names}
-        return {one.key: one for one in (found.resource(name) for name, found in wanted.items())}
+        return {
+            ("chains", name): found.resource(name)
+            for name, found in self._found.items()
+            if names is None or name in names
+        }
 
     def apply(self, op: Op) -> None:
         """Do one operation in one transaction: the kernel takes all of it or nothing.
@@ -138,7 +151,7 @@ class Nftables:
         piece = op.resource
         if not isinstance(piece, Chains):
             raise TypeError(f"{op}: no nftables resource")
-        before = generation()
+        before = self._generation.now()
         try:
             self._library.run(self._script(op.verb, piece))
         except OSError:
@@ -148,7 +161,7 @@ class Nftables:
                 self._library.run(self._script(op.verb, piece))
             except OSError as error:
                 raise KernelError(str(op), error.errno or 0, error.strerror or str(error)) from error
-        if before == self._as_of and generation() == before + 1:
+        if before == self._as_of and self._generation.now() == before + 1:
             self._as_of = before + 1
         self._found.pop(piece.name, None)
         if op.verb != "-":
@@ -163,7 +176,7 @@ class Nftables:
         return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
 
     def _read(self) -> None:
-        self._as_of = generation()
+        self._as_of = self._generation.now()
         self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
 
     def _run(self, command: str) -> str:

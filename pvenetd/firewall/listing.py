@@ -35,6 +35,7 @@ class Found:
     digest: str = ""
     rules: int = 0
     """How many rules and elements there were when it was loaded."""
+    _resource: Chains | None = None
 
     @property
     def whole(self) -> bool:
@@ -44,6 +45,11 @@ class Found:
 
     def resource(self, name: str) -> Chains:
         """Return the piece; one that is damaged has no digest, so whatever is wanted differs from it."""
+        if self._resource is None:
+            self._resource = self._spelled(name)
+        return self._resource
+
+    def _spelled(self, name: str) -> Chains:
         digest = self.digest if self.whole else ""
         text = "".join(
             f"table {table} pvenetd {{\n\tchain {chain} {{\n{_explicit(block, table)}\t}}\n}}\n"
