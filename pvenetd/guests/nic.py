@@ -224,6 +224,7 @@ def ports(
         name=tap_name(vmid, nic.index),
         master=nic.bridge,
         up=not nic.link_down,
+        mac=_port_mac(vmid, nic.index),
         mtu=bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
         pvid=pvid,
         vids=vids,
@@ -235,6 +236,15 @@ def ports(
         origin=f"{path}:{line}" if path else "",
     )
     return {tap.key: tap}
+
+
+def _port_mac(vmid: int, index: int) -> str:
+    """Return the MAC of the host's end of a NIC: higher than any other's.
+
+    A bridge without a MAC of its own has its lowest port's (br_stp_recalculate_bridge_id() in the kernel).  With
+    the random one a tap is made with, the host's address would change its MAC with the guests that come and go.
+    """
+    return "fe:" + (vmid << 8 | index).to_bytes(5, "big").hex(":")
 
 
 def _misfits(nic: Nic, bridge: Bridge | None) -> list[_Wrong]:

@@ -1,0 +1,39 @@
+"""A guest that goes takes no MAC of the host with it: its neighbours would lose the host for half a minute."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.sandbox.client import hook
+from tests.sandbox.process import Process
+from tests.sandbox.world import HOST, TAP, World
+
+
+@pytest.mark.netns
+def test_the_host_is_reached_while_guests_come_and_go(world: World) -> None:
+    world.write("etc/pvenetd/qemu-server/100.conf", "net0: virtio=02:00:00:00:01:00,bridge=vmbr0,firewall=1\n")
+    before = mac(world, "vmbr0")
+    guest = world.start_tap()
+    world.host.run("ip", "link", "set", TAP, "address", "00:00:00:00:00:01")  # lower than any NIC's
+    hook(world.root, "up", TAP)
+    assert mac(world, "vmbr0") == before == mac(world, "eth0")
+
+    world.provider.run("ip", "neighbour", "flush", "all")
+    command = [*world.provider.prefix(), "ping", "-n", "-i", "0.1", HOST]
+    neighbour = world.keep(Process("ping", command))
+    neighbour.expect("bytes from")
+    hook(world.root, "down", TAP)
+    guest.stop()
+    assert mac(world, "vmbr0") == before
+    neighbour.skip()
+    for _ in range(5):
+        neighbour.expect("bytes from")
+    neighbour.signal(signal.SIGINT)
+    neighbour.expect(" 0% packet loss")
+
+
+def mac(world: World, name: str) -> str:
+    found: str = world.host.show("ip", "-j", "link", "show", name)[0]["address"]
+    return found
