@@ -155,6 +155,7 @@ def test_a_nic_is_a_tap_in_its_bridge() -> None:
     assert port(f"virtio={MAC},bridge=vmbr0", FLAT) == Tap(
         name="tap100i1",
         master="vmbr0",
+        mac="fe:00:00:00:64:01",
         mtu=1500,
         group=100,
         disable_ipv6=True,
