@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from pvenetd.drivers.netlink import vlans
 from pvenetd.drivers.netlink.shape import Attributes
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, message
 from pvenetd.kinds import BY_INFO_KIND
+from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
 from pvenetd.kinds.link import Link, attributes
 from pvenetd.kinds.tap import Tap
@@ -119,11 +121,21 @@ def make(wire: Wire, wanted: Link) -> None:
     values = {name: value for name, value in wanted if name in wanted.fixed}
     attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
     attrs += _attrs(wanted, values, "")
+    if isinstance(wanted, Bridge) and not wanted.mac and not {*wanted.ports} - {"none"}:
+        attrs.append(("IFLA_ADDRESS", _own_mac()))
     info: list[Any] = [("IFLA_INFO_KIND", wanted.kinds[0])]
     if data := _attrs(wanted, values, wanted.prefix):
         info.append(("IFLA_INFO_DATA", {"attrs": data}))
     attrs.append(("IFLA_LINKINFO", {"attrs": info}))
     wire.change([message(ifinfmsg, NEWLINK, CREATE | EXCL, {}, attrs), _mark(wanted)])
+
+
+def _own_mac() -> str:
+    """Return a MAC for a bridge without ports: one that is given stays.
+
+    Else it would be its lowest guest's, and all others would lose their gateway when that guest goes.
+    """
+    return "02:" + secrets.token_bytes(5).hex(":")
 
 
 def _default(wanted: Link, name: str) -> Any:
