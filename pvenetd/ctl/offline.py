@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -136,7 +137,8 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
 
 
 def _design(*, by_kernel: bool) -> Design:
-    if not by_kernel:
+    """Return what this kernel's nftables can do; who is not root cannot ask, and gets what newer kernels can."""
+    if not by_kernel or os.geteuid() != 0:
         return "ct"
     from pvenetd.drivers import nft
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,17 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ctl(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run pvenetctl on *root*; return exit status, standard output and error."""
+    """Run pvenetctl on *root*; return exit status, standard output and error.
+
+    In a thread of its own: asyncio.run() would drop the event loop that pytest-asyncio before 1.0 keeps in this one.
+    """
 
     def run(*words: str) -> tuple[int, str, str]:
-        try:
-            status = main(["--root", str(root), *words])
-        except SystemExit as ended:
-            status = int(str(ended.code))
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                status = thread.submit(main, ["--root", str(root), *words]).result()
+            except SystemExit as ended:
+                status = int(str(ended.code))
         return status, *capsys.readouterr()
 
     return run
