@@ -233,10 +233,15 @@ def _nat(masquerades: Collection[nat.Masquerade], design: Design) -> list[Resour
     """Return what masquerading needs: the chains, and forwarding in the families they are for."""
     if not masquerades:
         return []
-    versions = {ip_interface(masquerade.network).version for masquerade in masquerades}
+    origins = {ip_interface(one.network).version: one.origin for one in reversed(list(masquerades))}
     forwarding = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
     return [
-        *(Sysctl(name=forwarding[version], value="1", owner=INTERFACES) for version in sorted(versions)),
-        nft.base(design).model_copy(update={"owner": INTERFACES}),
-        *nat.compile_nat(masquerades),
+        *(
+            Sysctl(name=forwarding[version], value="1", owner=INTERFACES, origin=origin)
+            for version, origin in sorted(origins.items())
+        ),
+        *(
+            chains.model_copy(update={"owner": INTERFACES, "origin": next(iter(masquerades)).origin})
+            for chains in (nft.base(design), *nat.compile_nat(masquerades))
+        ),
     ]

@@ -110,6 +110,7 @@ class Daemon:
                 "up": int(link.up),
                 "master": link.master or "",
                 "parent": getattr(link, "raw_device", ""),
+                "vlan": getattr(link, "vlan_id", None),
                 "owner": link.owner,
                 "mtu": link.mtu,
                 "pvid": link.pvid,

@@ -60,7 +60,8 @@ def test_a_vlan_aware_bridge_carries_its_own_vlans_itself() -> None:
 
 def test_mtus_follow_what_is_below() -> None:
     found = compiled(
-        "auto vmbr0 bond0.7\niface eth0 inet manual\n mtu 9000\niface bond0 inet manual\n bond-slaves eth0 eth1\n mtu 9000\n"
+        "auto vmbr0 bond0.7\niface eth0 inet manual\n mtu 9000\n"
+        "iface bond0 inet manual\n bond-slaves eth0 eth1\n mtu 9000\n"
         "iface bond0.7 inet manual\niface vmbr0 inet manual\n bridge-ports bond0\n"
     )
     assert {name: link(found, name)["mtu"] for name in ("eth0", "eth1", "bond0", "bond0.7", "vmbr0")} == dict.fromkeys(
