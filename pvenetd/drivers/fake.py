@@ -129,12 +129,15 @@ class Fake:
 
     def _bring(self, wanted: Link) -> None:
         there = self._link(wanted.name)
+        told = {name: getattr(wanted, name) for name in wanted.port_only if getattr(wanted, name) is not None}
         wanted = wanted.filled(self._as_shown(there))
         values: dict[str, Any] = {name: new for name, (_, new) in wanted.changes(self._as_shown(there)).items()}
-        if values.get("master"):
-            self._enslave(there, wanted, values)
-        elif "master" in values:
+        if "master" in values:
             self._free(there)
+        if values.get("master"):
+            self._enslave(there, values["master"])
+            values |= told
+        if not isinstance(self._now.get(("link", wanted.master or "")), Bridge) and not isinstance(there, Bridge):
             values = {name: value for name, value in values.items() if name not in there.port_only}
         if "mtu" in values:
             self._set_mtu(wanted.name, values["mtu"])
@@ -142,9 +145,8 @@ class Fake:
             self._set(wanted.name, name, values[name])
         self._set_up(wanted.name, up=wanted.up)
 
-    def _enslave(self, there: Link, wanted: Link, values: dict[str, Any]) -> None:
-        self._free(there)
-        master = self._link(wanted.master or "")
+    def _enslave(self, there: Link, to: str) -> None:
+        master = self._link(to)
         _refuse(errno.EOPNOTSUPP, unless=isinstance(master, Bridge | Bond))
         _refuse(errno.ELOOP, unless=there.name != master.name and there.kind != master.kind)
         self._change(there.name, master=master.name, **(_FIRST_VLAN if isinstance(master, Bridge) else {}))
@@ -152,9 +154,6 @@ class Fake:
             self._set_up(there.name, up=False)
             self._set_mtu(there.name, master.mtu or _STANDARD_MTU)
         self._follow(master.name)
-        for name in wanted.port_only & type(wanted).model_fields.keys():
-            if (value := getattr(wanted, name)) is not None:
-                values[name] = value
 
     def _free(self, there: Link) -> None:
         """Take a port out of its bridge or bond; a bond sets it down."""

@@ -8,12 +8,13 @@ from collections.abc import Collection, Mapping
 from pvenetd.drivers import sysctl
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.netlink import addresses, links
-from pvenetd.drivers.netlink.mirror import Mirror
+from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.drivers.nft import Nftables
 from pvenetd.drivers.run import Hooks
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.vlan import Vlan
 from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import Address, Chains, Hook, Route, State
@@ -89,9 +90,16 @@ class Host:
         if verb == "-":
             self._remove(link)
             return
+        self._give_mac(link)
         if verb == "+":
             links.make(self._wire, link)
         self._bring(link)
+
+    def _give_mac(self, wanted: Link) -> None:
+        """Give a bridge the MAC back that its last port took along: no VLAN of it or on it comes up without."""
+        bridge = self._mirror.link(wanted.raw_device if isinstance(wanted, Vlan) else wanted.name)
+        if bridge and bridge.kind == "bridge" and bridge.mac == NO_MAC and (bridge.name != wanted.name or wanted.vids):
+            links.bring(self._wire, bridge, {"mac": self._mirror.last_mac(bridge.name)}, flap=False)
 
     def _keep_mtus(self, mtus: Mapping[str, int], changed: str) -> None:
         """Give our other bridges their MTU back: one that nobody set follows the ports as they come and go."""
@@ -107,10 +115,16 @@ class Host:
         if not (there := self._mirror.link(wanted.name)):
             raise RefusedError(errno.ENODEV, "")
         values = {name: new for name, (_, new) in wanted.changes(there).items()}
+        master = getattr(self._mirror.link(wanted.filled(there).master), "kind", "")
+        if master == "bridge" and "master" in values:
+            values = links.of_a_port(wanted) | values
+        elif master != "bridge" and wanted.kind != "bridge":  # what it was told as a port went with its bridge
+            values = {name: value for name, value in values.items() if name not in wanted.port_only}
+        wanted = wanted.filled(there)
         must_be_down = links.wants_down(wanted, values)
         kept = self._mirror.on(wanted.name) if must_be_down else []
-        into_a_bond = values.get("master") and getattr(self._mirror.link(wanted.master), "kind", "") == "bond"
-        links.bring(self._wire, wanted.filled(there), values, flap=bool(must_be_down or into_a_bond))
+        flap = must_be_down or bool(values.get("master") and master == "bond")
+        links.bring(self._wire, wanted, values, flap=flap)
         self._mirror.refresh([wanted.name])
         there_now = self._mirror.on(wanted.name)
         for lost in (one for one in kept if one not in there_now):

@@ -347,6 +347,19 @@ def test_a_guests_tag_is_set_before_its_port_is_up(host: Host, name: str) -> Non
 
 
 @lab
+def test_a_bridge_that_lost_its_last_port_takes_vlans(host: Host) -> None:
+    nic, bridge = Ethernet(**ours(name="eno1")), Bridge(**ours(name="vmbr0"))
+    bring(host, bridge, nic.model_copy(update={"master": "vmbr0"}))
+    mac = link("vmbr0")["address"]
+    bring(host, bridge, nic)
+    assert link("vmbr0")["address"] == "00:00:00:00:00:00"
+    bring(host, bridge, nic, Vlan(**ours(name="vmbr0.5", raw_device="vmbr0", vlan_id=5)))
+    bring(host, bridge.model_copy(update={"vlan_aware": True, "pvid": 1, "vids": "1,5"}), nic)
+    assert [first for first, _, _ in vlans("vmbr0")] == [1, 5]
+    assert link("vmbr0")["address"] == mac == link("eno1")["address"]
+
+
+@lab
 def test_a_filtering_bridge_that_others_change_is_seen(host: Host) -> None:
     bring(
         host,

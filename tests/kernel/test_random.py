@@ -21,7 +21,7 @@ from tests.kernel.seen import seen
 from tests.netns import fresh
 from tests.states import NICS, wanted_states
 
-slow = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=20, report_multiple_bugs=False, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.netns

@@ -172,8 +172,6 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
     The link is set up last, when everything else has been taken: a port must not carry a frame
     before its VLANs are right.  With *flap* it is down meanwhile.  Raises `RefusedError`.
     """
-    if values.get("master"):
-        values = {**_of_a_port(wanted), **values}
     number = index(wanted.name)
     if values.get("disable_ipv6") is not None:
         disable_ipv6(wanted.name, on=bool(values["disable_ipv6"]))
@@ -185,7 +183,7 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
         wire.change([_flags(number, up=wanted.up)])
 
 
-def _of_a_port(wanted: Link) -> dict[str, Any]:
+def of_a_port(wanted: Link) -> dict[str, Any]:
     """Return what *wanted* has beyond a fresh port's defaults: with a new master the kernel forgets the old one's."""
     return {
         name: value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import struct
 from collections.abc import Collection
@@ -16,6 +17,7 @@ from pvenetd.state import Address, Route
 
 _GROUPS = (1, 5, 7, 9, 11)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE."""
+NO_MAC = "00:00:00:00:00:00"
 _MANY = 64
 """Changed links from which one dump costs less than a request each."""
 
@@ -34,6 +36,7 @@ class Mirror:
         """Links to read again; None: all."""
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
+        self._lost_macs: dict[str, str] = {}
 
     def close(self) -> None:
         """Give the event socket back."""
@@ -90,6 +93,10 @@ class Mirror:
         """Return the MTU of each bridge that is ours."""
         bridges = (link for link in self.links.values() if link.kind == "bridge")
         return {bridge.name: bridge.mtu for bridge in bridges if bridge.owner and bridge.mtu}
+
+    def last_mac(self, name: str) -> str:
+        """Return the MAC that a link without one had before, or a new local one."""
+        return self._lost_macs.get(name) or f"02:{secrets.token_bytes(5).hex(':')}"
 
     def ports(self, name: str) -> list[Link]:
         """Return the ports of *name*, a bridge or a bond."""
@@ -148,6 +155,8 @@ class Mirror:
             self._addresses.pop(number, None)
             return
         link = links.observe(body, self._name)
+        if old and old.mac and link.mac == NO_MAC != old.mac:
+            self._lost_macs[link.name] = old.mac
         self.links[number] = link
         self._number[link.name] = number
         self._complete(number)
