@@ -348,7 +348,7 @@ def test_a_guests_tag_is_set_before_its_port_is_up(host: Host, name: str) -> Non
 
 @lab
 def test_a_bridge_that_lost_its_last_port_takes_vlans(host: Host) -> None:
-    nic, bridge = Ethernet(**ours(name="eno1")), Bridge(**ours(name="vmbr0"))
+    nic, bridge = Ethernet(**ours(name="eno1")), Bridge(**ours(name="vmbr0", ports=("eno1",)))
     bring(host, bridge, nic.model_copy(update={"master": "vmbr0"}))
     mac = link("vmbr0")["address"]
     bring(host, bridge, nic)
