@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
+from pvenetd import __version__
 from pvenetd.ctl import show, topology
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.page import Block
@@ -30,6 +31,14 @@ class FileRequest(NamedTuple):
     file: str
     nics: str | None
     name: str = ""
+
+
+def everywhere(parser: Takes) -> None:
+    """Declare the options that stand before or after a command."""
+    absent = argparse.SUPPRESS
+    parser.add_argument("--root", metavar="DIR", default=absent, help="directory that stands for / (PVENETD_ROOT)")
+    parser.add_argument("--json", action="store_true", default=absent, help="print one JSON document")
+    parser.add_argument("--version", action="version", version=f"pvenetctl {__version__}", help="print the version")
 
 
 def _none(parser: Takes) -> None:

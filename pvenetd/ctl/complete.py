@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pvenetd.ctl.commands import COMMANDS, Command
-from pvenetd.ctl.main import everywhere
+from pvenetd.ctl.commands import COMMANDS, Command, everywhere
 
 
 class Declared:

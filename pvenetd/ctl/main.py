@@ -12,10 +12,9 @@ import os
 import sys
 from typing import Any
 
-from pvenetd import __version__
 from pvenetd.ctl import page
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
-from pvenetd.ctl.commands import COMMANDS, GROUPS, Command, FileRequest, Takes
+from pvenetd.ctl.commands import COMMANDS, GROUPS, Command, FileRequest, everywhere
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,14 +63,6 @@ def parser() -> argparse.ArgumentParser:
         command.arguments(found)
         found.set_defaults(command=command)
     return top
-
-
-def everywhere(parser: Takes) -> None:
-    """Declare the options that stand before or after a command."""
-    absent = argparse.SUPPRESS
-    parser.add_argument("--root", metavar="DIR", default=absent, help="directory that stands for / (PVENETD_ROOT)")
-    parser.add_argument("--json", action="store_true", default=absent, help="print one JSON document")
-    parser.add_argument("--version", action="version", version=f"pvenetctl {__version__}", help="print the version")
 
 
 def _sentence(text: str) -> str:
