@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection, Mapping
 
-from pvenetd.drivers import sysctl
+from pvenetd.drivers import nft, sysctl
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.netlink import addresses, links
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
-from pvenetd.drivers.nft import Nftables
 from pvenetd.drivers.run import Hooks
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link
@@ -29,14 +28,17 @@ class Host:
     def __init__(self, files: Files) -> None:
         self._wire = Wire()
         self._mirror = Mirror(self._wire)
-        self._nft = Nftables()
+        self._nft = nft.Nftables()
         self._hooks = Hooks(files)
         self.events = self._mirror.events.socket
         """Readable when a link, an address or a route has changed."""
+        self.rule_events = nft.events()
+        """Readable when somebody has changed nftables, we ourselves too."""
 
     def close(self) -> None:
         """Give the sockets back."""
         self._mirror.close()
+        self.rule_events.close()
         self._wire.close()
 
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
@@ -44,6 +46,7 @@ class Host:
 
         With *only*, nothing but *keys*: what it costs does not depend on what else the host has.
         """
+        nft.drain(self.rule_events)
         self._mirror.refresh([key[1] for key in anew if key[0] in ("link", "address")])
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
@@ -111,11 +114,13 @@ class Host:
 
     def _bring(self, wanted: Link) -> None:
         """Change a link that is there, even if it was just made, in what differs now."""
-        self._mirror.refresh([wanted.name])
-        if not (there := self._mirror.link(wanted.name)):
-            raise RefusedError(errno.ENODEV, "")
-        values = {name: new for name, (_, new) in wanted.changes(there).items()}
-        master = getattr(self._mirror.link(wanted.filled(there).master), "kind", "")
+        there = self._there(wanted.name)
+        old, new = there.master, wanted.filled(there).master
+        if old != new and getattr(self._mirror.link(old), "kind", "") == "bond":
+            links.bring(self._wire, there, {"master": ""}, flap=False)
+            there = self._there(wanted.name)  # a bond gives a slave its first MTU and MAC back
+        values = {name: value for name, (_, value) in wanted.changes(there).items()}
+        master = getattr(self._mirror.link(new), "kind", "")
         if master == "bridge" and "master" in values:
             values = links.of_a_port(wanted) | values
         elif master != "bridge" and wanted.kind != "bridge":  # what it was told as a port went with its bridge
@@ -129,6 +134,12 @@ class Host:
         there_now = self._mirror.on(wanted.name)
         for lost in (one for one in kept if one not in there_now):
             self._apply(Op("+", lost))
+
+    def _there(self, name: str) -> Link:
+        self._mirror.refresh([name])
+        if link := self._mirror.link(name):
+            return link
+        raise RefusedError(errno.ENODEV, "")
 
     def _remove(self, there: Link) -> None:
         """Delete a link or let go of it; a bond sets down what it lets go, so that is set as it was."""

@@ -292,6 +292,15 @@ def test_a_bond_of_every_mode(host: Host, namespaces: Namespaces, mode: str) -> 
 
 
 @lab
+@pytest.mark.parametrize("mtu", [1400, 9000])
+def test_a_slave_leaves_with_an_mtu_of_its_own(host: Host, mtu: int) -> None:
+    bond = Bond(**ours(name="bond0", mtu=9000))
+    bring(host, bond, Ethernet(**ours(name="eno1", master="bond0", mtu=9000)))
+    bring(host, bond, Ethernet(**ours(name="eno1", mtu=mtu)))
+    assert (link("eno1")["mtu"], "UP" in link("eno1")["flags"]) == (mtu, True)
+
+
+@lab
 @pytest.mark.parametrize("protocol", ["802.1q", "802.1ad"])
 def test_a_vlan_of_either_tag(host: Host, protocol: str) -> None:
     wanted = Vlan(**ours(name="storage", raw_device="eno1", vlan_id=7, protocol=protocol))
