@@ -61,8 +61,11 @@ async def run(root: Path) -> None:
         socket = stack.enter_context(listening(root / "run/pvenetd/api.sock", notifier.listening()))
         daemon, host = await stack.enter_async_context(running(root))
         await stack.enter_async_context(serve(daemon, socket))
-        watcher = loop.create_task(watch(host.events, daemon.noticed))
-        pulse = loop.create_task(notifier.pulse())
+        tasks = [
+            loop.create_task(watch(host.events, daemon.noticed)),
+            loop.create_task(watch(host.rule_events, daemon.engine.restore, gather=0)),
+            loop.create_task(notifier.pulse()),
+        ]
         notifier.ready()
         log.info("serving %s", root)
         await stop.wait()
@@ -70,7 +73,7 @@ async def run(root: Path) -> None:
         if daemon.engine.pending:
             log.warning("stopping with an apply that was not confirmed: rolling back")
             await daemon.interfaces.roll_back()
-        for task in (watcher, pulse):
+        for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

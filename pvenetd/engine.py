@@ -18,7 +18,7 @@ from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.journal import Journal
 from pvenetd.plan import Op, plan, undo
 from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, State, from_json, to_json
+from pvenetd.state import INTERFACES, Chains, State, from_json, to_json
 
 log = logging.getLogger("pvenetd.engine")
 
@@ -119,6 +119,13 @@ class Engine:
         """
         return await self.work(lambda: self._converge(owner, wanted))
 
+    async def restore(self) -> tuple[Op, ...]:
+        """Load again the chains that somebody has taken away or changed, and return what was done.
+
+        Without them guests would be open: ``nft flush ruleset`` is how other programs begin.
+        """
+        return await self.work(self._restore)
+
     async def apply(
         self, wanted: State, files: Mapping[str, list[str | None]], confirm: float | None = None
     ) -> tuple[Op, ...]:
@@ -201,6 +208,15 @@ class Engine:
         touched = {op.resource.key for op in ops}
         self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
         self._keep(owner, wanted)
+        return ops
+
+    def _restore(self) -> tuple[Op, ...]:
+        wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
+        live = self._machine.observe(wanted.keys(), only=True)
+        ops = plan(wanted, live)
+        if ops:
+            log.warning("somebody has changed our chains: %s", ", ".join(op.resource.describe() for op in ops))
+        self._steps("firewall", ops)
         return ops
 
     def _apply(self, wanted: State, files: Mapping[str, list[str | None]], *, keep: bool) -> tuple[Op, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TABLES = ("inet", "bridge")
 _NETLINK_NETFILTER = 12
+_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES = 270, 1, 7
 _NFT_MSG_GETGEN = 10 << 8 | 16
 """NFNL_SUBSYS_NFTABLES, and its message."""
 _GENERATION_AT = 24
@@ -95,6 +96,27 @@ def obstacle(design: Design) -> str:
     if design == "mark" and not _CALLS_IPTABLES.exists():
         return "this kernel has no bridge conntrack, and br_netfilter is not loaded (modprobe br_netfilter)"
     return ""
+
+
+def events() -> socket.socket:
+    """Return a socket that is readable when anybody has changed this namespace's nftables (NFNLGRP_NFTABLES)."""
+    listening = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+    listening.bind((0, 0))
+    listening.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
+    listening.setblocking(False)
+    return listening
+
+
+def drain(listening: socket.socket) -> None:
+    """Read what has come in; that something did is all it says, so what was too much for the buffer is no loss."""
+    while True:
+        try:
+            listening.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
 
 
 class Generation:

@@ -1,4 +1,4 @@
-"""Links that come and go: the kernel's notifications wake whoever has to know."""
+"""What changes in the kernel by itself, or by others: its notifications wake whoever has to know."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 
 log = logging.getLogger("pvenetd.links")
 
-_GATHER = 0.1
-"""Seconds in which changes gather: what is being plugged goes first, and a storm is one call."""
+GATHER = 0.1
+"""Seconds in which changes of links gather: what is being plugged goes first, and a storm is one call."""
 
 
-async def watch(events: socket.socket, noticed: Callable[[], Awaitable[None]]) -> None:
-    """Call *noticed* whenever *events* has something to read; it reads it, and may take its time.
+async def watch(events: socket.socket, noticed: Callable[[], Awaitable[object]], gather: float = GATHER) -> None:
+    """Call *noticed*, *gather* seconds after *events* has something to read; it reads it, and may take its time.
 
     Meanwhile more may come in: that is one call more, however many they are.
     """
@@ -26,11 +26,11 @@ async def watch(events: socket.socket, noticed: Callable[[], Awaitable[None]]) -
             await ready
         finally:
             loop.remove_reader(events)
-        await asyncio.sleep(_GATHER)
+        await asyncio.sleep(gather)
         try:
             await noticed()
         except Exception:
-            log.exception("a change of links could not be followed")
+            log.exception("a change in the kernel could not be followed")
 
 
 def _once(ready: asyncio.Future[None]) -> None:
