@@ -45,7 +45,14 @@ class Host:
         """Return what there is, the sysctls among *keys* too; *anew* are read even where no event told of a change.
 
         With *only*, nothing but *keys*: what it costs does not depend on what else the host has.
+        Raises `KernelError`.
         """
+        try:
+            return self._observe(keys, only=only, anew=anew)
+        except RefusedError as refused:
+            raise KernelError("looking at the host", refused.errno, refused.reason) from refused
+
+    def _observe(self, keys: Collection[Key], *, only: bool, anew: Collection[Key]) -> State:
         nft.drain(self.rule_events)
         self._mirror.refresh([key[1] for key in anew if key[0] in ("link", "address")])
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)

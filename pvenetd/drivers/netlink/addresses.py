@@ -119,7 +119,7 @@ def _keep_secondaries(dev: str) -> None:
 def routes(wire: Wire, name_of: Callable[[int], str]) -> Iterator[Route]:
     """Yield the main table's routes by one gateway or link, but for the kernel's own."""
     for family in _FAMILIES.values():
-        for body in wire.ask(message(rtmsg, GETROUTE, 0, {"family": family, "table": _MAIN}, []), dump=True):
+        for body in _table(wire, family):
             msg = read(rtmsg, body)
             top = dict(msg["attrs"])
             if msg["type"] != _UNICAST or "RTA_OIF" not in top:
@@ -138,6 +138,16 @@ def routes(wire: Wire, name_of: Callable[[int], str]) -> Iterator[Route]:
                 via=top.get("RTA_GATEWAY"),
                 onlink=bool(msg["flags"] & _ONLINK),
             )
+
+
+def _table(wire: Wire, family: int) -> list[bytes]:
+    """Return the main table's messages; a namespace in which no link was ever up has no such table yet."""
+    try:
+        return list(wire.ask(message(rtmsg, GETROUTE, 0, {"family": family, "table": _MAIN}, []), dump=True))
+    except RefusedError as refused:
+        if refused.errno != errno.ENOENT:
+            raise
+        return []
 
 
 def bring_route(wire: Wire, wanted: Route) -> None:
