@@ -179,11 +179,16 @@ def _port_options(devices: Mapping[str, Device], ports: list[Membership]) -> Ite
             elif option in PORT_OPTIONS and isinstance(master.link, Bridge) and not master.link.vlan_aware:
                 message = f"{option} on {device.name}: {master.name} is not VLAN-aware"
                 yield device.problem(option, "port-option", message, f"bridge-vlan-aware yes for {master.name}")
-            elif option in PORT_OPTIONS and (wrong := _vlan_error(device.lines[option].value)):
+            elif option in PORT_OPTIONS and (wrong := _vlan_error(option, device.lines[option].value)):
                 yield device.problem(option, "vlan-id-range", f"{option}: {wrong}")
 
 
-def _vlan_error(text: str) -> str:
+def _vlan_error(option: str, text: str) -> str:
+    """Return what is wrong with a port's VLANs: one id for access and pvid (0 for no pvid), ranges for vids."""
+    if option != "bridge-vids" and not (text.isascii() and text.isdigit()):
+        return f"{text!r} is no VLAN id"
+    if option == "bridge-pvid" and int(text) == 0:
+        return ""
     try:
         vlan_ranges(text)
     except ValueError as error:

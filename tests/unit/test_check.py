@@ -28,6 +28,7 @@ LINES = {
     "i27-bad-address": 5,
     "i29-name-too-long": 4,
 }
+AWARE = "iface vmbr0 inet manual\n bridge-ports eth0\n bridge-vlan-aware yes\n"
 
 
 def compiled(text: str | bytes, nics: tuple[str, ...] = ("eth0", "eth1")) -> Compiled:
@@ -91,6 +92,10 @@ def test_what_real_hosts_have_is_not_refused(case: dict[str, str]) -> None:
         ),
         ("iface vx inet manual\n vxlan-id 16777216", "vxlan", 2),
         ("iface eth0 inet manual\n bridge-access 5", "port-option", 2),
+        (f"{AWARE}iface eth0 inet manual\n bridge-access 5-6", "vlan-id-range", 5),
+        (f"{AWARE}iface eth0 inet manual\n bridge-access 0", "vlan-id-range", 5),
+        (f"{AWARE}iface eth0 inet manual\n bridge-pvid 4095", "vlan-id-range", 5),
+        (f"{AWARE}iface eth0 inet manual\n bridge-vids 2-5000", "vlan-id-range", 5),
         ("iface vmbr1 inet static\n address 10.0.0.1/24\n bridge-ports none\n nat-masquerade a/b", "unknown-value", 4),
         (
             "iface vmbr0\n bridge-ports eth0.5\n bridge-vlan-aware yes\niface eth0 inet manual\n bridge-vids 5",
@@ -144,3 +149,9 @@ def test_gateways_of_different_metric_are_no_duplicates() -> None:
         "iface eth1 inet static\n address 10.1.0.1/24\n gateway 10.1.0.2\n metric 100\n"
     )
     assert compiled(text).problems == ()
+
+
+def test_a_port_may_have_no_pvid() -> None:
+    found = compiled(f"auto vmbr0\n{AWARE}iface eth0 inet manual\n bridge-pvid 0\n bridge-vids 5\n")
+    assert found.problems == ()
+    assert found.state["link", "eth0"].model_dump()["pvid"] == 0

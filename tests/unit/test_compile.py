@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvenetd.compile import Compiled, compile_interfaces
+from pvenetd.devices import PHASES, PORT_OPTIONS
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
+from pvenetd.kinds import KINDS
+from pvenetd.kinds.link import options
 from pvenetd.state import Chains, Hook, to_json
 
 
@@ -130,8 +133,28 @@ def test_both_spellings_of_masquerade_load_the_same_rule_once() -> None:
         assert chains.text.count("masquerade") == 1
 
 
-@given(st.text(alphabet=st.sampled_from("abei0159./: \n\tx-_§\x00"), max_size=200))
-def test_no_text_breaks_the_compiler(text: str) -> None:
-    found = compile_interfaces(single(parse(f"auto eth0\niface eth0 inet static\n{text}", "interfaces")), ("eth0",))
-    assert bool(found.state) != bool(found.errors) or not found.errors
-    json.dumps(to_json(found.state))
+OPTIONS = sorted(
+    {spelling for kind in KINDS.values() for spelling in options(kind)}
+    | {*PORT_OPTIONS, *PHASES, "address", "netmask", "gateway", "broadcast", "pointopoint", "metric", "nat-masquerade"}
+)
+VALUES = """none yes 0 1 5 4095 5-6 eth0 vmbr0 lo eth0:1 10.0.0.1/24 10.0.0.1 2001:db8::1/64 fe80::1 -1 99999999999 1.5 ٣
+    802.1ad 00:11:22:33:44:55 $IFACE 2-4094 \x01 é regex ( glob * [""".split()
+NAMES = "eth0 vmbr0 vmbr1 bond0 eth0.5 vlan7 storage vx1 lo eth0:1 eth9.5 a.b.5".split()
+HEADS = ("inet static", "inet manual", "inet6 static", "inet dhcp", "inet loopback", "")
+
+lines = st.tuples(st.sampled_from(OPTIONS), st.lists(st.sampled_from(VALUES), max_size=3)).map(
+    lambda pair: f"\t{pair[0]} {' '.join(pair[1])}\n"
+)
+stanzas = st.builds(
+    lambda name, head, body: f"auto {name}\niface {name} {head}\n{''.join(body)}",
+    st.sampled_from(NAMES),
+    st.sampled_from(HEADS),
+    st.lists(lines, max_size=5),
+)
+
+
+@given(st.lists(stanzas, max_size=4).map("".join))
+def test_whatever_is_written_is_either_refused_or_compiled(text: str) -> None:
+    found = compile_interfaces(single(parse(text, "interfaces")), ("eth0", "eth1"))
+    assert not (found.errors and found.state)
+    assert json.loads(json.dumps(to_json(found.state))) is not None
