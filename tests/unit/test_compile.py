@@ -137,9 +137,39 @@ OPTIONS = sorted(
     {spelling for kind in KINDS.values() for spelling in options(kind)}
     | {*PORT_OPTIONS, *PHASES, "address", "netmask", "gateway", "broadcast", "pointopoint", "metric", "nat-masquerade"}
 )
-VALUES = """none yes 0 1 5 4095 5-6 eth0 vmbr0 lo eth0:1 10.0.0.1/24 10.0.0.1 2001:db8::1/64 fe80::1 -1 99999999999 1.5 ٣
-    802.1ad 00:11:22:33:44:55 $IFACE 2-4094 \x01 é regex ( glob * [""".split()
-NAMES = "eth0 vmbr0 vmbr1 bond0 eth0.5 vlan7 storage vx1 lo eth0:1 eth9.5 a.b.5".split()
+VALUES = [
+    "none",
+    "yes",
+    "0",
+    "1",
+    "5",
+    "4095",
+    "5-6",
+    "eth0",
+    "vmbr0",
+    "lo",
+    "eth0:1",
+    "10.0.0.1/24",
+    "10.0.0.1",
+    "2001:db8::1/64",
+    "fe80::1",
+    "-1",
+    "99999999999",
+    "1.5",
+    "٣",
+    "802.1ad",
+    "00:11:22:33:44:55",
+    "$IFACE",
+    "2-4094",
+    "\x01",
+    "é",
+    "regex",
+    "(",
+    "glob",
+    "*",
+    "[",
+]
+NAMES = ["eth0", "vmbr0", "vmbr1", "bond0", "eth0.5", "vlan7", "storage", "vx1", "lo", "eth0:1", "eth9.5", "a.b.5"]
 HEADS = ("inet static", "inet manual", "inet6 static", "inet dhcp", "inet loopback", "")
 
 lines = st.tuples(st.sampled_from(OPTIONS), st.lists(st.sampled_from(VALUES), max_size=3)).map(
