@@ -72,7 +72,10 @@ async def run(root: Path) -> None:
         notifier.stopping()
         if daemon.engine.pending:
             log.warning("stopping with an apply that was not confirmed: rolling back")
-            await daemon.interfaces.roll_back()
+            try:
+                await daemon.interfaces.roll_back()
+            except PvenetError:
+                log.exception("rollback failed: the next start tries again")
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

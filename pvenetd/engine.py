@@ -136,8 +136,10 @@ class Engine:
         """
         if self.pending:
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
-        if self._applying and not self._applying.done():
-            raise Conflict("another apply is running")
+        if any(task and not task.done() for task in (self._applying, self._rollback)):
+            raise Conflict("another apply, or its rollback, is running")
+        if self.stuck():
+            raise Conflict("an earlier apply could not be rolled back: pvenetctl rollback tries again")
         # A task of its own: a caller that goes away must not take the deadline with it.
         self._applying = asyncio.create_task(self._apply_and_wait(wanted, files, confirm))
         return await asyncio.shield(self._applying)
@@ -151,6 +153,10 @@ class Engine:
             self._wait(ops, confirm, before)
         return ops
 
+    def stuck(self) -> bool:
+        """Return whether a rollback failed: its record is still there, and nothing waits to be confirmed."""
+        return self.pending is None and self._journal.pending() is not None
+
     async def confirm(self) -> None:
         """Keep what waits.  Raises `Conflict` where nothing does."""
         pending = self._end_wait()
@@ -158,10 +164,14 @@ class Engine:
         self.told("confirmed", {"apply": pending.id})
 
     async def roll_back(self) -> None:
-        """Undo what waits.  Raises `Conflict` where nothing does, `PvenetError` where it can't be undone."""
-        pending = self._end_wait()
+        """Undo what waits, or what could not be undone before.
+
+        Raises `Conflict` where there is neither, `PvenetError` where it can't be undone.
+        """
+        apply = "" if self.stuck() else self._end_wait().id
         await self.work(self._undo_pending)
-        self.told("rolled back", {"apply": pending.id})
+        self.failed.pop(INTERFACES, None)
+        self.told("rolled back", {"apply": apply})
 
     async def recover(self) -> bool:
         """Undo an apply that an earlier run of the daemon left unconfirmed; return whether there was one."""
@@ -191,7 +201,7 @@ class Engine:
         outcome = AS_IT_WAS
         try:
             await self.work(self._undo_pending)
-        except PvenetError as error:
+        except (PvenetError, OSError) as error:
             outcome = f"not all of it could be rolled back: {error}"
             log.exception("rollback failed", extra={"owner": INTERFACES})
         self.failed[INTERFACES] = f"not confirmed in time; {outcome}"
@@ -276,7 +286,7 @@ class Engine:
         outcome = AS_IT_WAS
         try:
             back()
-        except PvenetError as worse:
+        except (PvenetError, OSError) as worse:
             outcome = f"not all of it could be rolled back: {worse}"
             log.exception("rollback failed", extra={"owner": owner})
         self.failed[owner] = f"{error}; {outcome}"

@@ -91,8 +91,8 @@ class Interfaces:
 
     async def roll_back(self) -> tuple[Op, ...]:
         """Undo what waits to be confirmed; where nothing does, return to the configuration before the last apply."""
-        if self._engine.pending:
-            ops = self._engine.pending.ops
+        if self._engine.pending or self._engine.stuck():
+            ops = self._engine.pending.ops if self._engine.pending else ()
             await self._engine.roll_back()
             await self.applied()
             return ops

@@ -137,10 +137,11 @@ class Host:
         kept = self._mirror.on(wanted.name) if must_be_down else []
         flap = must_be_down or bool(values.get("master") and master == "bond")
         links.bring(self._wire, wanted, values, flap=flap)
-        self._mirror.refresh([wanted.name])
-        there_now = self._mirror.on(wanted.name)
-        for lost in (one for one in kept if one not in there_now):
-            self._apply(Op("+", lost))
+        if kept:
+            self._mirror.refresh([wanted.name])
+            there_now = self._mirror.on(wanted.name)
+            for lost in (one for one in kept if one not in there_now):
+                self._apply(Op("+", lost))
 
     def _there(self, name: str) -> Link:
         self._mirror.refresh([name])

@@ -125,7 +125,7 @@ async def test_nothing_waits(host: Host) -> None:
 async def test_one_apply_at_a_time(host: Host) -> None:
     first = asyncio.create_task(host.engine.apply(BRIDGED, CHANGE, confirm=HOURS))
     await asyncio.sleep(0)
-    with pytest.raises(Conflict, match="another apply is running"):
+    with pytest.raises(Conflict, match="another apply, or its rollback, is running"):
         await host.engine.apply({}, {})
     await first
     with pytest.raises(Conflict, match="waits to be confirmed"):
@@ -211,14 +211,40 @@ async def test_what_the_kernel_does_not_keep_is_told_and_undone(host: Host) -> N
     engine.close()
 
 
-async def test_a_rollback_that_fails_says_what_is_left(host: Host) -> None:
-    class Stuck(Failing):
-        def apply(self, op: Op) -> None:
-            self.count += 1
-            if self.count > 1:
-                raise KernelError(str(op), 16, "Device or resource busy")
-            self._machine.apply(op)
+class Stuck(Failing):
+    """A machine that takes one operation, and from then on none, until it is told to."""
 
+    free = False
+
+    def apply(self, op: Op) -> None:
+        self.count += 1
+        if self.count > 1 and not self.free:
+            raise KernelError(str(op), 16, "Device or resource busy")
+        self._machine.apply(op)
+
+
+async def test_a_rollback_that_failed_is_tried_again_and_keeps_its_record(host: Host) -> None:
+    machine = Stuck(host.machine, -1)
+    engine = Engine(machine, host.journal)
+    before = host.everything()
+    with pytest.raises(KernelError):
+        await engine.apply(BRIDGED, CHANGE)
+    with pytest.raises(Conflict, match="could not be rolled back"):
+        await engine.apply(BRIDGED, CHANGE)
+    with pytest.raises(KernelError):
+        await engine.roll_back()
+    assert engine.stuck()
+    machine.free = True
+    await engine.roll_back()
+    assert host.everything() == before
+    assert not engine.stuck()
+    assert not engine.failed
+    with pytest.raises(Conflict, match="nothing waits"):
+        await engine.roll_back()
+    engine.close()
+
+
+async def test_a_rollback_that_fails_says_what_is_left(host: Host) -> None:
     engine = Engine(Stuck(host.machine, -1), host.journal)
     with pytest.raises(KernelError) as caught:
         await engine.apply(BRIDGED, CHANGE)
