@@ -31,6 +31,7 @@ _PASSING = frozenset(
         "tcn_timer",
         "topology_change_timer",
         "gc_timer",
+        "fdb_n_learned",
         "topology_change",
         "topology_change_detected",
         "root_port",
