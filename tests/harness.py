@@ -6,9 +6,11 @@ record a line, Ethernet records being the host's NICs), and ``plan`` (what `pven
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from difflib import ndiff
 from pathlib import Path
@@ -195,3 +197,9 @@ def kinder(fake: State, kernel: State) -> list[str]:
             if name in theirs[key] and value is not None and theirs[key][name] != value:
                 found.append(f"{key}: {name} is {theirs[key][name]}, and {value} in the fake")
     return sorted(found)
+
+
+def run_async(job: Coroutine[Any, Any, object]) -> None:
+    """Run *job* to its end; not by asyncio.run(), which drops the loop that pytest-asyncio before 1.0 keeps here."""
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(job)

@@ -19,7 +19,7 @@ from pvenetd.engine import Engine
 from pvenetd.journal import versions
 from pvenetd.plan import Op, plan
 from pvenetd.state import INTERFACES
-from tests.harness import ACTIVE, FIRST, GOLDEN, Case, load, plain, same
+from tests.harness import ACTIVE, FIRST, GOLDEN, Case, load, plain, run_async, same
 from tests.kernel.seen import seen
 from tests.netns import Namespaces
 
@@ -117,7 +117,7 @@ def recover(root: Path) -> None:
     files = Files(root)
     with closing(Host(files)) as host:
         engine = Engine(host, Journal(files))
-        asyncio.run(engine.recover())
+        run_async(engine.recover())
         engine.close()
     assert Journal(files).pending() is None
 

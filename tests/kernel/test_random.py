@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +15,7 @@ from pvenetd.drivers.host import Host
 from pvenetd.engine import Engine
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.state import State
-from tests.harness import kinder, plain, same
+from tests.harness import kinder, plain, run_async, same
 from tests.kernel.seen import seen
 from tests.netns import fresh
 from tests.states import NICS, wanted_states
@@ -28,14 +27,14 @@ slow = settings(max_examples=20, report_multiple_bugs=False, deadline=None, supp
 @slow
 @given(wanted_states(full=False), wanted_states(full=False))
 def test_bridges_and_nics(first: State, second: State) -> None:
-    asyncio.run(_there_and_back(first, second))
+    run_async(_there_and_back(first, second))
 
 
 @pytest.mark.lab
 @slow
 @given(wanted_states(), wanted_states())
 def test_every_kind(first: State, second: State) -> None:
-    asyncio.run(_there_and_back(first, second))
+    run_async(_there_and_back(first, second))
 
 
 async def _there_and_back(first: State, second: State) -> None:
