@@ -65,6 +65,8 @@ class Disk:
         return [entry.name for entry in self._below(directory).iterdir()]
 
     def _below(self, path: str) -> Path:
+        if "\0" in path:
+            raise OSError("no path has a NUL byte")
         real = (self._root / path.lstrip("/")).resolve()
         if not real.is_relative_to(self._root):
             raise OSError(f"outside {self._root}")

@@ -93,7 +93,7 @@ def test_which_files_are_read(tmp_path: Path, line: str, expected: list[str]) ->
         ("source loop1", ["syntax error: /etc/network/loop1 sources itself"]),
         (
             "source nul\0",
-            ["syntax error: a NUL byte", "syntax error: /etc/network/nul\0 cannot be read: embedded null byte"],
+            ["syntax error: a NUL byte", "syntax error: /etc/network/nul\0 cannot be read: no path has a NUL byte"],
         ),
     ],
 )
