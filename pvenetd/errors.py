@@ -6,7 +6,6 @@
     ├── ConfigError             what users wrote is wrong: all `Problem`s at once
     ├── KernelError             the kernel, or a program it was asked to run, refused one operation
     ├── VerifyError             after an apply, something still differs
-    ├── NotConfirmed            nobody confirmed in time
     ├── Conflict                the request does not fit the state: already staged, already waiting, …
     ├── NotFound                no such interface, guest, NIC
     └── Unavailable             the daemon does not answer, or a deadline has passed
@@ -73,10 +72,6 @@ class VerifyError(PvenetError):
     def __init__(self, left: Iterable[object]) -> None:
         self.left = tuple(left)
         super().__init__("\n".join(["still to do after apply:", *(f"  {op}" for op in self.left)]))
-
-
-class NotConfirmed(PvenetError):
-    """Nobody confirmed an apply within its time."""
 
 
 class Conflict(PvenetError):

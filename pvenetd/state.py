@@ -5,7 +5,6 @@ Sources: ip-address(8), ip-route(8), linux/if_addr.h, linux/rtnetlink.h, interfa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_interface
 from typing import Annotated, Any, ClassVar, Literal
@@ -211,8 +210,3 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 def _tuple(value: Any) -> Any:
     return tuple(_tuple(item) for item in value) if isinstance(value, list) else value
-
-
-def dumps(resources: State) -> str:
-    """Return the State as one line of JSON a resource."""
-    return "".join(json.dumps(record, sort_keys=True) + "\n" for record in to_json(resources))

@@ -26,7 +26,7 @@ from pvenetd.kinds.link import Link, attributes
 from pvenetd.kinds.tap import Tap
 from pvenetd.option import IFINDEX
 
-NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
+NEWLINK, DELLINK, GETLINK = 16, 17, 18
 _HEADER = struct.Struct("=HiI")
 """struct ifinfomsg from its third byte: type of hardware, index, flags."""
 _FIRST = 32

@@ -16,7 +16,7 @@ from typing import Any
 HEADER = struct.Struct("=IHHII")
 """nlmsghdr: length, type, flags, sequence number, port."""
 ERROR, DONE = 2, 3
-REQUEST, MULTI, ACK, DUMP, TLVS = 0x1, 0x2, 0x4, 0x300, 0x200
+REQUEST, ACK, DUMP, TLVS = 0x1, 0x4, 0x300, 0x200
 REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400
 _SOL_NETLINK, _EXT_ACK, _CAP_ACK, _STRICT_CHECK = 270, 11, 10, 12
 _SO_RCVBUFFORCE = 33
