@@ -6,15 +6,14 @@ Sources: interfaces(5), bridge-utils-interfaces(5), ifupdown2's ifupdown-addons-
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from ipaddress import AddressValueError, IPv4Network, ip_address, ip_interface
 from typing import Any
 
 from pydantic import ValidationError
 
+from pvenetd import addressing
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
@@ -30,9 +29,6 @@ PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-vids", "bridge-pvid")
 """What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
 NAT_OPTION = "nat-masquerade"
-_ADDRESSING = frozenset(
-    ("address", "netmask", "gateway", "broadcast", "pointopoint", "scope", "metric", "network", "label")
-)
 _NOT_APPLIED = frozenset(
     """
     accept-ra address-purge alias arp-accept autoconf bitrate bond-ad-actor-system bond-arp-interval
@@ -62,7 +58,6 @@ _CODES = {
     "mtu": "mtu",
 }
 """Option → code of a wrong value, where it is not ``unknown-value``."""
-_STATIC = ("static", "loopback", None)
 _NOT_MODELLED = frozenset({"dhcp", "bootp", "auto", "ppp", "wvdial", "tunnel", "v4tunnel", "6to4", "ipv4ll"})
 
 
@@ -132,7 +127,8 @@ def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> D
     device = Device(name, stanzas, None, lines)
     device = replace(device, commands=tuple((line.key, line) for line in all_options if line.key in PHASES))
     for stanza in stanzas:
-        device = _addressing(device, stanza, problems)
+        addresses, gateways = addressing.read(name, stanza, problems)
+        device = replace(device, addresses=(*device.addresses, *addresses), gateways=(*device.gateways, *gateways))
         if stanza.method in _NOT_MODELLED:
             message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
             problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
@@ -189,7 +185,7 @@ def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, An
 
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
-    good = {*known, *_ADDRESSING, *PHASES, *PORT_OPTIONS, NAT_OPTION, "link-type"}
+    good = {*known, *addressing.OPTIONS, *PHASES, *PORT_OPTIONS, NAT_OPTION, "link-type"}
     for key, line in device.lines.items():
         if key in good:
             continue
@@ -202,125 +198,6 @@ def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem
         problems.append(
             Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name)
         )
-
-
-def _addressing(device: Device, stanza: Iface, problems: list[Problem]) -> Device:
-    """Add the addresses and gateways of one *stanza*."""
-    at = {option.key: option for option in stanza.options}
-    lines = [option for option in stanza.options if option.key == "address" and option.value]
-    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not lines and "address" not in at:
-        message = f"{stanza.name} {stanza.family} static has no address"
-        problems.append(
-            Problem(stanza.path, stanza.line, "address", message, "error", "address A.B.C.D/LEN", stanza.name)
-        )
-    if stanza.method not in _STATIC:
-        if lines and stanza.method == "manual":
-            message = "an address in a manual stanza is not applied"
-            problems.append(_at(lines[0], "unknown-value", message, stanza, "inet static", severity="warning"))
-        return device
-    prefix = _prefix(at.get("netmask"), stanza, problems)
-    found = [(address, line) for line in lines if (address := _address(device, stanza, line, prefix, at, problems))]
-    routes = [
-        (route, line)
-        for line in stanza.options
-        if line.key == "gateway" and line.value and (route := _gateway(device, stanza, line, at, problems))
-    ]
-    return replace(device, addresses=(*device.addresses, *found), gateways=(*device.gateways, *routes))
-
-
-def _at(line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, severity: Severity = "error") -> Problem:
-    return Problem(line.path, line.line, code, message, severity, hint, stanza.name, line.name)
-
-
-def _prefix(line: Line | None, stanza: Iface, problems: list[Problem]) -> str:
-    """Return the prefix length that a netmask line gives, empty where there is none or a wrong one."""
-    if line is None or not line.value:
-        return ""
-    try:
-        if "." in line.value:
-            return str(IPv4Network(f"0.0.0.0/{line.value}").prefixlen) if _is_mask(line.value) else _bad_mask()
-        return (
-            str(int(line.value)) if 0 <= int(line.value) <= (128 if stanza.family == "inet6" else 32) else _bad_mask()
-        )
-    except ValueError:
-        hint = "255.255.255.0, or a prefix length"
-        problems.append(_at(line, "netmask", f"netmask: '{line.value}' is no netmask", stanza, hint))
-        return ""
-
-
-def _is_mask(text: str) -> bool:
-    number = int(ip_address(text))
-    inverted = ~number & 0xFFFFFFFF
-    return inverted & (inverted + 1) == 0
-
-
-def _bad_mask() -> str:
-    raise AddressValueError
-
-
-def _address(
-    device: Device, stanza: Iface, line: Line, prefix: str, at: Mapping[str, Line], problems: list[Problem]
-) -> Address | None:
-    text, _, own_prefix = line.value.partition("/")
-    if own_prefix and not own_prefix.isdigit() and not re.fullmatch(r"[\d.]+", own_prefix):
-        own_prefix = "?"
-    try:
-        parsed = ip_interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
-    except ValueError as error:
-        code = "netmask" if own_prefix and _is_ip(text) else "address"
-        problems.append(_at(line, code, f"address: {error}", stanza, "192.0.2.1/24 or 2001:db8::1/64"))
-        return None
-    if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):
-        message = f"address: '{line.value}' in an {stanza.family} stanza"
-        problems.append(_at(line, "address", message, stanza, "iface NAME inet6 static for IPv6"))
-        return None
-    values: dict[str, Any] = {
-        "dev": device.base,
-        "address": str(parsed),
-        "owner": INTERFACES,
-        "origin": line.origin,
-    }
-    if ":" in device.name and parsed.version == 4:
-        values["label"] = device.name
-    for option, name in (("broadcast", "broadcast"), ("pointopoint", "peer")):
-        other = at.get(option)
-        if not other or not other.value or other.value in "+-":
-            continue
-        if not _is_ip(other.value.partition("/")[0]):
-            problems.append(_at(other, "address", f"{option}: '{other.value}' is no address", stanza))
-        elif ip_address(other.value.partition("/")[0]).version == parsed.version:
-            values[name] = other.value.partition("/")[0]
-    return Address.model_validate(values)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _gateway(
-    device: Device, stanza: Iface, line: Line, at: Mapping[str, Line], problems: list[Problem]
-) -> Route | None:
-    if not _is_ip(line.value):
-        message = f"gateway: '{line.value}' does not appear to be an IPv4 or IPv6 address"
-        problems.append(_at(line, "address", message, stanza))
-        return None
-    metric = at.get("metric")
-    if metric and not metric.value.isdigit():
-        problems.append(_at(metric, "unknown-value", f"metric: '{metric.value}' should be a whole number", stanza))
-        return None
-    gateway = ip_address(line.value)
-    return Route(
-        family="inet6" if gateway.version == 6 else "inet",
-        metric=int(metric.value) if metric else 0,
-        dev=device.base,
-        via=str(gateway),
-        owner=INTERFACES,
-        origin=line.origin,
-    )
 
 
 def members(device: Device) -> tuple[str, ...]:
