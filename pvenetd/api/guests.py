@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from pvenetd.api.route import NetN, OfNode, Routes, Vmid, index_of
+from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.interfaces import shown
 from pvenetd.names import parse_tap
 
 routes = Routes()

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pvenetd.api.route import Beside, Iface, OfNode, Routes, nodes
+from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.interfaces import problem_record, shown
+from pvenetd.daemon.interfaces import problem_record
 
 routes = Routes()
 
