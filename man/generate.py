@@ -10,7 +10,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pvenetd.ctl.commands import COMMANDS, GROUPS, Command  # noqa: E402
+from pvenetd.ctl.command import Command  # noqa: E402
+from pvenetd.ctl.commands import COMMANDS, GROUPS  # noqa: E402
 from pvenetd.ctl.complete import Declared  # noqa: E402
 
 OPTIONS = {name: facts for name, facts in Declared().options.items() if name != "--json"}

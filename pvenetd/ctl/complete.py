@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pvenetd.ctl.commands import COMMANDS, Command, everywhere
+from pvenetd.ctl.command import Command, everywhere
+from pvenetd.ctl.commands import COMMANDS
 
 
 class Declared:

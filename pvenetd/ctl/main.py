@@ -14,7 +14,8 @@ from typing import Any
 
 from pvenetd.ctl import page
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
-from pvenetd.ctl.commands import COMMANDS, GROUPS, Command, FileRequest, everywhere
+from pvenetd.ctl.command import Command, FileRequest, everywhere
+from pvenetd.ctl.commands import COMMANDS, GROUPS
 
 
 def main(argv: list[str] | None = None) -> int:

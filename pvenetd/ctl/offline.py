@@ -20,7 +20,7 @@ from pvenetd.api.route import Caller
 from pvenetd.api.route import answer as asked
 from pvenetd.api.routes import ROUTES
 from pvenetd.ctl.client import Request
-from pvenetd.ctl.commands import FileRequest
+from pvenetd.ctl.command import FileRequest
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import problem_record
 from pvenetd.daemon.store import Store

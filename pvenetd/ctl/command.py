@@ -1,0 +1,97 @@
+"""What a command is: its words, its arguments, the request it makes, and how its answer is shown."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from pvenetd import __version__
+from pvenetd.ctl.client import Request
+from pvenetd.ctl.page import Block
+
+
+class Takes(Protocol):
+    """What arguments are declared to: a parser, or who documents or completes them."""
+
+    def add_argument(self, *names: Any, **facts: Any) -> Any:
+        """Declare one."""
+
+
+class FileRequest(NamedTuple):
+    """What is asked of one file: read in this process, by this user."""
+
+    what: str
+    """``check``, ``list`` or ``show``."""
+    file: str
+    nics: str | None
+    name: str = ""
+
+
+def everywhere(parser: Takes) -> None:
+    """Declare the options that stand before or after a command."""
+    absent = argparse.SUPPRESS
+    parser.add_argument("--root", metavar="DIR", default=absent, help="directory that stands for / (PVENETD_ROOT)")
+    parser.add_argument("--json", action="store_true", default=absent, help="print one JSON document")
+    parser.add_argument("--version", action="version", version=f"pvenetctl {__version__}", help="print the version")
+
+
+def _none(parser: Takes) -> None:
+    del parser
+
+
+def _done(data: Any) -> int:
+    del data
+    return 0
+
+
+def _as_is(status: int) -> int:
+    return status
+
+
+class Command(NamedTuple):
+    """One command."""
+
+    words: tuple[str, ...]
+    help: str
+    request: Callable[[argparse.Namespace], Request | FileRequest]
+    show: Callable[[Any, argparse.Namespace], Iterable[Block]]
+    arguments: Callable[[Takes], None] = _none
+    offline: bool = False
+    """Whether it also works with no daemon."""
+    verdict: Callable[[Any], int] = _done
+    """The exit status, by the answer."""
+    failing: Callable[[int], int] = _as_is
+    """The exit status, where there is no answer."""
+
+
+def get(*path: str) -> Callable[[argparse.Namespace], Request]:
+    """Return what asks for *path*."""
+    return lambda _: Request("GET", path)
+
+
+def post(*path: str) -> Callable[[argparse.Namespace], Request]:
+    """Return what has *path* done."""
+    return lambda _: Request("POST", path)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the parameters that were typed."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def number(text: str) -> int:
+    """Return a VMID.  Raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not 100 <= int(text) <= 999_999_999:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a VMID: 100 to 999999999")
+    return int(text)
+
+
+def has_errors(data: dict[str, Any]) -> int:
+    """Return the exit status of a list of problems."""
+    return int(any(one["severity"] == "error" for one in data["problems"]))
+
+
+def has_failed(data: dict[str, Any]) -> int:
+    """Return the exit status of what was done for several owners."""
+    return int(bool(data["failed"]))

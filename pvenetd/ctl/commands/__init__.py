@@ -1,0 +1,23 @@
+"""Every command, a noun a file, in the order they are documented."""
+
+from __future__ import annotations
+
+from pvenetd.ctl.command import Command
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, interfaces
+
+COMMANDS: tuple[Command, ...] = (
+    *host.COMMANDS,
+    *apply.COMMANDS,
+    *interfaces.COMMANDS,
+    *guests.COMMANDS,
+    *firewall.COMMANDS,
+    *hook.COMMANDS,
+)
+
+GROUPS = {
+    "interfaces": "the host's interfaces: configuration and live state",
+    "vm": "guests and their NICs",
+    "firewall": "the firewall of host and guests",
+    "hook": "for the hooks of other programs",
+}
+"""First words that several commands share."""
