@@ -14,11 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from pvenetd.drivers.netlink import vlans
-from pvenetd.drivers.netlink.shape import Attributes
-from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, message
+from pvenetd.drivers.netlink.shape import Attributes, spelled
+from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
@@ -32,6 +30,8 @@ _HEADER = struct.Struct("=HiI")
 _FIRST = 32
 """Bytes before the attributes: nlmsghdr, ifinfomsg."""
 _LINKINFO, _INFO_DATA, _INFO_SLAVE_DATA = 18, 2, 5
+_MESSAGE = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, type of hardware, index, flags, which of the flags are meant."""
 _UP, _LOOPBACK = 0x1, 0x8
 _ETHER, _TAP_TYPE = 1, 2
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
@@ -56,12 +56,12 @@ def observe(body: bytes, name_of: Names) -> Link:
     *name_of* knows the other links by index.  A bridge port's VLANs are not in this message.
     """
     hardware, _, flags = _HEADER.unpack_from(body, 18)
-    top = Attributes(body[_FIRST:], ifinfmsg)
-    info = top.nest(_LINKINFO, ifinfmsg.ifinfo)
+    top = Attributes(body[_FIRST:], "link")
+    info = top.nest(_LINKINFO, "info")
     info_kind = info.get("IFLA_INFO_KIND", "")
-    data = info.nest(_INFO_DATA, ifinfmsg.ifinfo.data_map.get(info_kind))
+    data = info.nest(_INFO_DATA, info_kind)
     is_port = info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
-    port = info.nest(_INFO_SLAVE_DATA, ifinfmsg.ifinfo.bridge_slave_data if is_port else None)
+    port = info.nest(_INFO_SLAVE_DATA, "port" if is_port else "")
     kind = _kind(info_kind, data, hardware, flags)
     values: dict[str, Any] = {
         "kind": kind.model_fields["kind"].default or info_kind,
@@ -83,9 +83,14 @@ def observe(body: bytes, name_of: Names) -> Link:
     return kind.model_construct(**values)
 
 
+def request(number: int = 0) -> bytes:
+    """Return the message that asks for link *number*, or, as a dump, for all."""
+    return raw(GETLINK, 0, _MESSAGE.pack(0, 0, number, 0, 0))
+
+
 def index_and_name(body: bytes) -> tuple[int, str]:
     """Return which link an RTM_NEWLINK message is about."""
-    return _HEADER.unpack_from(body, 18)[1], Attributes(body[_FIRST:], ifinfmsg).get("IFLA_IFNAME", "")
+    return _HEADER.unpack_from(body, 18)[1], Attributes(body[_FIRST:], "link").get("IFLA_IFNAME", "")
 
 
 def _kind(info_kind: str, data: Attributes, hardware: int, flags: int) -> type[Link]:
@@ -123,11 +128,8 @@ def make(wire: Wire, wanted: Link) -> None:
     attrs += _attrs(wanted, values, "")
     if isinstance(wanted, Bridge) and not wanted.mac and not {*wanted.ports} - {"none"}:
         attrs.append(("IFLA_ADDRESS", _own_mac()))
-    info: list[Any] = [("IFLA_INFO_KIND", wanted.kinds[0])]
-    if data := _attrs(wanted, values, wanted.prefix):
-        info.append(("IFLA_INFO_DATA", {"attrs": data}))
-    attrs.append(("IFLA_LINKINFO", {"attrs": info}))
-    wire.change([message(ifinfmsg, NEWLINK, CREATE | EXCL, {}, attrs), _mark(wanted)])
+    body = spelled("link", attrs) + _info(wanted, _attrs(wanted, values, wanted.prefix))
+    wire.change([_newlink(0, body, CREATE | EXCL), _mark(wanted)])
 
 
 def _own_mac() -> str:
@@ -144,7 +146,7 @@ def _default(wanted: Link, name: str) -> Any:
 
 def _mark(wanted: Link) -> bytes:
     attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", _alias(wanted.owner))]
-    return message(ifinfmsg, NEWLINK, 0, {}, attrs)
+    return _newlink(0, spelled("link", attrs))
 
 
 def _alias(owner: str) -> str:
@@ -195,7 +197,7 @@ def of_a_port(wanted: Link) -> dict[str, Any]:
 def remove(wire: Wire, there: Link) -> None:
     """Delete a link, or let go of one that is not ours to delete.  Raises `RefusedError`."""
     if there.deletable:
-        wire.change([message(ifinfmsg, DELLINK, 0, {"index": index(there.name)}, [])])
+        wire.change([raw(DELLINK, 0, _MESSAGE.pack(0, 0, index(there.name), 0, 0))])
         return
     try:
         number = index(there.name)
@@ -204,7 +206,7 @@ def remove(wire: Wire, there: Link) -> None:
     attrs: list[Any] = [("IFLA_IFALIAS", "")]
     if there.master:
         attrs.append(("IFLA_MASTER", 0))
-    release = message(ifinfmsg, NEWLINK, 0, {"index": number}, attrs)
+    release = _newlink(number, spelled("link", attrs))
     wire.change([_flags(number, up=False), release] if isinstance(there, Tap) else [release])
 
 
@@ -245,11 +247,16 @@ def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
         attrs.append(("IFLA_IFALIAS", _alias(values["owner"])))
     if values.get("group") is not None:
         attrs.append(("IFLA_GROUP", values["group"]))
-    messages = [message(ifinfmsg, NEWLINK, 0, {"index": number}, attrs)] if attrs else []
-    for attr in _attrs(wanted, values, wanted.prefix):
-        info = [("IFLA_INFO_KIND", wanted.kinds[0]), ("IFLA_INFO_DATA", {"attrs": [attr]})]
-        messages.append(message(ifinfmsg, NEWLINK, 0, {"index": number}, [("IFLA_LINKINFO", {"attrs": info})]))
+    messages = [_newlink(number, spelled("link", attrs))] if attrs else []
+    messages += [_newlink(number, _info(wanted, [attr])) for attr in _attrs(wanted, values, wanted.prefix)]
     return messages
+
+
+def _info(wanted: Link, attrs: list[tuple[str, Any]]) -> bytes:
+    """Return IFLA_LINKINFO with the kind of *wanted* and its *attrs*."""
+    kind = wanted.kinds[0]
+    data = nla(_INFO_DATA, spelled(kind, attrs)) if attrs else b""
+    return nla(_LINKINFO, spelled("info", [("IFLA_INFO_KIND", kind)]) + data)
 
 
 def _port(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
@@ -259,8 +266,8 @@ def _port(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
     attrs = _attrs(wanted, {name: value for name, value in values.items() if name in wanted.port_only}, "IFLA_BRPORT_")
     if not attrs:
         return []
-    info = [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": attrs})]
-    return [message(ifinfmsg, NEWLINK, 0, {"index": number}, [("IFLA_LINKINFO", {"attrs": info})])]
+    data = spelled("info", [("IFLA_INFO_SLAVE_KIND", "bridge")]) + nla(_INFO_SLAVE_DATA, spelled("port", attrs))
+    return [_newlink(number, nla(_LINKINFO, data))]
 
 
 def _attrs(wanted: Link, values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
@@ -279,4 +286,8 @@ def _number(name: str) -> int:
 
 
 def _flags(number: int, *, up: bool) -> bytes:
-    return message(ifinfmsg, NEWLINK, 0, {"index": number, "flags": _UP if up else 0, "change": _UP}, [])
+    return raw(NEWLINK, 0, _MESSAGE.pack(0, 0, number, _UP if up else 0, _UP))
+
+
+def _newlink(number: int, attrs: bytes, flags: int = 0) -> bytes:
+    return raw(NEWLINK, flags, _MESSAGE.pack(0, 0, number, 0, 0) + attrs)

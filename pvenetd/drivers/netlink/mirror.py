@@ -7,10 +7,8 @@ import socket
 import struct
 from collections.abc import Collection
 
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from pvenetd.drivers.netlink import addresses, links, vlans
-from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events, message
+from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Route
@@ -132,7 +130,7 @@ class Mirror:
             self._stale_routes = True
 
     def _dump(self) -> None:
-        bodies = list(self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {}, []), dump=True))
+        bodies = list(self._wire.ask(links.request(), dump=True))
         known = [links.index_and_name(body) for body in bodies]
         names = dict(known)
         pairs = zip(known, bodies, strict=True)
@@ -150,7 +148,7 @@ class Mirror:
         if old and self._number.get(old.name) == number:
             del self._number[old.name]
         try:
-            (body,) = self._wire.ask(message(ifinfmsg, links.GETLINK, 0, {"index": number}, []))
+            (body,) = self._wire.ask(links.request(number))
         except RefusedError:
             self._addresses.pop(number, None)
             return
