@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
 
+from pvenetd.daemon.staging import ACTIVE, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
 from pvenetd.guests.qm_conf import Guest, parse_conf, vmid_of
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.includes import Disk, load
 
-ACTIVE = "etc/network/interfaces"
-STAGED = "etc/network/interfaces.new"
+__all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
 GUESTS = "etc/pvenetd/qemu-server"
 FIREWALL = "etc/pvenetd/firewall"
-
-
-class Files(Protocol):
-    """Files below the root."""
-
-    root: Path
-
-    def read(self, name: str) -> bytes | None:
-        """Return the content of a regular file, None where there is none; raises OSError."""
-
-    def names(self, directory: str) -> list[str]:
-        """Return the names in *directory*, sorted."""
-
-    def put(self, name: str, data: bytes | None) -> None:
-        """Make *name* hold *data*, or not be there."""
 
 
 class Store:
@@ -39,22 +20,33 @@ class Store:
 
     def __init__(self, files: Files) -> None:
         self.files = files
+        self.staging = Staging(files)
 
     def is_staged(self) -> bool:
-        """Return whether an edit waits to be applied."""
-        return self.files.read(STAGED) is not None
+        """Return whether an edit waits to be applied; where the files cannot be read, whether one of the first does."""
+        try:
+            return bool(self.view().staged)
+        except ConfigError:
+            return self.files.read(STAGED) is not None
+
+    def view(self, *, staged: bool = True) -> View:
+        """Return the configuration and its files, the staged ones where there are some.  Raises `ConfigError`."""
+        return self.staging.view(staged=staged)
 
     def interfaces(self, *, staged: bool = True) -> Config:
         """Return the interfaces configuration, the staged one where there is one.  Raises `ConfigError`."""
-        name = STAGED if staged and self.is_staged() else ACTIVE
-        return load(f"/{name}", Disk(self.files.root))
+        return self.view(staged=staged).config
+
+    def staged_versions(self) -> dict[str, list[str | None]]:
+        """Return what an apply does to every staged file and its active one, as a journal's record holds it.
+
+        Empty where nothing is staged.  Raises `ConfigError`.
+        """
+        return self.staging.versions()
 
     def changes(self) -> str:
         """Return what is staged as a unified diff against what is active, nothing where nothing is."""
-        if not self.is_staged():
-            return ""
-        active, staged = (self._text(name).splitlines(keepends=True) for name in (ACTIVE, STAGED))
-        return "".join(difflib.unified_diff(active, staged, f"/{ACTIVE}", f"/{STAGED}"))
+        return self.view().changes()
 
     def guest_ids(self) -> list[int]:
         """Return the VMIDs that have a configuration."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,20 @@ class Files:
             self.remove(name)
         else:
             self.write(name, data)
+
+    def lock(self, name: str) -> Callable[[], None] | None:
+        """Return what lets go of the lock file *name*, None where somebody has it: another process, or this one."""
+        path = self._real(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            return None
+        return lambda: os.close(descriptor)
 
     def read_json(self, name: str) -> Any:
         """Return what a JSON file of our own holds, None where there is none."""

@@ -10,7 +10,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Protocol
@@ -24,6 +24,9 @@ MAX_BYTES = 16 << 20
 MAX_DEPTH = 16
 """Files within files; a directory that contains itself by a symbolic link ends here."""
 MAX_FILES = 4096
+
+STAGED = ".new"
+"""What the name of an edit that waits has more than its file's."""
 
 _IN_DIRECTORY = re.compile(r"[a-zA-Z0-9_-]+")
 """Names that source-directory reads, after run-parts(8): no editor's or dpkg's leftovers."""
@@ -82,38 +85,41 @@ def _regular(status: os.stat_result) -> None:
         raise NotRegularError("not a regular file")
 
 
-def load(path: str, reader: Reader) -> Config:
+def load(path: str, reader: Reader, place: Callable[[str], str] = str) -> Config:
     """Return *path* with all that it sources, each file's stanzas where its ``source`` line stands.
 
-    A file is read once: sourced again it says nothing new.  Raises `ConfigError` where *path* itself
+    A file is read once: sourced again it says nothing new.  *place* tells, of a path that was read,
+    where its text stands: beside it, for an edit that waits.  Raises `ConfigError` where *path* itself
     cannot be read; what is wrong further down is in `Config.problems`.
     """
     try:
         data = reader.read(path)
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(path, 0, "syntax", f"cannot be read: {_reason(error)}")]) from error
-    loader = _Loader(reader)
-    loader.add(parse(data, path), ())
+    loader = _Loader(reader, place)
+    loader.add(parse(data, place(path)), (normpath(path),))
     return merge(loader.files, loader.stanzas, loader.problems)
 
 
 class _Loader:
     """Reads one configuration, depth first."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, place: Callable[[str], str]) -> None:
         self._reader = reader
+        self._place = place
         self._sourced_at: dict[str, str] = {}
         self.files: list[File] = []
         self.stanzas: list[Stanza] = []
         self.problems: list[Problem] = []
 
     def add(self, file: File, within: tuple[str, ...]) -> None:
+        """Add *file*, which is the last of those *within* each other."""
         self.files.append(file)
         for stanza in file.stanzas:
             self.stanzas.append(stanza)
             if isinstance(stanza, Source):
                 for pattern in stanza.patterns:
-                    self._source(stanza, pattern, (*within, normpath(file.path)))
+                    self._source(stanza, pattern, within)
 
     def _source(self, source: Source, pattern: str, within: tuple[str, ...]) -> None:
         for path in self._paths(source, join(dirname(source.path), pattern)):
@@ -141,7 +147,7 @@ class _Loader:
         except (OSError, ValueError) as error:
             self._complain(source, f"{path} cannot be read: {_reason(error)}")
         else:
-            self.add(parse(data, path), within)
+            self.add(parse(data, self._place(path)), (*within, normpath(path)))
 
     def _paths(self, source: Source, pattern: str) -> Iterator[str]:
         if not source.is_directory:
@@ -170,7 +176,8 @@ def expand(pattern: str, reader: Reader) -> list[str]:
     """Return the paths that the shell pattern *pattern* matches, sorted; itself where it is no pattern.
 
     As in the shell ``*`` and ``?`` match neither a slash nor a leading dot.  A part without ``*?[``
-    after one with them is taken as it is: whether it exists shows when it is read.
+    after one with them is taken as it is: whether it exists shows when it is read.  An edit that
+    waits beside its file is no file of its own.
     """
     found = [""]
     for number, part in enumerate(pattern.split("/")):
@@ -189,9 +196,10 @@ def expand(pattern: str, reader: Reader) -> list[str]:
 
 def _names(directory: str, reader: Reader) -> list[str]:
     try:
-        return sorted(reader.names(directory or "/"))
+        names = set(reader.names(directory or "/"))
     except (OSError, ValueError):
         return []
+    return sorted(name for name in names if not (name.endswith(STAGED) and name.removesuffix(STAGED) in names))
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,234 @@
+"""Edits that wait: ``FILE.new`` beside each edited file, and how several of them change as one.
+
+One staged file is replaced by a rename.  Several are first written down together, in `SET`: once that
+file is there, all of them count as changed for every reader, whatever has reached their places; who
+edits next finishes it.  So a writer that is killed leaves the old edits or the new ones.  `SET` carries
+a number that grows with each set, by which a reader without a lock notices one that came in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import json
+import posixpath
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from pvenetd.errors import ConfigError, Conflict, Problem
+from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.includes import STAGED as SUFFIX
+from pvenetd.interfaces.includes import Disk, load
+from pvenetd.journal import content, versions
+
+ACTIVE = "etc/network/interfaces"
+STAGED = "etc/network/interfaces.new"
+SET = "var/lib/pvenetd/staging.json"
+"""``{"number": N, "files": {NAME: base64 or null}}``: files is empty once all stand in their places."""
+LOCK = "var/lib/pvenetd/staging.lock"
+PATIENCE = 10.0
+"""Seconds a writer waits for another."""
+_PAUSE = 0.005
+"""Seconds between two looks at the lock: flock(2) knows no deadline, and a thread that waits in it no end."""
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
+"""What a killed writer leaves: `Files` writes beside a file, under this name, before it renames."""
+_ROWS = re.compile(r"[^\n]*\n|[^\n]+")
+_TRIES = 5
+"""How often a reader begins anew because a set of edits came in between."""
+
+
+class Files(Protocol):
+    """Files below the root."""
+
+    root: Path
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a regular file, None where there is none; raises OSError."""
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*, sorted."""
+
+    def put(self, name: str, data: bytes | None) -> None:
+        """Make *name* hold *data*, or not be there."""
+
+    def lock(self, name: str) -> Callable[[], None] | None:
+        """Return what lets go of the lock file *name*, None where somebody has it."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A configuration and the files it was read from."""
+
+    config: Config
+    read: Mapping[str, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
+    """Name below the root → (active content, staged content), in the order of reading; staged files as the active
+    ones are called."""
+
+    @property
+    def staged(self) -> dict[str, tuple[bytes | None, bytes]]:
+        """Return (active, staged) of each file that an edit waits for."""
+        return {name: (active, new) for name, (active, new) in self.read.items() if new is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells two views apart: 64 hexadecimal digits over every file."""
+        found = hashlib.sha256()
+        for name, contents in self.read.items():
+            for data in (name.encode("utf-8", "surrogateescape"), *contents):
+                found.update(b"-" if data is None else b"%d:" % len(data) + data)
+        return found.hexdigest()
+
+    def changes(self) -> str:
+        """Return what is staged as a unified diff against what is active, nothing where nothing is."""
+        return "".join(_difference(name, active or b"", new) for name, (active, new) in self.staged.items())
+
+
+class Staging:
+    """What is active, what is staged, and how the one becomes the other."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def view(self, *, staged: bool = True) -> View:
+        """Return the configuration as it would be applied, or as it is active.  Raises `ConfigError`."""
+        for _ in range(_TRIES):
+            before = self._set()
+            reader = _Reader(self._files.root, before["files"] if staged else None)
+            config = load(f"/{ACTIVE}", reader, reader.place)
+            if not staged or self._set()["number"] == before["number"]:
+                return View(config, reader.found)
+        message = "other edits come in faster than it can be read"
+        raise ConfigError([Problem(f"/{STAGED}", 0, "syntax", message)])
+
+    def versions(self) -> dict[str, list[str | None]]:
+        """Return what making the staged edits active does to files, as `Journal` keeps it: name → before and after.
+
+        Both ``FILE`` and ``FILE.new`` are in it, in an order that may end anywhere: each file is there
+        before its staged one goes.  Empty where nothing is staged.  Raises `ConfigError`.
+        """
+        found: dict[str, list[str | None]] = {}
+        for name, (active, new) in self.view().staged.items():
+            found[name] = versions(active, new)
+            found[name + SUFFIX] = versions(new, None)
+        return found
+
+    @asynccontextmanager
+    async def editing(self, patience: float = PATIENCE) -> AsyncIterator[View]:
+        """Keep every other writer out, of whatever process, and yield what would be applied now.
+
+        What a killed writer has left is finished, or removed, first.  Raises `ConfigError`, and
+        `Conflict` where another one is not done within *patience* seconds.
+        """
+        until = time.monotonic() + patience
+        while (release := self._files.lock(LOCK)) is None:
+            if time.monotonic() > until:
+                raise Conflict("another edit of the interfaces is under way: try again")
+            await asyncio.sleep(_PAUSE)
+        try:
+            self.finish()
+            view = self.view()
+            self._sweep(view)
+            yield view
+        finally:
+            release()
+
+    def put(self, contents: Mapping[str, bytes | None]) -> None:
+        """Stage *contents* (by the names of the active files), None for those that have no edit any more."""
+        files = {f"{name}{SUFFIX}": data for name, data in contents.items()}
+        if len(files) > 1:
+            number = self._set()["number"] + 1
+            kept = {name: versions(data, None)[0] for name, data in files.items()}
+            self._files.put(SET, json.dumps({"number": number, "files": kept}).encode())
+            self.finish()
+        else:
+            for name, data in files.items():
+                self._files.put(name, data)
+
+    def finish(self) -> None:
+        """Bring what an earlier `put` wrote down to its places."""
+        found = self._set()
+        if found["files"]:
+            for name, data in found["files"].items():
+                self._files.put(name, content(data))
+            self._files.put(SET, json.dumps({"number": found["number"] + 1, "files": {}}).encode())
+
+    def revert(self, view: View) -> list[str]:
+        """Drop every staged edit; return the names of the files that had one."""
+        names = {**dict.fromkeys(view.staged), **dict.fromkeys(self._beside_active())}
+        self.put(dict.fromkeys(names))
+        return list(names)
+
+    def _sweep(self, view: View) -> None:
+        """Remove what killed writers have left beside the files."""
+        edits = {posixpath.basename(name) + SUFFIX for name in view.read}
+        for directory in {posixpath.dirname(name) for name in view.read}:
+            for name in self._files.names(directory):
+                if _DRAFT.fullmatch(name) and name[1:-9] in edits:
+                    self._files.put(f"{directory}/{name}", None)
+        for name in self._files.names(posixpath.dirname(SET)):
+            if _DRAFT.fullmatch(name) and name[1:-9] == posixpath.basename(SET):
+                self._files.put(f"{posixpath.dirname(SET)}/{name}", None)
+
+    def _beside_active(self) -> list[str]:
+        """Return the active files that have a staged one, though what is staged may not source them any more."""
+        names = self.view(staged=False).read
+        return [name for name in names if self._files.read(name + SUFFIX) is not None]
+
+    def _set(self) -> dict[str, Any]:
+        try:
+            data = self._files.read(SET)
+        except PermissionError:  # not root: sees each file as it is
+            data = None
+        found: dict[str, Any] = json.loads(data) if data else {"number": 0, "files": {}}
+        return found
+
+
+class _Reader:
+    """The active files, or with *edits* each one's staged file where there is one; keeps what it has read."""
+
+    def __init__(self, root: Path, edits: Mapping[str, str | None] | None) -> None:
+        self._disk = Disk(root)
+        self._edits = edits
+        self.found: dict[str, tuple[bytes | None, bytes | None]] = {}
+
+    def read(self, path: str) -> bytes:
+        """Return what is staged for *path*, or its active content."""
+        name = posixpath.normpath(path).lstrip("/")
+        staged = None if self._edits is None else self._staged(path, f"{name}{SUFFIX}", self._edits)
+        try:
+            active = self._disk.read(path)
+        except FileNotFoundError:
+            if staged is None:
+                raise
+            active = None
+        self.found[name] = (active, staged)
+        return staged if staged is not None else active or b""
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*."""
+        return self._disk.names(directory)
+
+    def place(self, path: str) -> str:
+        """Return the path of what was read: the staged file's where there is one."""
+        return path + SUFFIX if self.found[posixpath.normpath(path).lstrip("/")][1] is not None else path
+
+    def _staged(self, path: str, name: str, edits: Mapping[str, str | None]) -> bytes | None:
+        if name in edits:
+            return content(edits[name])
+        try:
+            return self._disk.read(path + SUFFIX)
+        except FileNotFoundError:
+            return None
+
+
+def _difference(name: str, active: bytes, staged: bytes) -> str:
+    old, new = (_ROWS.findall(data.decode("utf-8", "surrogateescape")) for data in (active, staged))
+    lines = difflib.unified_diff(old, new, f"/{name}", f"/{name}{SUFFIX}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
