@@ -103,18 +103,15 @@ def _used_twice(ports: list[Membership]) -> Iterator[Problem]:
 
 def _parents(devices: Mapping[str, Device], nics: Collection[str]) -> Iterator[Problem]:
     for device in devices.values():
-        if isinstance(device.link, Vlan):
-            parent = device.link.raw_device
-            if not exists(parent, devices, nics):
+        link = device.link
+        for field in link.lower_fields if link else ():
+            option, parent = device.spelling(field), getattr(link, field)
+            if parent and not exists(parent, devices, nics):
                 message = f"{device.name} stands on {parent}, which does not exist"
-                hint = "no stanza and no NIC has that name"
-                yield device.problem("vlan-raw-device", "missing-parent", message, hint)
-            elif parent == "lo" or ":" in parent:
-                message = f"{device.name} cannot stand on {parent}"
-                yield device.problem(
-                    "vlan-raw-device", "parent-type", message, "NICs, bonds, bridges and VLANs carry VLANs"
-                )
-        elif ":" in device.name and not exists(device.base, devices, nics):
+                yield device.problem(option, "missing-parent", message, "no stanza and no NIC has that name")
+            elif parent and link and link.carriers and (parent == "lo" or ":" in parent):
+                yield device.problem(option, "parent-type", f"{device.name} cannot stand on {parent}", link.carriers)
+        if ":" in device.name and not exists(device.base, devices, nics):
             message = f"alias {device.name} stands on {device.base}, which does not exist"
             yield device.problem("", "missing-parent", message)
 
@@ -127,11 +124,12 @@ def _loops(devices: Mapping[str, Device], ports: list[Membership]) -> Iterator[P
         if port.name not in devices and (parent := implied_parent(port.name)):
             below.setdefault(port.name, set()).add(parent)
     for device in devices.values():
-        if isinstance(device.link, Vlan):
-            below.setdefault(device.name, set()).add(device.link.raw_device)
+        if device.link and device.link.lower:
+            below.setdefault(device.name, set()).update(device.link.lower)
     for device in devices.values():
         if path := _way_back(device.name, below):
-            option = "vlan-raw-device" if isinstance(device.link, Vlan) else _role(device)[0]
+            lower = device.link.lower_fields if device.link else ()
+            option = device.spelling(lower[0]) if lower else _role(device)[0]
             yield device.problem(option, "loop", f"{device.name} stands on itself: {' → '.join(path)}")
 
 
@@ -203,7 +201,7 @@ def mtu_of(name: str, devices: Mapping[str, Device]) -> int:
         link = device.link if device else None
         if link is not None and link.mtu is not None:
             return link.mtu
-        parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if link is None else None
+        parent = (link.lower[0] if link.like_lower else None) if link is not None else implied_parent(name)
         if parent is None:
             break
         name = parent
@@ -224,10 +222,11 @@ def _mtus(devices: Mapping[str, Device], ports: list[Membership]) -> Iterator[Pr
                 message = f"{port.name} has mtu {own}, its bond {master.name} only {theirs}"
                 yield member.problem("mtu", "mtu", message, f"mtu {own} for {master.name}; its slaves follow it")
     for device in devices.values():
-        if isinstance(device.link, Vlan) and "mtu" in device.lines:
-            own, theirs = device.link.mtu or 0, mtu_of(device.link.raw_device, devices)
+        if device.link and device.link.like_lower and "mtu" in device.lines:
+            (lower,) = device.link.lower
+            own, theirs = device.link.mtu or 0, mtu_of(lower, devices)
             if own > theirs:
-                message = f"{device.name} has mtu {own}, {device.link.raw_device} below it only {theirs}"
+                message = f"{device.name} has mtu {own}, {lower} below it only {theirs}"
                 yield device.problem("mtu", "mtu", message, f"at most {theirs}")
 
 

@@ -85,8 +85,10 @@ def _wanted(config: Config, devices: Mapping[str, Device], ports: list[Membershi
         found.add(name)
         todo += below.get(name, [])
         link = devices[name].link if name in devices else None
-        parent = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if name not in devices else None
-        todo += [parent] if parent else []
+        if link is not None:
+            todo += link.lower
+        elif name not in devices and (parent := implied_parent(name)):
+            todo.append(parent)
         todo += [devices[name].base] if name in devices and devices[name].base in devices else []
     return [name for name in devices if name in found] + sorted(found - devices.keys())
 
@@ -108,7 +110,7 @@ def _links(
         if link is None:
             continue
         changes: dict[str, object] = {}
-        if isinstance(link, Vlan) and link.mtu is None:
+        if link.like_lower and link.mtu is None:
             changes["mtu"] = mtu_of(name, devices)
         if isinstance(link, Bridge):
             changes |= _bridge(link, [mtu_of(port, devices) for port in members.get(name, ())], uppers.get(name, []))

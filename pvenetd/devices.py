@@ -96,6 +96,12 @@ class Device:
         """Return whether it is Open vSwitch's."""
         return any(name.startswith("ovs-") for name in self.lines)
 
+    def spelling(self, field: str) -> str:
+        """Return the option that sets *field* of its link: as the stanza spells it, else by its first name."""
+        kind = type(self.link) if self.link else Link
+        found = [spelling for spelling, (name, _) in options(kind).items() if name == field]
+        return next((spelling for spelling in found if spelling in self.lines), found[0])
+
     def problem(self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error") -> Problem:
         """Return a `Problem` at the line of *option*, or of the stanza where it has none."""
         line = self.lines.get(option, self.head)
@@ -152,8 +158,8 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
         values |= kind.implied(device.name)
     for line in all_options:
         if line.key in known:
-            name = known[line.key][0]
-            gathers = name in ("ports", "slaves") and name in spelled
+            name, option = known[line.key]
+            gathers = option.several and name in spelled
             values[name] = f"{values[name]} {line.value}" if gathers else line.value
             spelled[name] = line.key
     if issubclass(kind, Vlan) and (missing := _incomplete(device, values)):

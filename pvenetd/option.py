@@ -41,6 +41,8 @@ class Option:
     wire: Wire | None = None
     down: bool = False
     """The kernel takes a change only while the link is down."""
+    several: bool = False
+    """Several lines of it add up to one list."""
 
 
 PLAIN = Wire(to=lambda value: value, of=lambda value: value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pvenetd.kinds.bond import Bond
@@ -25,12 +26,12 @@ CLAIMS = (Bridge, Bond, Vxlan, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
 
-def kind_of(name: str, options: dict[str, str]) -> type[Link]:
+def kind_of(name: str, options: Mapping[str, str]) -> type[Link]:
     """Return the kind of the stanza *name* with *options* (spelled with dashes)."""
     if name == "lo":
         return Loopback
     for kind in CLAIMS:
-        if kind.claims(name, frozenset(options)):
+        if kind.claims(name, options):
             return kind
     return Dummy if options.get("link-type") == "dummy" else Ethernet
 

@@ -5,6 +5,7 @@ Sources: the kernel's Documentation/networking/bonding.rst, ifenslave's README.D
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -44,7 +45,7 @@ class Bond(Link):
     kind: str = "bond"
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = 1500
     """Largest packet in bytes; its slaves follow."""
-    slaves: Annotated[Words, Option("bond-slaves", ("bond-ports", "slaves"))] = ()
+    slaves: Annotated[Words, Option("bond-slaves", ("bond-ports", "slaves"), several=True)] = ()
     """The links it is made of."""
     mode: Annotated[str, _named(MODES), Option("bond-mode", nl="IFLA_BOND_MODE", wire=_MODE)] = "balance-rr"
     """How the slaves share the traffic; by name or the kernel's number."""
@@ -68,6 +69,6 @@ class Bond(Link):
     """The slave used whenever it is up (active-backup, balance-tlb, balance-alb)."""
 
     @classmethod
-    def claims(cls, name: str, names: frozenset[str]) -> bool:
-        """Return whether a stanza with options *names* is a bond."""
-        return bool(names & {"bond-slaves", "bond-ports", "slaves"})
+    def claims(cls, name: str, options: Mapping[str, str]) -> bool:
+        """Return whether a stanza with *options* is a bond."""
+        return bool(options.keys() & {"bond-slaves", "bond-ports", "slaves"})

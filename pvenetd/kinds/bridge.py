@@ -5,6 +5,7 @@ Sources: bridge-utils-interfaces(5), ip-link(8) "BRIDGE Type Support", linux/if_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -21,7 +22,7 @@ class Bridge(Link):
     silent: ClassVar[frozenset[str]] = Link.silent | {"ports", "port_vids", "port_pvid", "disable_learning"}
 
     kind: str = "bridge"
-    ports: Annotated[Words, Option("bridge-ports")] = ()
+    ports: Annotated[Words, Option("bridge-ports", several=True)] = ()
     """The links that are its ports from the start."""
     port_vids: Annotated[VlanSet | None, Option("bridge-vids", ("bridge-trunk",))] = None
     """VLANs that its ports carry tagged, where the port's own stanza says nothing; 2-4094 without."""
@@ -52,6 +53,6 @@ class Bridge(Link):
     """Send multicast only where it was asked for (IGMP, MLD snooping)."""
 
     @classmethod
-    def claims(cls, name: str, names: frozenset[str]) -> bool:
-        """Return whether a stanza with options *names* is a bridge."""
-        return "bridge-ports" in names or "bridge-vlan-aware" in names
+    def claims(cls, name: str, options: Mapping[str, str]) -> bool:
+        """Return whether a stanza with *options* is a bridge."""
+        return "bridge-ports" in options or "bridge-vlan-aware" in options

@@ -29,6 +29,12 @@ class Link(Resource):
     port_only: ClassVar[frozenset[str]] = frozenset(
         {"pvid", "vids", "learning", "unicast_flood", "multicast_flood", "isolated"}
     )
+    lower_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that name the links it stands on: they must be there, are brought up with it, and take it along."""
+    carriers: ClassVar[str] = ""
+    """What may be named there, in words; empty where every link may."""
+    like_lower: ClassVar[bool] = False
+    """Its MTU is that of the link below where nothing says otherwise, and cannot be larger."""
 
     kind: str = ""
     name: str
@@ -69,7 +75,16 @@ class Link(Resource):
             wanted.add(("link", self.master))
         if self.owner.startswith("vm:"):
             wanted.add(("chains", self.owner))
-        return frozenset(wanted)
+        return frozenset(wanted) | {("link", name) for name in self.lower}
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return frozenset(("link", name) for name in self.lower)
+
+    @property
+    def lower(self) -> tuple[str, ...]:
+        """Return the links it stands on."""
+        return tuple(name for field in self.lower_fields if (name := getattr(self, field, None)))
 
     @property
     def creatable(self) -> bool:

@@ -6,13 +6,13 @@ Sources: vlan-interfaces(5), ip-link(8) "VLAN Type Support", linux/if_link.h IFL
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
 from pvenetd.kinds.link import Link
 from pvenetd.option import IFINDEX, Option, VlanId, Wire
-from pvenetd.resource import Key
 
 PROTOCOLS = {"802.1q": 0x8100, "802.1ad": 0x88A8}
 """Ethertypes of the tag (IEEE 802)."""
@@ -35,6 +35,9 @@ class Vlan(Link):
     kinds: ClassVar[tuple[str, ...]] = ("vlan",)
     prefix: ClassVar[str] = "IFLA_VLAN_"
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"raw_device", "vlan_id", "protocol"}
+    lower_fields: ClassVar[tuple[str, ...]] = ("raw_device",)
+    carriers: ClassVar[str] = "NICs, bonds, bridges and VLANs carry VLANs"
+    like_lower: ClassVar[bool] = True
 
     kind: str = "vlan"
     raw_device: Annotated[str, Option("vlan-raw-device", nl="IFLA_LINK", wire=IFINDEX)]
@@ -46,18 +49,10 @@ class Vlan(Link):
     ] = "802.1q"
     """Which tag: 802.1q (0x8100) or 802.1ad (0x88a8, the provider's)."""
 
-    @property
-    def needs(self) -> frozenset[Key]:
-        return super().needs | {("link", self.raw_device)}
-
-    @property
-    def dies_with(self) -> frozenset[Key]:
-        return frozenset({("link", self.raw_device)})
-
     @classmethod
-    def claims(cls, name: str, names: frozenset[str]) -> bool:
-        """Return whether a stanza of this *name* is a VLAN's."""
-        return bool(names & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.\d+", name))
+    def claims(cls, name: str, options: Mapping[str, str]) -> bool:
+        """Return whether a stanza of this *name*, or with these *options*, is a VLAN's."""
+        return bool(options.keys() & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.\d+", name))
 
     @classmethod
     def implied(cls, name: str) -> dict[str, str]:

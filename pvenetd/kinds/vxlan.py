@@ -5,6 +5,7 @@ Sources: RFC 7348 section 5 (24-bit VNI, UDP port 4789); linux/if_link.h IFLA_VX
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Annotated, ClassVar
 
@@ -38,6 +39,6 @@ class Vxlan(Link):
     """Learn remote MACs from the packets that come in."""
 
     @classmethod
-    def claims(cls, name: str, names: frozenset[str]) -> bool:
-        """Return whether a stanza with options *names* is a VXLAN end point."""
-        return "vxlan-id" in names
+    def claims(cls, name: str, options: Mapping[str, str]) -> bool:
+        """Return whether a stanza with *options* is a VXLAN end point."""
+        return "vxlan-id" in options
