@@ -155,4 +155,4 @@ class Host:
         links.remove(self._wire, there)
         self._mirror.refresh([slave.name for slave in slaves])
         for slave in slaves:
-            self._bring(slave.model_copy(update={"master": ""}))
+            self._bring(slave.model_copy(update={"master": "", "mac": None}))  # the bond gave it its own MAC back
