@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.options import Row, Scene, families, prove, unproven
+from tests.kernel.options import Row, families, prove, unproven
 from tests.netns import Namespaces
 
 SCENES = {name: scene for family in families() for name, scene in family.scenes.items()}

@@ -25,6 +25,15 @@ FAMILY = Family(
         Row("Bridge", "priority", "priority", {"bridge-bridgeprio 4096": 4096, "bridge-bridgeprio 8192": 8192}, 32768),
         Row("Bridge", "vlan_aware", "vlan_filtering", {"bridge-vlan-aware yes": 1, "bridge-vlan-aware no": 0}, 0),
         Row("Bridge", "mcast_snooping", "mcast_snooping", {"bridge-mcsnoop no": 0, "bridge-mcsnoop 1": 1}, 1),
-        Row("Bridge", "mac", "address", {"hwaddress 02:00:5e:00:53:01": "02:00:5e:00:53:01", "hwaddress ether 02:00:5e:00:53:02": "02:00:5e:00:53:02"}, scene=Scene(_BRIDGE, _LOOK, "0")),
+        Row(
+            "Bridge",
+            "mac",
+            "address",
+            {
+                "hwaddress 02:00:5e:00:53:01": "02:00:5e:00:53:01",
+                "hwaddress ether 02:00:5e:00:53:02": "02:00:5e:00:53:02",
+            },
+            scene=Scene(_BRIDGE, _LOOK, "0"),
+        ),
     ),
-)  # fmt: skip
+)
