@@ -1,4 +1,4 @@
-"""An option's proof: set, changed, rolled back and removed, and read each time with iproute2 or ethtool, not with ours."""
+"""An option's proof: set, changed, rolled back, removed, and read each time with iproute2 or ethtool, not with ours."""
 
 from __future__ import annotations
 
