@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
 from pvenetd import nat
-from pvenetd.devices import NAT_OPTION, PORT_OPTIONS, Device
+from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS, Device
 from pvenetd.errors import Problem, Severity
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Loopback
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
-from pvenetd.option import vlan_ranges
+from pvenetd.option import vlan_ranges, yes_no
 from pvenetd.ports import Membership, memberships
 
 _DEFAULT_MTU = 1500
@@ -38,6 +38,7 @@ def check(devices: Mapping[str, Device], nics: Collection[str]) -> list[Problem]
         _vxlans(devices),
         _addresses(devices, ports),
         _gateways(devices),
+        _commands(devices),
         _masquerades(devices),
     )
     return [problem for found in checks for problem in found]
@@ -280,6 +281,15 @@ def _gateways(devices: Mapping[str, Device]) -> Iterator[Problem]:
                 yield Problem(
                     line.path, line.line, "gateway-unreachable", message, "warning", hint, device.name, line.name
                 )
+
+
+def _commands(devices: Mapping[str, Device]) -> Iterator[Problem]:
+    for device in devices.values():
+        if line := device.lines.get(ALWAYS_OPTION):
+            try:
+                yes_no(line.value)
+            except ValueError as error:
+                yield device.problem(ALWAYS_OPTION, "unknown-value", f"{ALWAYS_OPTION}: '{line.value}' {error}")
 
 
 def _masquerades(devices: Mapping[str, Device]) -> Iterator[Problem]:

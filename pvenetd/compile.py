@@ -11,10 +11,11 @@ from ipaddress import ip_address, ip_interface
 
 from pvenetd import nat
 from pvenetd.check import check, implied_parent, mtu_of
-from pvenetd.devices import NAT_OPTION, PHASES, Device, read
+from pvenetd.devices import NAT_OPTION, Device, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
+from pvenetd.hooks import hooks_of, substituted
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
@@ -25,8 +26,6 @@ from pvenetd.option import join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, Hook, Sysctl, state
-
-_STARTING, _STOPPING = ("up", "post-up"), ("pre-down", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,54 +176,15 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
 def _hooks(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[Hook]:
     for name in wanted:
         device = devices.get(name)
-        if device is None or device.link is None:
-            continue
-        mine = [(phase, line.value) for phase, line in device.commands if not _is_nat(line.value, name)]
-        of = {phase: tuple(entry for entry in mine if entry[0] == phase) for phase in PHASES}
-        environment = _environment(device)
-        for phase, run, undo in (
-            ("pre-up", of["pre-up"], of["post-down"]),
-            ("up", of["up"] + of["post-up"], of["pre-down"] + of["down"]),
-        ):
-            if run or undo:
-                yield Hook(
-                    iface=name,
-                    phase=phase,
-                    run=run,
-                    undo=undo,
-                    environment=environment,
-                    owner=INTERFACES,
-                    origin=device.head.origin,
-                )
-
-
-def _environment(device: Device) -> tuple[tuple[str, str], ...]:
-    """Return the variables that ifupdown gives to commands (interfaces(5))."""
-    first = device.stanzas[0]
-    options = {f"IF_{key.replace('-', '_').upper()}": line.value for key, line in device.lines.items()}
-    named = {
-        "IFACE": device.name,
-        "LOGICAL": device.name,
-        "ADDRFAM": first.family or "inet",
-        "METHOD": first.method or "static",
-    }
-    return tuple(sorted({**options, **named}.items()))
-
-
-def _is_nat(command: str, name: str) -> bool:
-    text = _substituted(command, name)
-    return nat.recognise(text) is not None or nat.recognise_removal(text) is not None
-
-
-def _substituted(command: str, name: str) -> str:
-    return command.replace("${IFACE}", name).replace("$IFACE", name)
+        if device is not None and (device.link is not None or ":" in name):
+            yield from hooks_of(device)
 
 
 def _masquerades(device: Device) -> list[nat.Masquerade]:
     found = [
         masquerade
         for _, line in device.commands
-        if (masquerade := nat.recognise(_substituted(line.value, device.name), line.origin))
+        if (masquerade := nat.recognise(substituted(line.value, device.name), line.origin))
     ]
     if line := device.lines.get(NAT_OPTION):
         found += nat.of_option(line.value, [address.address for address, _ in device.addresses], line.origin)

@@ -29,6 +29,8 @@ PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-vids", "bridge-pvid")
 """What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
 NAT_OPTION = "nat-masquerade"
+ALWAYS_OPTION = "always-run-commands"
+"""Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
 _NOT_APPLIED = frozenset(
     """
     accept-ra address-purge alias arp-accept autoconf bitrate bond-ad-actor-system bond-arp-interval
@@ -191,7 +193,7 @@ def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, An
 
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
-    good = {*known, *addressing.OPTIONS, *PHASES, *PORT_OPTIONS, NAT_OPTION, "link-type"}
+    good = {*known, *addressing.OPTIONS, *PHASES, *PORT_OPTIONS, NAT_OPTION, ALWAYS_OPTION, "link-type"}
     for key, line in device.lines.items():
         if key in good:
             continue

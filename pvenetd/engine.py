@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.journal import Journal
-from pvenetd.plan import Op, plan, undo
+from pvenetd.plan import Op, again, plan, undo
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, Chains, State, from_json, to_json
 
@@ -232,7 +232,7 @@ class Engine:
     def _apply(self, wanted: State, files: Mapping[str, list[str | None]], *, keep: bool) -> tuple[Op, ...]:
         union = self._union(INTERFACES, wanted)
         before = self._observe(None, union)
-        ops = plan(union, before, {INTERFACES})
+        ops = again(union, plan(union, before, {INTERFACES}))
         unchanged = all(before == after for before, after in files.values()) and self._journal.previous() is not None
         if not ops and unchanged and not keep:
             self._keep(INTERFACES, wanted)

@@ -58,7 +58,8 @@ def choice(names: Iterable[str]) -> Wire:
     return Wire(to=table.index, of=lambda number: table[number] if number < len(table) else str(number))
 
 
-def _yes_no(value: object) -> object:
+def yes_no(value: object) -> object:
+    """Return whether a word says yes; what is no word as it is.  Raises ValueError for other words."""
     if isinstance(value, str):
         words = {
             "yes": True,
@@ -76,7 +77,7 @@ def _yes_no(value: object) -> object:
     return value
 
 
-YesNo = Annotated[bool, BeforeValidator(_yes_no)]
+YesNo = Annotated[bool, BeforeValidator(yes_no)]
 """``yes on 1 true`` or ``no off 0 false``, in any case."""
 
 

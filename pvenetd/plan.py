@@ -13,7 +13,7 @@ from typing import Literal
 from pvenetd.errors import Conflict
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Changes, Key, Resource, spell
-from pvenetd.state import State
+from pvenetd.state import Hook, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
     Raises `Conflict` where something that is not pvenetd's would have to be deleted.
     """
     gone = _unwanted(desired, current, owners) | _remade(desired, current, owners)
+    gone |= _redone(desired, current, owners, gone)
     last = {key for key in gone if key not in desired and key[0] in ("route", "address")}
     died = _cascade(current, gone) | _flushed(current, gone - last)
     wanted = {**desired, **_restored(desired, current, gone, died, owners)}
@@ -70,6 +71,18 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         *(Op("-", resource) for resource in reversed(_sorted(early))),
         *_sorted_ops(added),
         *(Op("-", resource) for resource in reversed(_sorted(late))),
+    )
+
+
+def again(desired: State, ops: Iterable[Op]) -> tuple[Op, ...]:
+    """Return *ops* with the commands that run at every apply, whatever has changed."""
+    ops = tuple(ops)
+    there = {op.resource.key for op in ops}
+    late = [hook for key, hook in desired.items() if isinstance(hook, Hook) and hook.always and key not in there]
+    return (
+        *(Op("~", hook, {"again": (False, True)}) for hook in late if hook.run and not hook.order),
+        *ops,
+        *(Op("~", hook, {"again": (False, True)}) for hook in late if hook.run and hook.order),
     )
 
 
@@ -128,6 +141,23 @@ def _remade(desired: State, current: State, owners: Collection[str] | None) -> f
                 raise Conflict(f"{resource.describe()} is there already, of another kind, and not pvenetd's: delete it")
             remade.add(key)
     return frozenset(remade)
+
+
+def _redone(desired: State, current: State, owners: Collection[str] | None, gone: frozenset[Key]) -> frozenset[Key]:
+    """Return what was done for a link that now comes up anew: it is made, made again, or set up."""
+    done = {key: link for key, one in current.items() if (link := one.redone_with) and _owned(one, owners)}
+    if not done:
+        return frozenset()
+    torn = {key for key in gone if current[key].deletable} | _cascade(current, gone)
+    absent = _waiting(desired, current)
+
+    def comes_up(key: Key) -> bool:
+        wanted, there = desired.get(key), current.get(key)
+        if wanted is None or key in absent:
+            return False
+        return there is None or key in torn or (getattr(wanted, "up", False) and getattr(there, "up", True) is False)
+
+    return frozenset(key for key, link in done.items() if key in desired and comes_up(link))
 
 
 def _cascade(current: State, gone: frozenset[Key]) -> frozenset[Key]:

@@ -64,6 +64,11 @@ class Resource(BaseModel):
         return frozenset()
 
     @property
+    def redone_with(self) -> Key | None:
+        """Return the key of the link with whose coming up this one is undone and done again."""
+        return None
+
+    @property
     def deletable(self) -> bool:
         """Return whether it goes when it is deleted; a NIC is only let go, and stays."""
         return True

@@ -142,29 +142,52 @@ class Chains(Resource):
 
 
 class Hook(Resource):
-    """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes."""
+    """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes.
+
+    A stanza has two of them, and when the text of either changes both are undone and done again:
+    what ``up`` has done may be undone by ``post-down``.
+    """
 
     noun: ClassVar[str] = "hook"
-    named: ClassVar[frozenset[str]] = frozenset({"iface", "phase"})
-    fixed: ClassVar[frozenset[str]] = frozenset({"run", "undo"})
-    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner", "environment"}
+    named: ClassVar[frozenset[str]] = frozenset({"iface", "phase", "stanza"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"run", "undo", "digest"})
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner", "environment", "always"}
 
     iface: str
+    stanza: str = "inet"
+    """Its family; ``inet.2`` for the second of one family."""
     phase: str
     """``pre-up`` (undone by post-down) or ``up`` (up and post-up; undone by pre-down and down)."""
     run: tuple[tuple[str, str], ...] = ()
     """(PHASE, shell command), in order."""
     undo: tuple[tuple[str, str], ...] = ()
+    digest: str = ""
+    """Of all commands of the stanza."""
+    always: bool = False
+    """Run at every apply, as ifupdown2 does."""
     environment: tuple[tuple[str, str], ...] = ()
     """IFACE, LOGICAL, ADDRFAM, METHOD and IF_*, as ifupdown sets them."""
 
     @property
     def key(self) -> Key:
-        return ("hook", self.iface, self.phase)
+        return ("hook", self.iface, self.phase, self.stanza)
+
+    def describe(self) -> str:
+        """Return ``hook vmbr0 up``, with the stanza where it is not the usual one: ``hook vmbr0 inet6 up``."""
+        return " ".join(["hook", self.iface, *([self.stanza] if self.stanza != "inet" else []), self.phase])
 
     @property
     def needs(self) -> frozenset[Key]:
-        return frozenset() if self.phase == "pre-up" else frozenset({("link", self.iface)})
+        return frozenset() if self.phase == "pre-up" else frozenset({("link", self.link)})
+
+    @property
+    def redone_with(self) -> Key:
+        return ("link", self.link)
+
+    @property
+    def link(self) -> str:
+        """Return the link whose coming up it follows; an alias has that of its interface."""
+        return self.iface.partition(":")[0]
 
     def details(self) -> list[str]:
         """Return the commands that are run."""

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 from pvenetd.drivers import nft, sysctl
 from pvenetd.drivers.files import Files
+from pvenetd.drivers.hooks import Hooks
 from pvenetd.drivers.netlink import addresses, links
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
-from pvenetd.drivers.run import Hooks
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.vlan import Vlan

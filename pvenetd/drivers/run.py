@@ -1,72 +1,83 @@
-"""The user's own commands, run as ifupdown runs them; the one place that starts programs (interfaces(5)).
+"""Programs: the one place that starts them, with an argument list and a deadline.
 
-What has been run is kept in ``run/pvenetd/hooks.json``: gone after a boot, as its effects are.
+The daemon, as systemd's service, may do little but networking.  What its users ask for may need
+more (modprobe, systemctl, mount), so there systemd starts it, as a transient unit outside the
+daemon's bounds (systemd-run(1)).  Elsewhere (another root, a terminal, a test) it is a child.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pvenetd.drivers.files import Files
-from pvenetd.errors import KernelError
-from pvenetd.plan import Op
-from pvenetd.resource import Key, Resource
-from pvenetd.state import Hook, from_json, to_json
-
-_RECORD = "run/pvenetd/hooks.json"
-_TIMEOUT = 120.0
-"""Seconds one command may take."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_STARTING = ("pre-up", "up", "post-up")
-_LAST_WORDS = 300
-"""Characters of a failed command's output that its error quotes."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for, as ifupdown does."""
+_LATE = 10.0
+"""Seconds more until a transient unit's time limit is taken for lost."""
+_UNIT = ("systemd-run", "--quiet", "--collect", "--service-type=exec", "--working-directory=/")
+# What a command leaves running lives on; and it starts at boot and at shutdown alike.
+_PROPERTIES = ("--property=KillMode=process", "--property=DefaultDependencies=no")
 
 
-class Hooks:
-    """The commands of all stanzas, and which of them have been run."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    def observe(self) -> dict[Key, Resource]:
-        """Return the hooks that have been run and not been undone."""
-        return from_json(self._files.read_json(_RECORD) or [])
-
-    def apply(self, op: Op) -> None:
-        """Run or undo a hook, then record it.  Raises `KernelError` with the command's last words."""
-        hook = op.resource
-        if not isinstance(hook, Hook):
-            return
-        done = self.observe()
-        for phase, command in hook.undo if op.verb == "-" else hook.run:
-            _run(op, hook, phase, command)
-        done.pop(hook.key, None)
-        if op.verb == "+":
-            done[hook.key] = hook
-        self._files.write_json(_RECORD, to_json(done))
+    status: int | None
+    """Its exit status; None where it did not end in time."""
+    output: str
+    """What it said, on both streams."""
 
 
-def _run(op: Op, hook: Hook, phase: str, command: str) -> None:
-    mode = "start" if phase in _STARTING else "stop"
-    environment = {"PATH": _PATH, "LANG": "C.UTF-8", **dict(hook.environment), "MODE": mode, "PHASE": phase}
-    inherited = {name: value for name in ("HOME", "USER") if (value := os.environ.get(name))}
+class Programs:
+    """Starts programs for the host below *root*."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str] = os.environ) -> None:
+        is_service = bool(environment.get("NOTIFY_SOCKET")) and Path("/run/systemd/system").is_dir()
+        self._in_units = is_service and root == Path("/")
+        self._inherited = {name: value for name in ("HOME", "USER") if (value := environment.get(name))}
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Ended:
+        """Run *command* to its end, *seconds* at most."""
+        variables = {"PATH": PATH, "LANG": "C.UTF-8", **self._inherited, **environment}
+        if self._in_units:
+            limit = (*_PROPERTIES, f"--property=RuntimeMaxSec={seconds:g}", "--wait", "--pipe")
+            return _run([*_UNIT, *limit, *_told(variables), "--", *map(_escaped, command)], None, seconds + _LATE)
+        return _run(command, variables, seconds)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str] | None, seconds: float) -> Ended:
     try:
         ended = subprocess.run(
-            ["/bin/sh", "-c", command],
-            env=inherited | environment,
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=Path("/"),
-            timeout=_TIMEOUT,
+            timeout=seconds,
             check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise KernelError(str(op), 0, f"{phase} {command}: no end after {_TIMEOUT:g} seconds") from error
-    if ended.returncode:
-        words = ended.stdout.decode(errors="replace").strip()[-_LAST_WORDS:]
-        raise KernelError(
-            str(op), 0, f"{phase} {command}: exit status {ended.returncode}" + (f": {words}" if words else "")
-        )
+    except subprocess.TimeoutExpired:
+        return Ended(None, "")
+    except OSError as error:
+        return Ended(127, f"{command[0]}: {error.strerror}")
+    return Ended(ended.returncode, ended.stdout.decode(errors="replace").strip())
+
+
+def _told(variables: Mapping[str, str]) -> list[str]:
+    """Return *variables* as options; systemd takes nothing but UTF-8 without control characters."""
+    return [f"--setenv={name}={_clean(value)}" for name, value in variables.items()]
+
+
+def _clean(text: str) -> str:
+    legible = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(one for one in legible if one >= " " or one in "\t\n")
+
+
+def _escaped(word: str) -> str:
+    """Return *word* as systemd takes it for itself: it would put its own variables in (systemd.service(5))."""
+    return word.replace("$", "$$")

@@ -70,7 +70,7 @@ class Link(Resource):
 
     @property
     def needs(self) -> frozenset[Key]:
-        wanted: set[Key] = {("hook", self.name, "pre-up")}
+        wanted: set[Key] = set()
         if self.master:
             wanted.add(("link", self.master))
         if self.owner.startswith("vm:"):

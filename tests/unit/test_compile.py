@@ -113,7 +113,7 @@ iface vmbr1 inet static
 
 def test_the_documented_masquerade_is_no_command_any_more() -> None:
     found = compiled(NAT)
-    hook = found.state["hook", "vmbr1", "up"]
+    hook = found.state["hook", "vmbr1", "up", "inet"]
     assert isinstance(hook, Hook)
     assert hook.run == (("post-up", "echo 1 > /proc/sys/net/ipv4/ip_forward"),)
     assert found.state["sysctl", "net/ipv4/ip_forward"].model_dump()["value"] == "1"

@@ -107,7 +107,7 @@ def test_a_nic_that_is_not_there_waits_with_all_that_stands_on_it() -> None:
         ("link", "eno1"),
         ("link", "eno1.5"),
         ("address", "eno1.5", "192.0.2.1/24"),
-        ("hook", "eno1.5", "up"),
+        ("hook", "eno1.5", "up", "inet"),
     )
 
 

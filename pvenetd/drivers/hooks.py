@@ -1,0 +1,111 @@
+"""The user's own commands, run as ifupdown runs them (interfaces(5)).
+
+What has been run is kept in ``run/pvenetd/hooks.jsonl``, a line an event: gone after a boot, as its effects are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+from pvenetd.drivers.files import Files
+from pvenetd.drivers.run import Programs
+from pvenetd.errors import KernelError
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.state import Hook, from_json, to_json
+
+log = logging.getLogger("pvenetd.hooks")
+
+RECORD = "run/pvenetd/hooks.jsonl"
+_TIMEOUT = 120.0
+"""Seconds one command may take."""
+_STARTING = ("pre-up", "up", "post-up")
+_PHASES = {"up": "post-up", "down": "pre-down"}
+"""What PHASE says of an option, where it is not its own name: the two are one in ifupdown."""
+_LAST_WORDS = 300
+"""Characters of a failed command's output that its error quotes."""
+
+
+class Hooks:
+    """The commands of all stanzas, and which of them have been run."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._programs = Programs(files.root)
+        self._done: dict[Key, Resource] = {}
+        self._seen: tuple[int, int] | None = None
+        """(time, size) of the record that was read last."""
+
+    def observe(self) -> dict[Key, Resource]:
+        """Return the hooks that have been run and not been undone."""
+        if (seen := self._signature()) != self._seen:
+            self._done = replay(self._files.read(RECORD))
+            self._seen = seen
+        return dict(self._done)
+
+    def apply(self, op: Op) -> None:
+        """Run a hook, or undo it, and record that.
+
+        A command that fails to start something is a `KernelError` with its last words; one that fails
+        to undo something is only told of: what goes is not kept up by it.
+        """
+        hook = op.resource
+        if not isinstance(hook, Hook):
+            return
+        self.observe()
+        for phase, command in hook.undo if op.verb == "-" else hook.run:
+            if words := self._failure(hook, phase, command):
+                if op.verb != "-":
+                    raise KernelError(str(op), 0, words)
+                log.warning("%s: %s", op, words)
+        self._record(op, hook)
+
+    def _failure(self, hook: Hook, phase: str, command: str) -> str:
+        """Run one command; return what went wrong, nothing where nothing did."""
+        mode = "start" if phase in _STARTING else "stop"
+        variables = {**dict(hook.environment), "MODE": mode, "PHASE": _PHASES.get(phase, phase)}
+        ended = self._programs.run(["/bin/sh", "-c", command], variables, _TIMEOUT)
+        if ended.status == 0:
+            return ""
+        how = f"no end after {_TIMEOUT:g} seconds" if ended.status is None else f"exit status {ended.status}"
+        words = ended.output[-_LAST_WORDS:]
+        return f"{phase} {command}: {how}" + (f": {words}" if words else "")
+
+    def _record(self, op: Op, hook: Hook) -> None:
+        if op.verb == "-":
+            self._done.pop(hook.key, None)
+            line: dict[str, Any] = {"undone": list(hook.key)}
+        else:
+            self._done[hook.key] = hook
+            line = {"done": to_json({hook.key: hook})[0]}
+        path = self._files.path(RECORD)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(b"\n" + json.dumps(line).encode() + b"\n")
+        self._seen = self._signature()
+
+    def _signature(self) -> tuple[int, int] | None:
+        try:
+            found = self._files.path(RECORD).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def replay(data: bytes | None) -> dict[Key, Resource]:
+    """Return what a record's lines leave; a line that a crash has cut off says nothing."""
+    done: dict[Key, Resource] = {}
+    for text in filter(None, (data or b"").split(b"\n")):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if "done" in line:
+            done |= from_json([line["done"]])
+        else:
+            done.pop(tuple(line["undone"]), None)
+    return done

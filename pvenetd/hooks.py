@@ -1,0 +1,90 @@
+"""The user's commands of a stanza (interfaces(5), IFACE OPTIONS), with the environment that ifupdown gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+
+from pvenetd import nat
+from pvenetd.devices import ALWAYS_OPTION, PHASES, Device
+from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.option import yes_no
+from pvenetd.state import INTERFACES, Hook
+
+Variables = tuple[tuple[str, str], ...]
+
+
+def hooks_of(device: Device) -> Iterator[Hook]:
+    """Yield the commands of each of the stanzas of *device*, but for those that are NAT we model."""
+    for stanza, name in stanzas_of(device):
+        yield from _hooks(device, stanza, name)
+
+
+def stanzas_of(device: Device) -> Iterator[tuple[Iface, str]]:
+    """Yield each stanza with what it is called among those of its interface: ``inet``, ``inet6``, ``inet.2``."""
+    seen: dict[str, int] = {}
+    for stanza in device.stanzas:
+        family = stanza.family or "inet"
+        seen[family] = seen.get(family, 0) + 1
+        yield stanza, family if seen[family] == 1 else f"{family}.{seen[family]}"
+
+
+def _hooks(device: Device, stanza: Iface, called: str) -> Iterator[Hook]:
+    lines = [line for line in stanza.options if line.key in PHASES and line.value]
+    mine = [(line.key, line.value) for line in lines if not _is_nat(line.value, device.name)]
+    of = {phase: tuple(entry for entry in mine if entry[0] == phase) for phase in PHASES}
+    for phase, run, undo in (
+        ("pre-up", of["pre-up"], of["post-down"]),
+        ("up", of["up"] + of["post-up"], of["pre-down"] + of["down"]),
+    ):
+        if run or undo:
+            yield Hook(
+                iface=device.name,
+                stanza=called,
+                phase=phase,
+                run=run,
+                undo=undo,
+                digest=hashlib.sha256(json.dumps(mine).encode()).hexdigest()[:16],
+                always=any(line.key == ALWAYS_OPTION and yes_no(line.value) for line in stanza.options),
+                environment=environment(device, stanza),
+                owner=INTERFACES,
+                origin=lines[0].origin,
+            )
+
+
+def environment(device: Device, stanza: Iface) -> Variables:
+    """Return the variables that commands and scripts are given: unknown options are among them."""
+    options = {_variable(line.key): line.value for line in reversed(_own_first(stanza)) if line.key not in PHASES}
+    named = {
+        "IFACE": device.name,
+        "LOGICAL": device.name,
+        "ADDRFAM": stanza.family or "inet",
+        "METHOD": stanza.method or "static",
+        "VERBOSITY": "0",
+    }
+    return tuple(sorted({**options, **named}.items()))
+
+
+def _own_first(stanza: Iface) -> list[Line]:
+    """Return its options, a template's after its own: of several the first is told, as ifupdown2 does."""
+
+    def inherited(line: Line) -> bool:
+        return line.path != stanza.path or line.line < stanza.line
+
+    return sorted(stanza.options, key=inherited)
+
+
+def _variable(key: str) -> str:
+    return f"IF_{re.sub('[^A-Za-z0-9]', '_', key).upper()}"
+
+
+def _is_nat(command: str, name: str) -> bool:
+    text = substituted(command, name)
+    return nat.recognise(text) is not None or nat.recognise_removal(text) is not None
+
+
+def substituted(command: str, name: str) -> str:
+    """Return *command* with the interface's name in it."""
+    return command.replace("${IFACE}", name).replace("$IFACE", name)
