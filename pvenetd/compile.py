@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
 from pvenetd import nat
-from pvenetd.check import check, implied_parent, mtu_of
+from pvenetd.check import check
+from pvenetd.check.mtu import mtu_of
+from pvenetd.check.scene import implied_parent
 from pvenetd.devices import NAT_OPTION, Device, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft

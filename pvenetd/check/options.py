@@ -1,0 +1,95 @@
+"""Options that fit each other, and the place they stand at: a bond's, a bridge's, a port's, a tunnel's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pvenetd import nat
+from pvenetd.check.scene import Scene
+from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS
+from pvenetd.errors import Problem
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.option import vlan_ranges, yes_no
+
+_PORT_FIELDS = ("bridge-learning", "bridge-unicast-flood", "bridge-multicast-flood", "bridge-isolated")
+
+
+def bonds(scene: Scene) -> Iterator[Problem]:
+    """Find options of bonds that do not fit each other."""
+    for device in scene.devices.values():
+        if isinstance(device.link, Bond) and device.link.primary and device.link.primary not in device.link.slaves:
+            message = f"bond-primary {device.link.primary} is no slave of {device.name}"
+            yield device.problem(
+                "bond-primary", "bond-primary", message, f"slaves: {' '.join(device.link.slaves) or 'none'}"
+            )
+
+
+def bridges(scene: Scene) -> Iterator[Problem]:
+    """Find options of bridges that do not fit each other."""
+    for device in scene.devices.values():
+        if isinstance(device.link, Bridge) and device.link.stp and device.link.forward_delay in (0, 1):
+            message = f"bridge-fd {device.link.forward_delay} with STP on"
+            yield device.problem("bridge-fd", "unknown-value", message, "2 to 30 seconds, or bridge-stp off")
+
+
+def port_options(scene: Scene) -> Iterator[Problem]:
+    """Find a bridge port's options where there is no such port, and its VLANs that are none."""
+    bridge_of = {port.name: port.master for port in scene.ports if isinstance(port.master.link, Bridge)}
+    for device in scene.devices.values():
+        if isinstance(device.link, Bridge) or device.link is None:
+            continue
+        master = bridge_of.get(device.name)
+        for option in (*PORT_OPTIONS, *_PORT_FIELDS):
+            if option not in device.lines:
+                continue
+            if master is None:
+                yield device.problem(option, "port-option", f"{option} on {device.name}, which is no bridge's port")
+            elif option in PORT_OPTIONS and isinstance(master.link, Bridge) and not master.link.vlan_aware:
+                message = f"{option} on {device.name}: {master.name} is not VLAN-aware"
+                yield device.problem(option, "port-option", message, f"bridge-vlan-aware yes for {master.name}")
+            elif option in PORT_OPTIONS and (wrong := _vlan_error(option, device.lines[option].value)):
+                yield device.problem(option, "vlan-id-range", f"{option}: {wrong}")
+
+
+def _vlan_error(option: str, text: str) -> str:
+    """Return what is wrong with a port's VLANs: one id for access and pvid (0 for no pvid), ranges for vids."""
+    if option != "bridge-vids" and not (text.isascii() and text.isdigit()):
+        return f"{text!r} is no VLAN id"
+    if option == "bridge-pvid" and int(text) == 0:
+        return ""
+    try:
+        vlan_ranges(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def vxlans(scene: Scene) -> Iterator[Problem]:
+    """Find tunnels that share a network identifier."""
+    first: dict[int, str] = {}
+    for device in scene.devices.values():
+        if isinstance(device.link, Vxlan) and (other := first.setdefault(device.link.vni, device.name)) != device.name:
+            message = f"vxlan-id {device.link.vni} is {other}'s already"
+            yield device.problem("vxlan-id", "vxlan", message, "one tunnel a network identifier")
+
+
+def commands(scene: Scene) -> Iterator[Problem]:
+    """Find a wrong word about when commands run."""
+    for device in scene.devices.values():
+        if line := device.lines.get(ALWAYS_OPTION):
+            try:
+                yes_no(line.value)
+            except ValueError as error:
+                yield device.problem(ALWAYS_OPTION, "unknown-value", f"{ALWAYS_OPTION}: '{line.value}' {error}")
+
+
+def masquerades(scene: Scene) -> Iterator[Problem]:
+    """Find networks that cannot be masqueraded."""
+    for device in scene.devices.values():
+        if line := device.lines.get(NAT_OPTION):
+            try:
+                nat.of_option(line.value, (), line.origin)
+            except ValueError as error:
+                yield device.problem(NAT_OPTION, "unknown-value", str(error), "the interface it leaves by")
