@@ -82,13 +82,13 @@ class Resource(BaseModel):
         """Return the fields in which *current* differs from this, the desired one."""
         return {
             name: (was, value)
-            for name, value in self
+            for name, value in vars(self).items()
             if name not in self.silent and value is not None and (was := getattr(current, name, None)) != value
         }
 
     def filled(self, current: Self) -> Self:
         """Return this one with *current*'s values where it says nothing."""
-        known = {name: getattr(current, name, None) for name, value in self if value is None}
+        known = {name: getattr(current, name, None) for name, value in vars(self).items() if value is None}
         return self.model_copy(update=known) if known else self
 
     def after(self, gone: frozenset[Key]) -> Self:  # noqa: ARG002 - links lose their master with it

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable, Iterator
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg as plain_ifaddrmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
 from pvenetd.drivers.netlink.links import index
-from pvenetd.drivers.netlink.wire import CREATE, REPLACE, RefusedError, Wire, message, read
+from pvenetd.drivers.netlink.shape import Attributes, spelled
+from pvenetd.drivers.netlink.wire import CREATE, REPLACE, RefusedError, Wire, raw
 from pvenetd.state import INTERFACES, Address, Route
 
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
@@ -23,44 +22,38 @@ _FAMILIES = {"inet": 2, "inet6": 10}
 _NAMES = {number: name for name, number in _FAMILIES.items()}
 _SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}
 _SCOPE_NAMES = {number: name for name, number in _SCOPES.items()}
-_MAIN, _UNICAST, _KERNEL, _ONLINK = 254, 1, 2, 4
+_MAIN, _UNICAST, _KERNEL, _STATIC, _ONLINK = 254, 1, 2, 4, 4
 _V6_METRIC = 1024
 """What the kernel gives an IPv6 route without a metric (linux/ipv6_route.h IP6_RT_PRIO_USER)."""
 _LINK_LOCAL = "fe80:"
 
 
-class ifaddrmsg(plain_ifaddrmsg):  # type: ignore[misc]  # noqa: N801 - pyroute2 names its messages so
-    """pyroute2's message with IFA_PROTO (Linux 5.18), which Debian 13's version has not."""
-
-    nla_map = (
-        *(
-            entry
-            for entry in plain_ifaddrmsg.nla_map
-            if entry[0] not in ("IFA_PROTO", "IFA_TARGET_NETNSID", "IFA_RT_PRIORITY")
-        ),
-        ("IFA_RT_PRIORITY", "uint32"),
-        ("IFA_TARGET_NETNSID", "uint32"),
-        ("IFA_PROTO", "uint8"),
-    )
+_ADDRESS = struct.Struct("=BBBBI")
+"""struct ifaddrmsg: family, prefix length, flags, scope, index."""
+_ROUTE = struct.Struct("=BBBBBBBBI")
+"""struct rtmsg: family, destination's and source's prefix length, TOS, table, protocol, scope, type, flags."""
+_HEADER = 16
+"""Bytes of struct nlmsghdr."""
 
 
 def addresses(wire: Wire, name_of: Callable[[int], str], number: int = 0) -> Iterator[Address]:
     """Yield the addresses of link *number*, or of all.  IPv6 link-local ones are the kernel's own affair."""
-    for body in wire.ask(message(ifaddrmsg, GETADDR, 0, {"index": number}, []), dump=True):
-        msg = read(ifaddrmsg, body)
-        top = dict(msg["attrs"])
-        local = top.get("IFA_LOCAL") or top["IFA_ADDRESS"]
+    for body in wire.ask(raw(GETADDR, 0, _ADDRESS.pack(0, 0, 0, 0, number)), dump=True):
+        _, length, _, scope, link = _ADDRESS.unpack_from(body, _HEADER)
+        top = Attributes(body[_HEADER + _ADDRESS.size :], "address")
+        peer = top.get("IFA_ADDRESS")
+        local = top.get("IFA_LOCAL") or peer
         if local.startswith(_LINK_LOCAL):
             continue
-        dev, peer, label = name_of(msg["index"]), top["IFA_ADDRESS"], top.get("IFA_LABEL")
+        dev, label = name_of(link), top.get("IFA_LABEL")
         yield Address.model_construct(
             owner=INTERFACES if top.get("IFA_PROTO") == PROTOCOL else "",
             dev=dev,
-            address=f"{local}/{msg['prefixlen']}",
+            address=f"{local}/{length}",
             peer=peer if peer != local else "",
             broadcast=top.get("IFA_BROADCAST"),
             label=label if label and label != dev else "",
-            scope=_SCOPE_NAMES.get(msg["scope"]),
+            scope=_SCOPE_NAMES.get(scope),
         )
 
 
@@ -74,7 +67,7 @@ def bring_address(wire: Wire, wanted: Address) -> None:
         attrs.append(("IFA_BROADCAST", wanted.broadcast))
     if interface.version == 4:
         attrs.append(("IFA_LABEL", wanted.label or wanted.dev))
-    wire.change([message(ifaddrmsg, NEWADDR, CREATE | REPLACE, _address_fields(wanted), attrs)])
+    wire.change([_address(wanted, NEWADDR, CREATE | REPLACE, attrs)])
 
 
 def remove_address(wire: Wire, there: Address) -> None:
@@ -86,7 +79,7 @@ def remove_address(wire: Wire, there: Address) -> None:
     if interface.version == 4:
         _keep_secondaries(there.dev)
     attrs = [("IFA_LOCAL", str(interface.ip)), ("IFA_ADDRESS", there.peer or str(interface.ip))]
-    _delete(wire, message(ifaddrmsg, DELADDR, 0, _address_fields(there), attrs), errno.EADDRNOTAVAIL)
+    _delete(wire, _address(there, DELADDR, 0, attrs), errno.EADDRNOTAVAIL)
 
 
 def _delete(wire: Wire, request: bytes, gone: int) -> None:
@@ -97,14 +90,12 @@ def _delete(wire: Wire, request: bytes, gone: int) -> None:
             raise
 
 
-def _address_fields(address: Address) -> dict[str, int]:
+def _address(address: Address, kind: int, flags: int, attrs: list[tuple[str, Any]]) -> bytes:
     interface = ip_interface(address.address)
-    return {
-        "family": _FAMILIES["inet" if interface.version == 4 else "inet6"],
-        "prefixlen": interface.network.prefixlen,
-        "index": index(address.dev),
-        "scope": _SCOPES.get(address.scope or "global", 0),
-    }
+    family = _FAMILIES["inet" if interface.version == 4 else "inet6"]
+    scope = _SCOPES.get(address.scope or "global", 0)
+    fields = _ADDRESS.pack(family, interface.network.prefixlen, 0, scope, index(address.dev))
+    return raw(kind, flags, fields + spelled("address", attrs))
 
 
 def _keep_secondaries(dev: str) -> None:
@@ -118,32 +109,32 @@ def _keep_secondaries(dev: str) -> None:
 
 def routes(wire: Wire, name_of: Callable[[int], str]) -> Iterator[Route]:
     """Yield the main table's routes by one gateway or link, but for the kernel's own."""
-    for family in _FAMILIES.values():
+    for name, family in _FAMILIES.items():
         for body in _table(wire, family):
-            msg = read(rtmsg, body)
-            top = dict(msg["attrs"])
-            if msg["type"] != _UNICAST or "RTA_OIF" not in top:
+            _, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body, _HEADER)
+            if kind != _UNICAST:
                 continue
-            if msg["proto"] == _KERNEL and "RTA_GATEWAY" not in top:
+            top = Attributes(body[_HEADER + _ROUTE.size :], "route")
+            if protocol == _KERNEL and "RTA_GATEWAY" not in top:
                 continue  # ifupdown2 marks its default route as the kernel's
-            if top.get("RTA_TABLE", msg["table"]) != _MAIN:
+            if "RTA_OIF" not in top or top.get("RTA_TABLE", table) != _MAIN:
                 continue
             metric = top.get("RTA_PRIORITY", 0)
             yield Route.model_construct(
-                owner=INTERFACES if msg["proto"] == PROTOCOL else "",
-                family=_NAMES[family],
-                dst=f"{top['RTA_DST']}/{msg['dst_len']}" if "RTA_DST" in top else "default",
+                owner=INTERFACES if protocol == PROTOCOL else "",
+                family=name,
+                dst=f"{top.get('RTA_DST')}/{length}" if "RTA_DST" in top else "default",
                 metric=0 if family == _FAMILIES["inet6"] and metric == _V6_METRIC else metric,
-                dev=name_of(top["RTA_OIF"]),
+                dev=name_of(top.get("RTA_OIF")),
                 via=top.get("RTA_GATEWAY"),
-                onlink=bool(msg["flags"] & _ONLINK),
+                onlink=bool(flags & _ONLINK),
             )
 
 
 def _table(wire: Wire, family: int) -> list[bytes]:
     """Return the main table's messages; a namespace in which no link was ever up has no such table yet."""
     try:
-        return list(wire.ask(message(rtmsg, GETROUTE, 0, {"family": family, "table": _MAIN}, []), dump=True))
+        return list(wire.ask(raw(GETROUTE, 0, _ROUTE.pack(family, 0, 0, 0, _MAIN, 0, 0, 0, 0)), dump=True))
     except RefusedError as refused:
         if refused.errno != errno.ENOENT:
             raise
@@ -161,21 +152,19 @@ def remove_route(wire: Wire, there: Route) -> None:
 
 
 def _route(route: Route, kind: int, flags: int) -> bytes:
-    fields = {
-        "family": _FAMILIES[route.family],
-        "table": _MAIN,
-        "type": _UNICAST,
-        "proto": PROTOCOL if route.owner else 4,
-        "scope": _SCOPES["global"] if route.via or route.family == "inet6" else _SCOPES["link"],
-        "flags": _ONLINK if route.onlink else 0,
-    }
-    attrs: list[Any] = [("RTA_OIF", index(route.dev))]
+    attrs: list[tuple[str, Any]] = [("RTA_OIF", index(route.dev))]
+    length = 0
     if route.dst != "default":
         interface = ip_interface(route.dst)
-        fields["dst_len"] = interface.network.prefixlen
+        length = interface.network.prefixlen
         attrs.append(("RTA_DST", str(interface.ip)))
     if route.via:
         attrs.append(("RTA_GATEWAY", route.via))
     if route.metric:
         attrs.append(("RTA_PRIORITY", route.metric))
-    return message(rtmsg, kind, flags, fields, attrs)
+    protocol = PROTOCOL if route.owner else _STATIC
+    scope = _SCOPES["global"] if route.via or route.family == "inet6" else _SCOPES["link"]
+    on_link = _ONLINK if route.onlink else 0
+    family = _FAMILIES[route.family]
+    fields = _ROUTE.pack(family, length, 0, 0, _MAIN, protocol, scope, _UNICAST, on_link)
+    return raw(kind, flags, fields + spelled("route", attrs))

@@ -4,7 +4,7 @@ pyroute2 has the tables (name → number and form), this the code: its own parse
 link, whose message has some 60 attributes of which a `Link` wants a part.  What the kernel has had since, or
 what pyroute2 has another form for, stands in `_MORE`.
 
-Sources: linux/if_link.h, linux/if_bridge.h, linux/if_vlan.h.
+Sources: linux/if_link.h, linux/if_bridge.h, linux/if_vlan.h, linux/if_addr.h, linux/rtnetlink.h.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pvenetd.drivers.netlink.wire import attributes, nla
 
@@ -33,6 +35,17 @@ class Form:
 def _number(form: str) -> Form:
     parser = struct.Struct(form)
     return Form(lambda data: int(parser.unpack_from(data)[0]), parser.pack)
+
+
+def _ip_read(data: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+
+
+def _ip_written(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+
+
+_IP = Form(_ip_read, _ip_written)
 
 
 def _pairs_read(data: bytes) -> tuple[tuple[int, int], ...]:
@@ -68,8 +81,7 @@ _FORMS: Mapping[str, Form] = {
         lambda text: text.encode("utf-8", "surrogateescape") + b"\0",
     ),
     "l2addr": Form(lambda data: data.hex(":"), lambda text: bytes.fromhex(text.replace(":", ""))),
-    "ip4addr": Form(lambda data: socket.inet_ntop(socket.AF_INET, data), lambda text: ip_address(text).packed),
-    "ip6addr": Form(lambda data: socket.inet_ntop(socket.AF_INET6, data), lambda text: ip_address(text).packed),
+    **dict.fromkeys(("ip4addr", "ip6addr", "ipaddr", "target"), _IP),
     "bits": Form(lambda data: int(struct.unpack_from("=I", data)[0]), lambda bits: struct.pack("=II", *bits)),
     "pairs": Form(_pairs_read, _pairs_written),
     "addresses": Form(_addresses_read, _addresses_written),
@@ -77,6 +89,11 @@ _FORMS: Mapping[str, Form] = {
 """``bits``: a number, written as (value, mask); ``pairs``: a nest of (from, to); ``addresses``: a nest of them."""
 
 _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
+    "address": {
+        "IFA_RT_PRIORITY": (9, "uint32"),
+        "IFA_TARGET_NETNSID": (10, "uint32"),
+        "IFA_PROTO": (11, "uint8"),
+    },
     "bridge": {
         "IFLA_BR_VLAN_STATS_PER_PORT": (45, "uint8"),
         "IFLA_BR_MULTI_BOOLOPT": (46, "bits"),
@@ -108,8 +125,14 @@ _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
 
 @cache
 def table(nest: str) -> Mapping[str, tuple[int, Form]]:
-    """Return number and form of each attribute of *nest*: ``link``, ``info``, ``port`` or a kind's IFLA_INFO_KIND."""
-    shapes = {"link": ifinfmsg, "info": ifinfmsg.ifinfo, "port": ifinfmsg.ifinfo.bridge_slave_data}
+    """Return number and form of each attribute of *nest*: a key of `shapes` or an IFLA_INFO_KIND."""
+    shapes = {
+        "address": ifaddrmsg,
+        "route": rtmsg,
+        "link": ifinfmsg,
+        "info": ifinfmsg.ifinfo,
+        "port": ifinfmsg.ifinfo.bridge_slave_data,
+    }
     shape = shapes.get(nest) or ifinfmsg.ifinfo.data_map.get(nest)
     rows = shape.nla_map if shape else ()
     known = [row if len(row) > 2 else (number, *row) for number, row in enumerate(rows)]
@@ -129,6 +152,9 @@ class Attributes:
         if (row := self._table.get(name)) is None or row[0] not in self._raw:
             return default
         return row[1].read(self._raw[row[0]])
+
+    def __contains__(self, name: str) -> bool:
+        return (row := self._table.get(name)) is not None and row[0] in self._raw
 
     def nest(self, number: int, nest: str) -> Attributes:
         """Return the attributes within attribute *number*."""

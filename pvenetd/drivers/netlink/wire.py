@@ -1,6 +1,6 @@
 """A netlink socket: many messages in one send, every answer told apart (netlink(7)).
 
-pyroute2 spells the messages; this carries them.  Its own socket would run an event loop of its own, and
+This carries the messages that others spell.  pyroute2's own socket would run an event loop of its own, and
 the kernel does its work inside sendmsg() anyway: so this is called from the one applier thread.
 """
 
@@ -10,11 +10,12 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 HEADER = struct.Struct("=IHHII")
 """nlmsghdr: length, type, flags, sequence number, port."""
+_NLA = struct.Struct("=HH")
+"""struct nlattr: length, type."""
 ERROR, DONE = 2, 3
 REQUEST, ACK, DUMP, TLVS = 0x1, 0x4, 0x300, 0x200
 REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400
@@ -117,44 +118,27 @@ class Wire:
         return first
 
 
-def message(shape: Callable[[], Any], kind: int, flags: int, fields: dict[str, int], attrs: list[Any]) -> bytes:
-    """Return the bytes of one message, spelled by pyroute2's class *shape*."""
-    spelled = shape()
-    for name, value in fields.items():
-        spelled[name] = value
-    spelled["attrs"] = attrs
-    spelled["header"]["type"] = kind
-    spelled["header"]["flags"] = flags
-    spelled.encode()
-    return bytes(spelled.data)
-
-
 def raw(kind: int, flags: int, body: bytes) -> bytes:
     """Return the bytes of one message whose *body* is spelled already."""
     return HEADER.pack(HEADER.size + len(body), kind, flags, 0, 0) + body
 
 
-def read(shape: Callable[[bytes], Any], body: bytes) -> Any:
-    """Return *body* (header included) as pyroute2 reads it."""
-    parsed = shape(body)
-    parsed.decode()
-    return parsed
-
-
 def nla(kind: int, payload: bytes) -> bytes:
     """Return one attribute (struct nlattr), padded to four bytes."""
-    return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+    return _NLA.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (type, payload) of the attributes in *data*."""
-    at = 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
+def attributes(data: bytes) -> list[tuple[int, bytes]]:
+    """Return (type, payload) of the attributes in *data*."""
+    found = []
+    at, last = 0, len(data) - 4
+    while at <= last:
+        length, kind = _NLA.unpack_from(data, at)
         if length < 4:
-            return
-        yield kind & 0x3FFF, data[at + 4 : at + length]
+            break
+        found.append((kind & 0x3FFF, data[at + 4 : at + length]))
         at += (length + 3) & ~3
+    return found
 
 
 def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
