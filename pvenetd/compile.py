@@ -13,7 +13,7 @@ from pvenetd import nat
 from pvenetd.check import check
 from pvenetd.check.mtu import mtu_of
 from pvenetd.check.scene import implied_parent
-from pvenetd.devices import NAT_OPTION, Device, read
+from pvenetd.devices import NAT_OPTION, Device, peers, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
@@ -23,6 +23,7 @@ from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.option import join_vlans
 from pvenetd.ports import Membership, memberships
@@ -58,6 +59,7 @@ def compile_interfaces(config: Config, nics: Collection[str], design: Design = "
     *design* is how this kernel's guests' chains learn of connections.
     """
     devices, problems = read(config)
+    nics = {*nics, *peers(devices)}
     problems += check(devices, nics)
     problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
     compiled = Compiled({}, tuple(problems), devices)
@@ -98,6 +100,7 @@ def _links(
     devices: Mapping[str, Device], ports: list[Membership], wanted: Collection[str], nics: Collection[str]
 ) -> Iterable[Link]:
     chosen = set(wanted)
+    other_end = peers(devices)
     master_of = {port.name: port.master for port in ports if port.master.name in chosen}
     members: dict[str, list[str]] = {}
     for port in ports:
@@ -107,7 +110,7 @@ def _links(
         if isinstance(device.link, Vlan):
             uppers.setdefault(device.link.raw_device, []).append(device.link.vlan_id)
     for name in wanted:
-        link = devices[name].link if name in devices else _implied(name, nics, master_of.get(name))
+        link = devices[name].link if name in devices else _implied(name, nics, other_end.get(name), master_of.get(name))
         if link is None:
             continue
         changes: dict[str, object] = {}
@@ -120,12 +123,17 @@ def _links(
         yield link.model_copy(update=changes)
 
 
-def _implied(name: str, nics: Collection[str], master: Device | None) -> Link | None:
-    """Return a link without a stanza that others stand on: the VLAN that a dotted name makes, or a NIC to set up."""
+def _implied(name: str, nics: Collection[str], peer: str | None, master: Device | None) -> Link | None:
+    """Return a link without a stanza that others stand on.
+
+    The VLAN that a dotted name makes, the other end of the veth *peer*, or a NIC to set up.
+    """
     values = Vlan.implied(name)
     origin = master.head.origin if master else ""
     if values.get("raw_device") and name not in nics:
         return Vlan.model_validate({"name": name, "owner": INTERFACES, "origin": origin, **values})
+    if peer:
+        return Veth(name=name, peer=peer, mtu=None, owner=INTERFACES, origin=origin)
     return Ethernet(name=name, mtu=None, owner=INTERFACES, origin=origin)
 
 

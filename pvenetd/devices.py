@@ -20,7 +20,9 @@ from pvenetd.interfaces.syntax import Iface, Line
 from pvenetd.kinds import kind_of
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link, options
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
 from pvenetd.state import INTERFACES, Address, Route
@@ -120,7 +122,7 @@ def read(config: Config) -> tuple[dict[str, Device], list[Problem]]:
             problems.append(_bad_name(name, stanzas[0]))
             continue
         devices[name] = _device(name, stanzas, problems)
-    return devices, problems
+    return _paired(devices, problems), problems
 
 
 def _bad_name(name: str, stanza: Iface) -> Problem:
@@ -206,6 +208,46 @@ def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem
         problems.append(
             Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name)
         )
+
+
+def peers(devices: Mapping[str, Device]) -> dict[str, str]:
+    """Return the other ends of veth pairs, and by which stanza each comes."""
+    return {
+        device.link.peer: name for name, device in devices.items() if isinstance(device.link, Veth) and device.link.peer
+    }
+
+
+def _paired(devices: dict[str, Device], problems: list[Problem]) -> dict[str, Device]:
+    """Return *devices*, where the other end of a veth pair is one too, whatever its own stanza says."""
+    other = peers(devices)
+    found = dict(devices)
+    for name, device in devices.items():
+        link, by = device.link, other.get(name)
+        if isinstance(link, Veth) and link.peer:
+            if wrong := _mismatch(name, link.peer, devices, other):
+                problems.append(device.problem("veth-peer-name", "unknown-value", f"{name}: {wrong}"))
+        elif by and isinstance(link, Veth):
+            found[name] = replace(device, link=link.model_copy(update={"peer": by}))
+        elif by and type(link) is Ethernet:
+            said = {field: value for field, value in link if field in link.model_fields_set and field != "kind"}
+            found[name] = replace(device, link=Veth.model_validate({**said, "peer": by}))
+        elif isinstance(link, Veth):
+            problems.append(device.problem("link-type", "unknown-value", f"{name} has no veth-peer-name"))
+    return found
+
+
+def _mismatch(name: str, peer: str, devices: Mapping[str, Device], other: Mapping[str, str]) -> str:
+    """Return what is wrong with *peer* as the other end of *name*, empty where nothing is."""
+    link = devices[peer].link if peer in devices else None
+    if peer == name:
+        return "its other end cannot be itself"
+    if other[peer] != name:
+        return f"{peer} is the other end of {other[peer]} already"
+    if isinstance(link, Veth) and link.peer not in (None, name):
+        return f"its other end {peer} has another one, {link.peer}"
+    if link is not None and not isinstance(link, Veth) and type(link) is not Ethernet:
+        return f"its other end {peer} is a {link.kind}"
+    return ""
 
 
 def members(device: Device) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ class Option:
     wire: Wire | None = None
     down: bool = False
     """The kernel takes a change only while the link is down."""
+    nl6: str = ""
+    """The attribute where the kernel has another one for IPv6 addresses."""
     several: bool = False
     """Several lines of it add up to one list."""
 
@@ -50,6 +52,9 @@ FLAG = Wire(to=int, of=bool)
 TICKS = Wire(to=lambda seconds: seconds * USER_HZ, of=lambda ticks: ticks // USER_HZ)
 IFINDEX = Wire(to=lambda name: name, of=lambda name: name)
 """A link by name here and by index on the wire; the driver, who knows the indices, translates."""
+
+IP = Wire(to=lambda text: text, of=lambda text: "" if ip_address(text).is_unspecified else text)
+"""An IP address, empty for none; the driver spells none as the family's own."""
 
 
 def choice(names: Iterable[str]) -> Wire:
@@ -134,6 +139,7 @@ VlanSet = Annotated[str, AfterValidator(lambda text: vlan_text(vlan_ranges(text)
 Mac = Annotated[str, BeforeValidator(_mac)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_member_list)]
 Ip = Annotated[str, AfterValidator(lambda text: str(ip_address(text)))]
+IpOrNone = Annotated[str, AfterValidator(lambda text: str(ip_address(text)) if text else "")]
 VlanId = Annotated[int, Field(ge=1, le=4094)]
 Mtu = Annotated[int, Field(ge=68, le=65535)]
 """Bytes; 68 is the smallest IPv4 allows (RFC 791)."""

@@ -49,6 +49,8 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
 
     Raises `Conflict` where something that is not pvenetd's would have to be deleted.
     """
+    if impossible := [key for key, resource in desired.items() if not resource.possible(desired)]:
+        desired = {key: resource for key, resource in desired.items() if key not in impossible}
     gone = _unwanted(desired, current, owners) | _remade(desired, current, owners)
     gone |= _redone(desired, current, owners, gone)
     last = {key for key in gone if key not in desired and key[0] in ("route", "address")}
@@ -64,7 +66,7 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         and (op := _bring(resource, left.get(key)))
     ]
     lost = died | {key for key in gone if current[key].deletable}
-    doomed = [current[key] for key in sorted(gone, reverse=True) if not current[key].dies_with & lost]
+    doomed = [current[key] for key in sorted(gone, reverse=True) if not _taken_along(key, current, lost, gone)]
     late = [resource for resource in doomed if resource.key in last]
     early = [resource for resource in doomed if resource.key not in last]
     return (
@@ -129,14 +131,18 @@ def _unwanted(desired: State, current: State, owners: Collection[str] | None) ->
     return frozenset(
         key
         for key, resource in current.items()
-        if resource.owner and key not in desired and resource.removable and _owned(resource, owners)
+        if resource.owner
+        and key not in desired
+        and resource.removable
+        and _owned(resource, owners)
+        and not resource.kept(desired)
     )
 
 
 def _remade(desired: State, current: State, owners: Collection[str] | None) -> frozenset[Key]:
     remade = set()
     for key, resource in desired.items():
-        if key in current and _owned(resource, owners) and resource.changes(current[key]).keys() & resource.fixed:
+        if key in current and _owned(resource, owners) and resource.remade(current[key]):
             if not current[key].owner and current[key].noun == "link":
                 raise Conflict(f"{resource.describe()} is there already, of another kind, and not pvenetd's: delete it")
             remade.add(key)
@@ -171,6 +177,12 @@ def _cascade(current: State, gone: frozenset[Key]) -> frozenset[Key]:
     return died
 
 
+def _taken_along(key: Key, current: State, lost: frozenset[Key], gone: frozenset[Key]) -> bool:
+    """Return whether another's deletion takes *key* along; of a pair that goes together, the first is deleted."""
+    others = current[key].dies_with & lost
+    return any(key not in current[other].dies_with or (other in gone and other < key) for other in others)
+
+
 def _flushed(current: State, gone: frozenset[Key]) -> frozenset[Key]:
     """Return the IPv4 routes that go because their link loses its last address (fib_disable_ip() in the kernel)."""
     had: dict[str, set[Key]] = {}
@@ -194,7 +206,9 @@ def _restored(
         if key in desired or key in gone or (resource.owner and owners is None):
             continue
         torn = resource.after(gone | died) is not resource
-        if (torn or key in died) and all(need in desired or need not in gone | died for need in resource.needs):
+        needs = resource.needs | resource.dies_with
+        there = all(need in desired or need not in gone | died for need in needs) and resource.possible(desired)
+        if (torn or key in died) and there:
             back[key] = resource
     return back
 

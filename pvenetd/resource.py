@@ -6,6 +6,7 @@ same type, so that plan, verify, rollback and drift are the same comparison.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -85,6 +86,18 @@ class Resource(BaseModel):
             for name, value in vars(self).items()
             if name not in self.silent and value is not None and (was := getattr(current, name, None)) != value
         }
+
+    def remade(self, current: Resource) -> bool:
+        """Return whether *current* has to be deleted and this one made anew."""
+        return bool(self.changes(current).keys() & self.fixed)
+
+    def kept(self, desired: Mapping[Key, Resource]) -> bool:  # noqa: ARG002 - one end of a pair asks for the other
+        """Return whether this current one stays though nobody wants it, because one of *desired* implies it."""
+        return False
+
+    def possible(self, desired: Mapping[Key, Resource]) -> bool:  # noqa: ARG002 - one end of a pair asks for the other
+        """Return whether the kernel can have this among all that is *desired*."""
+        return True
 
     def filled(self, current: Self) -> Self:
         """Return this one with *current*'s values where it says nothing."""

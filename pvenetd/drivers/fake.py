@@ -18,6 +18,7 @@ from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.names import is_ifname
@@ -114,6 +115,9 @@ class Fake:
     # Links.
 
     def _make(self, wanted: Link) -> None:
+        there = self._now.get(wanted.key)
+        if isinstance(wanted, Veth) and isinstance(there, Veth) and there.peer == wanted.peer:
+            return
         _refuse(errno.EEXIST, unless=wanted.key not in self._now)
         _refuse(errno.EINVAL, unless=is_ifname(wanted.name))
         _refuse(errno.EOPNOTSUPP, unless=wanted.creatable)
@@ -126,6 +130,10 @@ class Fake:
         kernels = {"miimon": 0} if isinstance(wanted, Bond) else {}
         values: dict[str, Any] = {**fixed, **kernels, "up": False, "mtu": mtu}
         self._now[wanted.key] = _shown(type(wanted).model_construct(**values))
+        if isinstance(wanted, Veth) and wanted.peer:
+            _refuse(errno.EEXIST, unless=("link", wanted.peer) not in self._now)
+            other = Veth.model_construct(name=wanted.peer, peer=wanted.name, up=False, mtu=mtu)
+            self._now[other.key] = _shown(other)
 
     def _bring(self, wanted: Link) -> None:
         there = self._link(wanted.name)

@@ -13,6 +13,7 @@ from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.plan import Op
 from pvenetd.resource import Key
@@ -101,9 +102,13 @@ class Host:
             self._remove(link)
             return
         self._give_mac(link)
-        if verb == "+":
+        if verb == "+" and not self._came_with_its_peer(link):
             links.make(self._wire, link)
         self._bring(link)
+
+    def _came_with_its_peer(self, wanted: Link) -> bool:
+        there = self._mirror.link(wanted.name)
+        return isinstance(wanted, Veth) and isinstance(there, Veth) and there.peer == wanted.peer
 
     def _give_mac(self, wanted: Link) -> None:
         """Give a bridge the MAC back that its last port took along: no VLAN of it or on it comes up without."""
@@ -137,6 +142,8 @@ class Host:
         kept = self._mirror.on(wanted.name) if must_be_down else []
         flap = must_be_down or bool(values.get("master") and master == "bond")
         links.bring(self._wire, wanted, values, flap=flap)
+        if "remotes" in values:
+            self._mirror.touch(wanted.name)
         if kept:
             self._mirror.refresh([wanted.name])
             there_now = self._mirror.on(wanted.name)

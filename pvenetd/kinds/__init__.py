@@ -11,18 +11,20 @@ from pvenetd.kinds.dummy import Dummy
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 
 KINDS: dict[str, type[Link]] = {
-    kind.model_fields["kind"].default: kind for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Dummy, Tap)
+    kind.model_fields["kind"].default: kind
+    for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Veth, Dummy, Tap)
 }
 """By the name that State, plans and the API use."""
 
 BY_INFO_KIND: dict[str, type[Link]] = {info: kind for kind in KINDS.values() for info in kind.kinds}
 """By the kernel's IFLA_INFO_KIND."""
 
-CLAIMS = (Bridge, Bond, Vxlan, Vlan)
+CLAIMS = (Bridge, Bond, Vxlan, Veth, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic.fields import FieldInfo
 
 from pvenetd.option import FLAG, IFINDEX, PLAIN, Mac, Mtu, Option, VlanSet, Wire, YesNo
-from pvenetd.resource import Key, Resource
+from pvenetd.resource import Key, Resource, spell
 
 
 class Link(Resource):
@@ -21,11 +21,17 @@ class Link(Resource):
     noun: ClassVar[str] = "link"
     rank: ClassVar[int] = 4
     named: ClassVar[frozenset[str]] = frozenset({"name"})
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"made_here"}
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
     prefix: ClassVar[str] = "IFLA_-"
     """How the names of this kind's own attributes begin (IFLA_INFO_DATA)."""
     fixed: ClassVar[frozenset[str]] = frozenset({"kind"})
+    first: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are told when it is made already, though they can be changed later."""
+    telling: ClassVar[str] = "each"
+    """How the kernel is told of changes in IFLA_INFO_DATA: ``each`` by itself and in the fields' order, all that is
+    ``changed`` in one message, or ``all`` there is, because what is not said goes back to its default."""
     port_only: ClassVar[frozenset[str]] = frozenset(
         {"pvid", "vids", "learning", "unicast_flood", "multicast_flood", "isolated"}
     )
@@ -38,6 +44,8 @@ class Link(Resource):
 
     kind: str = ""
     name: str
+    made_here: bool = True
+    """pvenetd makes it, and deletes it; False where another program does, and it is only configured."""
     up: bool = True
     """Administratively up (IFF_UP)."""
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = None
@@ -87,8 +95,13 @@ class Link(Resource):
         return tuple(name for field in self.lower_fields if (name := getattr(self, field, None)))
 
     @property
+    def over_ipv6(self) -> bool:
+        """Return whether what it sends is carried in IPv6."""
+        return False
+
+    @property
     def creatable(self) -> bool:
-        return bool(self.kinds)
+        return bool(self.kinds) and self.made_here
 
     @property
     def deletable(self) -> bool:
@@ -107,7 +120,7 @@ class Link(Resource):
     def details(self) -> list[str]:
         hidden = self.silent | {"owner", "name", "kind", "up", "group"}
         shown = [
-            f"{name}={_spell(value)}"
+            f"{name}={spell(value)}"
             for name, value in sorted(self, key=lambda item: _order(item[0]))
             if name not in hidden and name in self.model_fields_set and value not in (None, "", ())
         ]
@@ -117,10 +130,6 @@ class Link(Resource):
 def _order(name: str) -> tuple[int, str]:
     first = ("master", "mtu", "mac", "pvid", "vids")
     return (first.index(name), "") if name in first else (len(first), "")
-
-
-def _spell(value: object) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 @cache

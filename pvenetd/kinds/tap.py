@@ -8,19 +8,12 @@ from pvenetd.kinds.link import Link
 
 
 class Tap(Link):
-    """A guest's NIC as the host sees it."""
+    """A guest's NIC as the host sees it; one that QEMU or libvirt makes goes with the guest."""
 
     kinds: ClassVar[tuple[str, ...]] = ("tun",)
     prefix: ClassVar[str] = "IFLA_TUN_"
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"multi_queue"}
-    silent: ClassVar[frozenset[str]] = Link.silent | {"made_here"}
 
     kind: str = "tap"
-    made_here: bool = True
-    """pvenetd makes it, persistent; False where QEMU or libvirt does, and it goes with the guest."""
     multi_queue: bool | None = None
     """More than one queue (IFF_MULTI_QUEUE): fixed when it is made."""
-
-    @property
-    def creatable(self) -> bool:
-        return self.made_here

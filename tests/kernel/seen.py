@@ -72,8 +72,12 @@ _PASSING = frozenset(
 """Fields that change by themselves, or with a link's index."""
 
 
+_ALL = "00:00:00:00:00:00"
+"""The MAC under which a VXLAN end point keeps where it sends what is for all."""
+
+
 def seen() -> object:
-    """Return links with their addresses, routes, and VLANs of bridges that filter."""
+    """Return links with their addresses, routes, VXLANs' remotes, and VLANs of bridges that filter."""
     links = show("ip", "-d", "-j", "address")
     filtering = {link["ifname"] for link in links if _data(link).get("vlan_filtering")}
     ports = {link["ifname"] for link in links if link.get("master") in filtering} | filtering
@@ -87,6 +91,9 @@ def seen() -> object:
                 if route["dst"] != "fe80::/64"
             ),
             key=str,
+        ),
+        "flood": sorted(
+            (one["ifname"], one["dst"]) for one in show("bridge", "-j", "fdb") if one["mac"] == _ALL and "dst" in one
         ),
         "vlans": {one["ifname"]: one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] in ports},
     }

@@ -85,9 +85,11 @@ def test_a_veth_somebody_made_is_configured_and_let_go(host: Host, namespaces: N
 
 @netns
 def test_a_vxlan_end_point(host: Host) -> None:
-    bring(host, Vxlan(**ours(name="vx", vni=7, local="192.0.2.1", remote="192.0.2.2", vxlan_learning=False, mtu=1450)))
+    bring(
+        host, Vxlan(**ours(name="vx", vni=7, local="192.0.2.1", remotes=("192.0.2.2",), vxlan_learning=False, mtu=1450))
+    )
     data = link("vx")["linkinfo"]["info_data"]
-    assert (data["id"], data["port"], data["local"], data["remote"]) == (7, 4789, "192.0.2.1", "192.0.2.2")
+    assert (data["id"], data["port"], data["local"]) == (7, 4789, "192.0.2.1")
     assert data["learning"] is False
     assert link("vx")["mtu"] == 1450
 

@@ -11,10 +11,11 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from pvenetd.drivers.netlink import vlans
+from pvenetd.drivers.netlink import fdb, vlans
 from pvenetd.drivers.netlink.shape import Attributes, spelled
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
@@ -22,7 +23,9 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
 from pvenetd.kinds.link import Link, attributes
 from pvenetd.kinds.tap import Tap
-from pvenetd.option import IFINDEX
+from pvenetd.kinds.veth import Veth
+from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.option import IFINDEX, IP, Option
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 _HEADER = struct.Struct("=HiI")
@@ -34,12 +37,16 @@ _MESSAGE = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, type of hardware, index, flags, which of the flags are meant."""
 _EXT_MASK, _SKIP_STATS = 29, struct.pack("=I", 1 << 3)
 """IFLA_EXT_MASK with RTEXT_FILTER_SKIP_STATS: nobody here counts packets, and counting is half of an answer."""
+_VETH_PEER = 1
+"""VETH_INFO_PEER."""
 _UP, _LOOPBACK = 0x1, 0x8
 _ETHER, _TAP_TYPE = 1, 2
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
 _MARK = "pvenetd:"
 """IFLA_IFALIAS of what is ours begins with it; the owner follows."""
+_CONFIGURED = " (configured)"
+"""So it ends where another program made the link: it is let go, and never deleted."""
 
 Names = Callable[[int], str]
 
@@ -69,14 +76,18 @@ def observe(body: bytes, name_of: Names) -> Link:
         "kind": kind.model_fields["kind"].default or info_kind,
         "name": top.get("IFLA_IFNAME"),
         "owner": _owner(top.get("IFLA_IFALIAS")),
+        "made_here": not (top.get("IFLA_IFALIAS") or "").endswith(_CONFIGURED),
         "up": bool(flags & _UP),
         "group": top.get("IFLA_GROUP"),
         "master": "",
     }
     for field, option, wire in attributes(kind):
         nest = port if option.nl.startswith("IFLA_BRPORT_") else data if option.nl.startswith(kind.prefix) else top
-        if (value := nest.get(option.nl)) is not None:
+        value = nest.get(option.nl, nest.get(option.nl6))
+        if value is not None:
             values[field] = _name(value, name_of) if wire is IFINDEX else wire.of(value)
+    if top.get("IFLA_LINK_NETNSID") is not None:  # its IFLA_LINK is an index of another network namespace
+        values |= {field: None for field, option, _ in attributes(kind) if option.nl == "IFLA_LINK"}
     if kind is Tap:
         values["made_here"] = bool(data.get("IFLA_TUN_PERSIST"))
         values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
@@ -104,7 +115,7 @@ def _kind(info_kind: str, data: Attributes, hardware: int, flags: int) -> type[L
 
 
 def _owner(alias: str | None) -> str:
-    return alias.removeprefix(_MARK) if alias and alias.startswith(_MARK) else ""
+    return alias.removeprefix(_MARK).removesuffix(_CONFIGURED) if alias and alias.startswith(_MARK) else ""
 
 
 def _name(number: int, name_of: Names) -> str:
@@ -125,13 +136,23 @@ def make(wire: Wire, wanted: Link) -> None:
     if isinstance(wanted, Tap):
         _make_tap(wire, wanted)
         return
-    values = {name: value for name, value in wanted if name in wanted.fixed}
+    if isinstance(wanted, Veth):
+        wire.change([_pair(wanted), _mark(wanted)])
+        return
+    values = {name: value for name, value in wanted if name in wanted.fixed | wanted.first}
     attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
     attrs += _attrs(wanted, values, "")
     if isinstance(wanted, Bridge) and not wanted.mac and not {*wanted.ports} - {"none"}:
         attrs.append(("IFLA_ADDRESS", _own_mac()))
     body = spelled("link", attrs) + _info(wanted, _attrs(wanted, values, wanted.prefix))
     wire.change([_newlink(0, body, CREATE | EXCL), _mark(wanted)])
+
+
+def _pair(wanted: Veth) -> bytes:
+    """Return the message that makes both ends of a pair (linux/veth.h VETH_INFO_PEER)."""
+    peer = _MESSAGE.pack(0, 0, 0, 0, 0) + spelled("link", [("IFLA_IFNAME", wanted.peer)])
+    info = spelled("info", [("IFLA_INFO_KIND", "veth")]) + nla(_INFO_DATA, nla(_VETH_PEER, peer))
+    return _newlink(0, spelled("link", [("IFLA_IFNAME", wanted.name)]) + nla(_LINKINFO, info), CREATE | EXCL)
 
 
 def _own_mac() -> str:
@@ -147,12 +168,13 @@ def _default(wanted: Link, name: str) -> Any:
 
 
 def _mark(wanted: Link) -> bytes:
-    attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", _alias(wanted.owner))]
+    attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", _alias(wanted, wanted.owner))]
     return _newlink(0, spelled("link", attrs))
 
 
-def _alias(owner: str) -> str:
-    return f"{_MARK}{owner}" if owner else ""
+def _alias(link: Link, owner: str) -> str:
+    made_elsewhere = not link.creatable and not isinstance(link, Tap)  # who made a tap shows in the tap
+    return f"{_MARK}{owner}{_CONFIGURED if made_elsewhere else ''}" if owner else ""
 
 
 def _make_tap(wire: Wire, wanted: Tap) -> None:
@@ -183,6 +205,8 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
     wire.change([*_link(wanted, number, values), *_port(wanted, number, values)])
     if values.get("vids") is not None or values.get("pvid") is not None:
         vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
+    if isinstance(wanted, Vxlan) and values.get("remotes") is not None:
+        fdb.bring(wire, number, wanted.remotes, "")
     if flap or "up" in values or "master" in values:  # a bond sets down what it lets go
         wire.change([_flags(number, up=wanted.up)])
 
@@ -239,19 +263,23 @@ def wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
 
 
 def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
-    """Return the messages for a link that is there: its own attributes, then each of its kind's by itself.
+    """Return the messages for a link that is there: its own attributes, then its kind's, told as the kind says.
 
-    By itself and in the fields' order: the kernel reads a message in an order of its own, and refuses
+    Each by itself and in the fields' order: the kernel reads a message in an order of its own, and refuses
     forward_delay 0 as long as STP is on, though the same message switches it off.
     """
     attrs = [(option, value) for option, value in _attrs(wanted, values, "") if option != "IFLA_LINK"]
     if "owner" in values:
-        attrs.append(("IFLA_IFALIAS", _alias(values["owner"])))
+        attrs.append(("IFLA_IFALIAS", _alias(wanted, values["owner"])))
     if values.get("group") is not None:
         attrs.append(("IFLA_GROUP", values["group"]))
     messages = [_newlink(number, spelled("link", attrs))] if attrs else []
-    messages += [_newlink(number, _info(wanted, [attr])) for attr in _attrs(wanted, values, wanted.prefix)]
-    return messages
+    mine = _attrs(wanted, values, wanted.prefix)
+    if wanted.telling == "each":
+        return messages + [_newlink(number, _info(wanted, [attr])) for attr in mine]
+    if mine and wanted.telling == "all":
+        mine = _attrs(wanted, dict(wanted), wanted.prefix)
+    return messages + ([_newlink(number, _info(wanted, mine))] if mine else [])
 
 
 def _info(wanted: Link, attrs: list[tuple[str, Any]]) -> bytes:
@@ -277,10 +305,18 @@ def _attrs(wanted: Link, values: Mapping[str, Any], prefix: str) -> list[tuple[s
     nests = (wanted.prefix, "IFLA_BRPORT_")
     return [
         (option.nl, _number(value) if wire is IFINDEX else wire.to(value))
+        if wire is not IP
+        else _address(wanted, option, value)
         for field, option, wire in attributes(type(wanted))
         if (value := values.get(field)) is not None
         and (option.nl.startswith(prefix) if prefix else not option.nl.startswith(nests))
     ]
+
+
+def _address(wanted: Link, option: Option, text: str) -> tuple[str, str]:
+    if option.nl6 and wanted.over_ipv6:
+        return option.nl6, text or str(IPv6Address(0))
+    return option.nl, text or str(IPv4Address(0))
 
 
 def _number(name: str) -> int:

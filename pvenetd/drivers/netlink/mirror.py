@@ -7,9 +7,10 @@ import socket
 import struct
 from collections.abc import Collection
 
-from pvenetd.drivers.netlink import addresses, links, vlans
+from pvenetd.drivers.netlink import addresses, fdb, links, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.vxlan import Vxlan, sorted_addresses
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Route
 
@@ -61,6 +62,11 @@ class Mirror:
             for number in self._stale_addresses:
                 self._read_addresses(number)
         self._stale, self._stale_addresses = set(), set()
+
+    def touch(self, name: str) -> None:
+        """Have link *name* read again by the next `refresh`: something changed that no notification tells of."""
+        if self._stale is not None and name in self._number:
+            self._stale.add(self._number[name])
 
     def state(self) -> dict[Key, Resource]:
         """Return all of it as a State."""
@@ -165,6 +171,8 @@ class Mirror:
         more: dict[str, object] = {}
         if self._filters_vlans(link) or self._filters_vlans(self.link(link.master)):
             more["vids"], more["pvid"] = vlans.observe(self._wire, number)
+        if isinstance(link, Vxlan):
+            more["remotes"] = sorted_addresses(fdb.remotes(self._wire, number))
         if link.kind == "tap" or link.master:
             more["disable_ipv6"] = links.ipv6_disabled(link.name)
         if more:
