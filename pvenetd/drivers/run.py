@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for, as ifupdown does."""
 _LATE = 10.0
 """Seconds more until a transient unit's time limit is taken for lost."""
+_KEPT = 4096
+"""Bytes of a program's last words."""
 _UNIT = ("systemd-run", "--quiet", "--collect", "--service-type=exec", "--working-directory=/")
 # What a command leaves running lives on; and it starts at boot and at shutdown alike.
 _PROPERTIES = ("--property=KillMode=process", "--property=DefaultDependencies=no")
@@ -45,27 +49,35 @@ class Programs:
         variables = {"PATH": PATH, "LANG": "C.UTF-8", **self._inherited, **environment}
         if self._in_units:
             limit = (*_PROPERTIES, f"--property=RuntimeMaxSec={seconds:g}", "--wait", "--pipe")
-            return _run([*_UNIT, *limit, *_told(variables), "--", *map(_escaped, command)], None, seconds + _LATE)
-        return _run(command, variables, seconds)
+            command = [*_UNIT, *limit, *_told(variables), "--", *map(_escaped, command)]
+            ended, took = _run(command, None, seconds + _LATE)
+            return Ended(None, ended.output) if took >= seconds else ended
+        return _run(command, variables, seconds)[0]
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str] | None, seconds: float) -> Ended:
-    try:
-        ended = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=Path("/"),
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Ended(None, "")
-    except OSError as error:
-        return Ended(127, f"{command[0]}: {error.strerror}")
-    return Ended(ended.returncode, ended.stdout.decode(errors="replace").strip())
+def _run(command: Sequence[str], environment: Mapping[str, str] | None, seconds: float) -> tuple[Ended, float]:
+    """Return how *command* ended, and after how long; what it leaves running behind it is not waited for."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        try:
+            ended = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=Path("/"),
+                timeout=seconds,
+                check=False,
+            )
+            status: int | None = ended.returncode
+        except subprocess.TimeoutExpired:
+            status = None
+        except OSError as error:
+            return Ended(127, f"{command[0]}: {error.strerror}"), 0.0
+        said.seek(max(0, said.seek(0, os.SEEK_END) - _KEPT))
+        words = said.read().decode(errors="replace").strip()
+    return Ended(status, words), time.monotonic() - began
 
 
 def _told(variables: Mapping[str, str]) -> list[str]:

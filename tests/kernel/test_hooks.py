@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +117,8 @@ async def test_a_command_that_fails_to_undo_keeps_nothing_up(told: Told) -> None
     await told.apply(HEAD + "\tdown false\n" + told.stanza("a", ("down",)))
     assert await told.apply("") == ["a down"]
     assert ("link", "br7") not in await told.engine.observe()
+
+
+async def test_what_a_command_leaves_running_is_not_waited_for(told: Told) -> None:
+    assert await told.apply(HEAD + "\tup sleep 60 & echo $! >> " + f"{told.log}\n")
+    os.kill(int(told.log.read_text()), signal.SIGKILL)
