@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from pvenetd.drivers.files import Files
-from pvenetd.drivers.run import Programs
+from pvenetd.drivers.programs import PATH, Programs
 from pvenetd.errors import KernelError
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
@@ -35,6 +35,8 @@ class Hooks:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._programs = Programs(files.root)
+        inherited = {name: value for name in ("HOME", "USER") if (value := os.environ.get(name))}
+        self._usual = {"PATH": PATH, "LANG": "C.UTF-8", **inherited}
         self._done: dict[Key, Resource] = {}
         self._seen: tuple[int, int] | None = None
         """(time, size) of the record that was read last."""
@@ -66,13 +68,14 @@ class Hooks:
     def _failure(self, hook: Hook, phase: str, command: str) -> str:
         """Run one command; return what went wrong, nothing where nothing did."""
         mode = "start" if phase in _STARTING else "stop"
-        variables = {**dict(hook.environment), "MODE": mode, "PHASE": _PHASES.get(phase, phase)}
-        ended = self._programs.run(["/bin/sh", "-c", command], variables, _TIMEOUT)
-        if ended.status == 0:
-            return ""
-        how = f"no end after {_TIMEOUT:g} seconds" if ended.status is None else f"exit status {ended.status}"
-        words = ended.output[-_LAST_WORDS:]
-        return f"{phase} {command}: {how}" + (f": {words}" if words else "")
+        variables = {**self._usual, **dict(hook.environment), "MODE": mode, "PHASE": _PHASES.get(phase, phase)}
+        try:
+            ended = self._programs.run(["/bin/sh", "-c", command], variables, seconds=_TIMEOUT)
+        except TimeoutError:
+            return f"{phase} {command}: no end after {_TIMEOUT:g} seconds"
+        words = ended.output.strip()[-_LAST_WORDS:]
+        how = f"{phase} {command}: exit status {ended.status}" + (f": {words}" if words else "")
+        return how if ended.status else ""
 
     def _record(self, op: Op, hook: Hook) -> None:
         if op.verb == "-":

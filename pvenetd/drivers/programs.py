@@ -49,7 +49,7 @@ class Programs:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        own = Path("/proc/self/ns/net").stat().st_ino == _inode("/proc/1/ns/net")
+        own = _inode("/proc/1/ns/net") in (None, _inode("/proc/self/ns/net"))  # which a unit's bounds hide
         self.by_systemd = self._root == Path("/") and own and Path("/run/systemd/system").is_dir()
         """Whether programs are systemd's units."""
 
@@ -66,7 +66,8 @@ class Programs:
             words, limit = [*command], seconds
             if self.by_systemd and Path("/run/dbus/system_bus_socket").exists():
                 kept = ["--wait", "--pipe", f"--property=RuntimeMaxSec={seconds:g}", "--property=KillMode=process"]
-                words, limit = [*_unit(environment, *kept, "--service-type=exec"), "--", *command], seconds + _GRACE
+                words = [*_unit(environment, *kept, "--service-type=exec"), "--", *map(_for_systemd, command)]
+                limit = seconds + _GRACE
             started = time.monotonic()
             child = subprocess.Popen(
                 words, env=dict(environment), stdin=told, stdout=said, stderr=said, cwd="/", start_new_session=True
@@ -97,7 +98,7 @@ class Programs:
         command = ["/bin/sh", "-c", _INTRODUCE, str(record), *command]
         if self.by_systemd:
             kept = [f"--unit={name}", "--service-type=exec", f"--description={about or name}"]
-            command = [*_unit(environment, *kept), "--", *command]
+            command = [*_unit(environment, *kept), "--", *map(_for_systemd, command)]
         else:
             command = ["setsid", "--fork", *command]
         quiet = subprocess.DEVNULL
@@ -145,15 +146,26 @@ def _escaped(text: str) -> str:
 
 def _unit(environment: Mapping[str, str], *options: str) -> list[str]:
     properties = [f"--property={text}" for text in _NO_DEFAULTS]
-    variables = [f"--setenv={name}={value}" for name, value in environment.items()]
+    variables = [f"--setenv={name}={_legible(value)}" for name, value in environment.items()]
     return ["systemd-run", "--quiet", "--collect", *options, *properties, *variables]
 
 
-def _inode(path: str) -> int:
+def _for_systemd(word: str) -> str:
+    """Return *word* so that systemd leaves it alone: it would put a unit's variables in (systemd.service(5))."""
+    return _legible(word).replace("$", "$$")
+
+
+def _legible(text: str) -> str:
+    """Return *text* as D-Bus takes it: UTF-8, without control characters."""
+    utf8 = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(one for one in utf8 if one >= " " or one in "\t\n")
+
+
+def _inode(path: str) -> int | None:
     try:
         return Path(path).stat().st_ino
-    except OSError:
-        return 0
+    except PermissionError:
+        return None
 
 
 def _line(path: Path) -> str:
