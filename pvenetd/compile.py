@@ -19,6 +19,7 @@ from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.hooks import hooks_of, substituted
 from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.syntax import Line
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
@@ -160,9 +161,19 @@ def _port(device: Device | None, link: Link, master: Device) -> dict[str, object
         else:
             pvid = int(lines["bridge-pvid"].value) if "bridge-pvid" in lines else bridge.port_pvid
             tagged = lines["bridge-vids"].value if "bridge-vids" in lines else bridge.port_vids or "2-4094"
+            pvid = pvid if _untagged(lines, master.lines) else 0
             changes |= {"pvid": pvid, "vids": join_vlans(str(pvid) if pvid else "", tagged)}
-    del link
+    if isinstance(bridge, Bridge):
+        own = link.model_fields_set
+        ordered = sorted(bridge.port_settings, key=lambda setting: bool(setting[0]))  # by name outdoes for all
+        changes |= {field: value for port, field, value in ordered if port in ("", link.name) and field not in own}
     return changes
+
+
+def _untagged(port: Mapping[str, Line], bridge: Mapping[str, Line]) -> bool:
+    """Return whether a port takes untagged frames, by its own lines or its bridge's (``bridge-allow-untagged``)."""
+    line = port.get("bridge-allow-untagged") or bridge.get("bridge-allow-untagged")
+    return line is None or line.value.lower() not in ("no", "off", "0", "false")
 
 
 def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[Resource]:

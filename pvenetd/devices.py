@@ -17,7 +17,7 @@ from pvenetd import addressing
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
-from pvenetd.kinds import kind_of
+from pvenetd.kinds import kind_of, port
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
@@ -28,7 +28,7 @@ from pvenetd.names import is_ifname
 from pvenetd.state import INTERFACES, Address, Route
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
-PORT_OPTIONS = ("bridge-access", "bridge-vids", "bridge-pvid")
+PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
 """What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
 NAT_OPTION = "nat-masquerade"
 ALWAYS_OPTION = "always-run-commands"
@@ -37,9 +37,8 @@ _NOT_APPLIED = frozenset(
     """
     accept-ra address-purge alias arp-accept autoconf bitrate bond-ad-actor-system bond-arp-interval
     bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na bond-primary-reselect bond-use-carrier bootfile
-    bridge-allow-untagged bridge-arp-nd-suppress bridge-gcint bridge-hashel bridge-hashmax bridge-maxwait
-    bridge-mcquerier bridge-mcrouter bridge-pathcost bridge-pathcosts bridge-portprio bridge-portprios
-    bridge-vlan-protocol bridge-vlan-stats bridge-waitport client dad-attempts dad-interval description
+    bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
+    bridge-port-vids bridge-vlan-vni-map client dad-attempts dad-interval description
     disable-ipv6 dns-domain dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload
     gso-offload hostname hwaddr ip-forward ip6-forward ipv6-addrgen leasehours leasetime link-autoneg
     link-down link-duplex link-speed link-type ll-attempts local lro-offload media mode preferred-lifetime
@@ -48,6 +47,8 @@ _NOT_APPLIED = frozenset(
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
 """Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
+_NEEDLESS = frozenset({"bridge-maxwait", "bridge-ports-condone-regex", "bridge-waitport"})
+"""What they ask for holds anyway: a late port is plugged when it comes, a port that is not ours stays."""
 _OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "dns-", "offload-", "hardware-", "veth-", "tunnel-")
 _CODES = {
     "bond-mode": "bond-mode",
@@ -166,6 +167,8 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
             gathers = option.several and name in spelled
             values[name] = f"{values[name]} {line.value}" if gathers else line.value
             spelled[name] = line.key
+    if issubclass(kind, Bridge):
+        values["port_settings"] = _port_settings(device, all_options, problems)
     if issubclass(kind, Vlan) and (missing := _incomplete(device, values)):
         problems.append(missing)
         return None
@@ -174,6 +177,19 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
     except ValidationError as error:
         problems += [_refused(device, spelled, values, found) for found in error.errors()]
         return None
+
+
+def _port_settings(device: Device, all_options: list[Line], problems: list[Problem]) -> tuple[port.Setting, ...]:
+    """Return what a bridge's stanza says of its ports; a wrong value is one of *problems*."""
+    found: list[port.Setting] = []
+    for line in all_options:
+        if line.key in port.OPTIONS:
+            try:
+                found += port.settings(line.key, line.value)
+            except ValidationError as error:
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                problems.append(device.problem(line.key, "unknown-value", f"{line.key}: '{line.value}': {message}"))
+    return tuple(found)
 
 
 def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:
@@ -195,7 +211,8 @@ def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, An
 
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
-    good = {*known, *addressing.OPTIONS, *PHASES, *PORT_OPTIONS, NAT_OPTION, ALWAYS_OPTION, "link-type"}
+    known_to_all = {*addressing.OPTIONS, *PHASES, *PORT_OPTIONS, *_NEEDLESS, *port.OPTIONS, NAT_OPTION, ALWAYS_OPTION}
+    good = {*known, *known_to_all, "link-type"}
     for key, line in device.lines.items():
         if key in good:
             continue

@@ -7,12 +7,12 @@ documentation all follow from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 USER_HZ = 100
 """Ticks per second of every time a bridge takes over netlink (clock_t, time(7))."""
@@ -47,14 +47,25 @@ class Option:
     """Several lines of it add up to one list."""
 
 
+def _seconds_of(ticks: int) -> float:
+    """Return seconds; of 31.25 a kernel with 250 jiffies a second shows 31.24."""
+    ticks += ticks % 5 == 4
+    return ticks // USER_HZ if ticks % USER_HZ == 0 else ticks / USER_HZ
+
+
 PLAIN = Wire(to=lambda value: value, of=lambda value: value)
 FLAG = Wire(to=int, of=bool)
-TICKS = Wire(to=lambda seconds: seconds * USER_HZ, of=lambda ticks: ticks // USER_HZ)
+TICKS = Wire(to=lambda seconds: round(seconds * USER_HZ), of=_seconds_of)
 IFINDEX = Wire(to=lambda name: name, of=lambda name: name)
 """A link by name here and by index on the wire; the driver, who knows the indices, translates."""
 
 IP = Wire(to=lambda text: text, of=lambda text: "" if ip_address(text).is_unspecified else text)
 """An IP address, empty for none; the driver spells none as the family's own."""
+
+
+def bit(number: int) -> Wire:
+    """Return the wire of a flag that shares its attribute with others: written as (value, mask)."""
+    return Wire(to=lambda on: (on << number, 1 << number), of=lambda bits: bool(bits >> number & 1))
 
 
 def choice(names: Iterable[str]) -> Wire:
@@ -84,6 +95,37 @@ def yes_no(value: object) -> object:
 
 YesNo = Annotated[bool, BeforeValidator(yes_no)]
 """``yes on 1 true`` or ``no off 0 false``, in any case."""
+
+
+def words(values: Mapping[str, int]) -> Callable[[object], object]:
+    """Return a reader of numbers that have names too; yes and no in all their spellings."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or value.isdigit():
+            return value
+        text = value.lower()
+        text = {"on": "yes", "true": "yes", "off": "no", "false": "no"}.get(text, text)
+        if text not in values:
+            raise ValueError(f"should be one of {', '.join(values)}, or a number")
+        return values[text]
+
+    return read
+
+
+def _number(value: object) -> object:
+    return int(value, 16) if isinstance(value, str) and re.fullmatch(r"0[xX][0-9a-fA-F]+", value) else value
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?", value):
+        return int(float(value)) if float(value).is_integer() else float(value)
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+"""Decimal, or hexadecimal with 0x."""
+Seconds = Annotated[int | float, BeforeValidator(_seconds)]
+"""Seconds, to the hundredth."""
 
 
 def vlan_ranges(text: str) -> tuple[tuple[int, int], ...]:
@@ -143,3 +185,9 @@ IpOrNone = Annotated[str, AfterValidator(lambda text: str(ip_address(text)) if t
 VlanId = Annotated[int, Field(ge=1, le=4094)]
 Mtu = Annotated[int, Field(ge=68, le=65535)]
 """Bytes; 68 is the smallest IPv4 allows (RFC 791)."""
+
+
+def annotated(model: type[BaseModel]) -> Iterator[tuple[str, Option]]:
+    """Yield each field of *model* that has an `Option`, with it."""
+    for name, field in model.model_fields.items():
+        yield from ((name, option) for option in field.metadata if isinstance(option, Option))

@@ -178,12 +178,12 @@ def same(now: object, before: object, why: str) -> None:
 
 
 def plain(state: State) -> dict[str, dict[str, Any]]:
-    """Return a State as comparable records: without what the kernel makes up (a bridge's own MAC, a NIC's kind)."""
+    """Return a State as comparable records: without what the kernel makes up: a MAC, a NIC's kind, a port's cost."""
     return {" ".join(key): _plain(resource) for key, resource in state.items()}
 
 
 def _plain(resource: Resource) -> dict[str, Any]:
-    hidden = resource.silent | {"mac", "kind"}
+    hidden = resource.silent | {"mac", "kind", "cost"}
     return {name: value for name, value in resource if name not in hidden}
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from pvenetd import nat
 from pvenetd.check.scene import Scene
-from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS
+from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS, Device
 from pvenetd.errors import Problem
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.port import OPTIONS
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.option import vlan_ranges, yes_no
-
-_PORT_FIELDS = ("bridge-learning", "bridge-unicast-flood", "bridge-multicast-flood", "bridge-isolated")
 
 
 def bonds(scene: Scene) -> Iterator[Problem]:
@@ -28,10 +27,26 @@ def bonds(scene: Scene) -> Iterator[Problem]:
 
 def bridges(scene: Scene) -> Iterator[Problem]:
     """Find options of bridges that do not fit each other."""
+    members: dict[str, set[str]] = {}
+    for port in scene.ports:
+        members.setdefault(port.master.name, set()).add(port.name)
     for device in scene.devices.values():
-        if isinstance(device.link, Bridge) and device.link.stp and device.link.forward_delay in (0, 1):
-            message = f"bridge-fd {device.link.forward_delay} with STP on"
-            yield device.problem("bridge-fd", "unknown-value", message, "2 to 30 seconds, or bridge-stp off")
+        if isinstance(device.link, Bridge):
+            yield from _bridge(device, device.link, members.get(device.name, set()))
+
+
+def _bridge(device: Device, link: Bridge, members: set[str]) -> Iterator[Problem]:
+    if link.stp and not 2 <= link.forward_delay <= 30:
+        message = f"bridge-fd {link.forward_delay} with STP on"
+        yield device.problem("bridge-fd", "unknown-value", message, "2 to 30 seconds, or bridge-stp off")
+    if link.mcast_vlan_snooping and not link.vlan_aware:
+        message = f"bridge-mcast-vlan-snooping: {device.name} is not VLAN-aware"
+        yield device.problem("bridge-mcast-vlan-snooping", "unknown-value", message, "bridge-vlan-aware yes")
+    for name, field, _ in link.port_settings:
+        if name and name not in members:
+            option = next(spelling for spelling in device.lines if OPTIONS.get(spelling) == field)
+            message = f"{option} is for {name}, which is no port of {device.name}"
+            yield device.problem(option, "port-option", message, f"ports: {' '.join(sorted(members)) or 'none'}")
 
 
 def port_options(scene: Scene) -> Iterator[Problem]:
@@ -41,7 +56,7 @@ def port_options(scene: Scene) -> Iterator[Problem]:
         if isinstance(device.link, Bridge) or device.link is None:
             continue
         master = bridge_of.get(device.name)
-        for option in (*PORT_OPTIONS, *_PORT_FIELDS):
+        for option in (*PORT_OPTIONS, *OPTIONS):
             if option not in device.lines:
                 continue
             if master is None:
@@ -55,6 +70,8 @@ def port_options(scene: Scene) -> Iterator[Problem]:
 
 def _vlan_error(option: str, text: str) -> str:
     """Return what is wrong with a port's VLANs: one id for access and pvid (0 for no pvid), ranges for vids."""
+    if option == "bridge-allow-untagged":
+        return ""
     if option != "bridge-vids" and not (text.isascii() and text.isdigit()):
         return f"{text!r} is no VLAN id"
     if option == "bridge-pvid" and int(text) == 0:

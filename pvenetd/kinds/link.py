@@ -5,17 +5,15 @@ Sources: ip-link(8), bridge(8), linux/if_link.h (IFLA_*, IFLA_BRPORT_*).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic.fields import FieldInfo
+from pvenetd.kinds import port
+from pvenetd.option import IFINDEX, PLAIN, Mac, Mtu, Option, VlanSet, Wire, annotated
+from pvenetd.resource import Key, spell
 
-from pvenetd.option import FLAG, IFINDEX, PLAIN, Mac, Mtu, Option, VlanSet, Wire, YesNo
-from pvenetd.resource import Key, Resource, spell
 
-
-class Link(Resource):
+class Link(port.Port):
     """What every link has."""
 
     noun: ClassVar[str] = "link"
@@ -32,9 +30,10 @@ class Link(Resource):
     telling: ClassVar[str] = "each"
     """How the kernel is told of changes in IFLA_INFO_DATA: ``each`` by itself and in the fields' order, all that is
     ``changed`` in one message, or ``all`` there is, because what is not said goes back to its default."""
-    port_only: ClassVar[frozenset[str]] = frozenset(
-        {"pvid", "vids", "learning", "unicast_flood", "multicast_flood", "isolated"}
-    )
+    port_only: ClassVar[frozenset[str]] = port.FIELDS | {"pvid", "vids"}
+    """What its bridge keeps, and forgets when it is no port any more."""
+    can_be_port: ClassVar[bool] = True
+    """Whether its stanza may say what a bridge keeps of its port; a bridge's says it of all its ports."""
     lower_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that name the links it stands on: they must be there, are brought up with it, and take it along."""
     carriers: ClassVar[str] = ""
@@ -63,14 +62,6 @@ class Link(Resource):
     """VLAN of untagged frames on a port of a VLAN-aware bridge, 0 for none."""
     vids: VlanSet | None = None
     """VLANs the port carries, its pvid included."""
-    learning: Annotated[YesNo, Option("bridge-learning", nl="IFLA_BRPORT_LEARNING", wire=FLAG)] = True
-    """Learn MACs from the frames that come in by this port."""
-    unicast_flood: Annotated[YesNo, Option("bridge-unicast-flood", nl="IFLA_BRPORT_UNICAST_FLOOD", wire=FLAG)] = True
-    """Send frames for unknown MACs to this port."""
-    multicast_flood: Annotated[YesNo, Option("bridge-multicast-flood", nl="IFLA_BRPORT_MCAST_FLOOD", wire=FLAG)] = True
-    """Send multicast frames nobody has joined to this port."""
-    isolated: Annotated[YesNo, Option("bridge-isolated", nl="IFLA_BRPORT_ISOLATED", wire=FLAG)] = False
-    """Keep isolated ports from reaching each other."""
 
     @property
     def key(self) -> Key:
@@ -81,6 +72,8 @@ class Link(Resource):
         wanted: set[Key] = set()
         if self.master:
             wanted.add(("link", self.master))
+        if self.backup_port:
+            wanted.add(("link", self.backup_port))
         if self.owner.startswith("vm:"):
             wanted.add(("chains", self.owner))
         return frozenset(wanted) | {("link", name) for name in self.lower}
@@ -137,7 +130,8 @@ def options(kind: type[Link]) -> dict[str, tuple[str, Option]]:
     """Return, by spelling (with dashes), the field and the option of *kind* that it sets."""
     return {
         spelling: (name, option)
-        for name, option in _annotated(kind)
+        for name, option in annotated(kind)
+        if kind.can_be_port or name not in port.FIELDS
         for spelling in (option.name, *option.aliases)
         if spelling
     }
@@ -146,13 +140,4 @@ def options(kind: type[Link]) -> dict[str, tuple[str, Option]]:
 @cache
 def attributes(kind: type[Link]) -> tuple[tuple[str, Option, Wire], ...]:
     """Return (field, option, wire) for every field of *kind* that is a netlink attribute."""
-    return tuple((name, option, option.wire or PLAIN) for name, option in _annotated(kind) if option.nl)
-
-
-def _annotated(kind: type[Link]) -> Iterator[tuple[str, Option]]:
-    for name, field in kind.model_fields.items():
-        yield from ((name, option) for option in _metadata(field) if isinstance(option, Option))
-
-
-def _metadata(field: FieldInfo) -> list[Any]:
-    return list(field.metadata)
+    return tuple((name, option, option.wire or PLAIN) for name, option in annotated(kind) if option.nl)

@@ -26,7 +26,10 @@ def _protocol(value: object) -> object:
 
 
 _NUMBERS = {number: name for name, number in PROTOCOLS.items()}
-_PROTOCOL = Wire(to=PROTOCOLS.__getitem__, of=lambda number: _NUMBERS.get(number, str(number)))
+PROTOCOL = Wire(to=PROTOCOLS.__getitem__, of=lambda number: _NUMBERS.get(number, str(number)))
+
+
+Protocol = Annotated[str, BeforeValidator(_protocol)]
 
 
 class Vlan(Link):
@@ -44,9 +47,7 @@ class Vlan(Link):
     """The link that carries the tagged frames."""
     vlan_id: Annotated[VlanId, Option("vlan-id", nl="IFLA_VLAN_ID")]
     """VLAN identifier, 1 to 4094."""
-    protocol: Annotated[
-        str, BeforeValidator(_protocol), Option("vlan-protocol", nl="IFLA_VLAN_PROTOCOL", wire=_PROTOCOL)
-    ] = "802.1q"
+    protocol: Annotated[Protocol, Option("vlan-protocol", nl="IFLA_VLAN_PROTOCOL", wire=PROTOCOL)] = "802.1q"
     """Which tag: 802.1q (0x8100) or 802.1ad (0x88a8, the provider's)."""
 
     @classmethod

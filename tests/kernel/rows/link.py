@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.kernel.options import Family, Row, Scene
 
 _ETHERNET = """auto eno1
@@ -16,6 +18,30 @@ iface eno1 inet manual
 	@
 """
 _LOOK = "ip -d -j link show eno1"
+
+_OF_BRIDGE = """auto vmbr0
+iface vmbr0 inet manual
+	bridge-ports eno1 eno2
+	@
+"""
+
+
+def _port(field: str, seen: str, option: str, values: dict[str, object], gone: object) -> Iterator[Row]:
+    """Yield the rows of a port's option: in its own stanza, and in its bridge's for all and by name."""
+    yield Row("Port", field, seen, {f"{option} {text}": value for text, value in values.items()}, gone)
+    if option in ("bridge-backup-port", "bridge-l2protocol-tunnel"):
+        return
+    spelled = [f"{option} {{}}", f"{option} eno1={{}}", f"{option.replace('-', '_')} eno1 {{}}"]
+    lines = [form.format(text) for form, text in zip(spelled * 2, [*values] * 3, strict=False)]
+    bridges = {line: values[line.replace("=", " ").split()[-1]] for line in lines}
+    scene = Scene(_OF_BRIDGE, _LOOK, "0.linkinfo.info_slave_data")
+    yield Row("Port", field, seen, bridges, gone, scene)
+
+
+def _flag(field: str, seen: str, option: str, *, default: bool) -> Iterator[Row]:
+    words = {"off": False, "on": True, "no": False} if default else {"on": True, "off": False, "yes": True}
+    yield from _port(field, seen, option, dict(words), default)
+
 
 FAMILY = Family(
     scenes={
@@ -36,22 +62,35 @@ FAMILY = Family(
             },
             "02:00:5e:00:53:0a",
         ),
-        *(
-            Row("Link", field, seen, {f"{option} off": False, f"{option} on": True, f"{option} no": False}, True, port)
-            for port in [Scene(_PORT, _LOOK, "0.linkinfo.info_slave_data")]
-            for field, seen, option in (
-                ("learning", "learning", "bridge-learning"),
-                ("unicast_flood", "flood", "bridge-unicast-flood"),
-                ("multicast_flood", "mcast_flood", "bridge-multicast-flood"),
-            )
-        ),
+        *_flag("hairpin", "hairpin", "bridge-hairpin", default=False),
+        *_flag("bpdu_guard", "guard", "bridge-bpdu-guard", default=False),
+        *_flag("root_block", "root_block", "bridge-root-block", default=False),
+        *_flag("fast_leave", "fastleave", "bridge-portmcfl", default=False),
+        *_flag("learning", "learning", "bridge-learning", default=True),
+        *_flag("unicast_flood", "flood", "bridge-unicast-flood", default=True),
+        *_flag("multicast_flood", "mcast_flood", "bridge-multicast-flood", default=True),
+        *_flag("broadcast_flood", "bcast_flood", "bridge-broadcast-flood", default=True),
+        *_flag("multicast_to_unicast", "mcast_to_unicast", "bridge-multicast-to-unicast", default=False),
+        *_flag("neigh_suppress", "neigh_suppress", "bridge-arp-nd-suppress", default=False),
+        *_flag("neigh_vlan_suppress", "raw 18 5 43", "bridge-neigh-vlan-suppress", default=False),
+        *_flag("proxy_arp", "proxy_arp", "bridge-proxy-arp", default=False),
+        *_flag("proxy_arp_wifi", "proxy_arp_wifi", "bridge-proxy-arp-wifi", default=False),
+        *_flag("vlan_tunnel", "vlan_tunnel", "bridge-vlan-tunnel", default=False),
+        *_flag("isolated", "isolated", "bridge-isolated", default=False),
+        *_flag("locked", "locked", "bridge-locked", default=False),
+        *_port("cost", "cost", "bridge-pathcosts", {"10": 10, "20": 20}, 20),
+        *_port("port_priority", "priority", "bridge-portprios", {"10": 10, "0": 0}, 32),
+        *_port("multicast_router", "multicast_router", "bridge-portmcrouter", {"no": 0, "enabled": 2, "1": 1}, 1),
+        *_port("port_fwd_mask", "group_fwd_mask", "bridge-l2protocol-tunnel", {"lldp": "0x4000", "all": "0x4005"}, "0"),
+        *_port("max_groups", "raw 18 5 42", "bridge-mcast-max-groups", {"10": 10, "0x20": 32}, 0),
+        *_port("eht_hosts", "raw 18 5 37", "bridge-mcast-eht-hosts-limit", {"10": 10, "1024": 1024}, 512),
+        *_port("backup_port", "backup_port", "bridge-backup-port", {"eno2": "eno2"}, None),
         Row(
-            "Link",
-            "isolated",
-            "isolated",
-            {"bridge-isolated yes": True, "bridge-isolated no": False, "bridge-isolated on": True},
+            "Port",
+            "mab",
+            "raw 18 5 40",
+            {"bridge-locked yes;bridge-mab yes": True, "bridge-mab no": False, "bridge-mab on;bridge-locked on": True},
             False,
-            Scene(_PORT, _LOOK, "0.linkinfo.info_slave_data"),
         ),
     ),
 )
