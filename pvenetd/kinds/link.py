@@ -19,7 +19,7 @@ class Link(port.Port):
     noun: ClassVar[str] = "link"
     rank: ClassVar[int] = 4
     named: ClassVar[frozenset[str]] = frozenset({"name"})
-    silent: ClassVar[frozenset[str]] = Resource.silent | {"made_here"}
+    silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here"}
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
     prefix: ClassVar[str] = "IFLA_-"
