@@ -20,6 +20,7 @@ from pvenetd.daemon.store import Store
 from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
+from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
@@ -70,6 +71,7 @@ async def run(root: Path) -> None:
         log.info("serving %s", root)
         await stop.wait()
         notifier.stopping()
+        await daemon.engine.settled()
         if daemon.engine.pending:
             log.warning("stopping with an apply that was not confirmed: rolling back")
             try:
@@ -88,13 +90,14 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     files = Files(root)
     journal = Journal(files)
     host = Host(files)
-    engine = Engine(host, journal)
+    engine = Engine(host, journal, Probes())
     try:
         config = settings.parse(files.read(settings.PATH))
         design = nft.probe()
         daemon = Daemon(Store(files), engine, journal, config, design, nft.obstacle(design))
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
+        daemon.interfaces.way = host.way
         await daemon.start()
         yield daemon, host
     finally:

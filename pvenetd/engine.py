@@ -1,7 +1,6 @@
-"""When, in what order, and back: the one place that changes the machine.
+"""An apply of the interfaces: recorded, probed, confirmed or undone.
 
-All work runs in one applier thread: the kernel works inside sendmsg(), so the event loop must not
-wait for it, and a thread is not cancelled half-way.  Its queue is the engine's: no locks, no two plans at once.
+What one changes is on disk before its first operation; until it is committed, whatever happens leads back.
 """
 
 from __future__ import annotations
@@ -9,38 +8,49 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
-from pvenetd.journal import Journal
+from pvenetd.applier import AS_IT_WAS, Applier, Machine
+from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
+from pvenetd.journal import Journal, merged, record
 from pvenetd.plan import Op, again, plan, undo
-from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, Chains, State, from_json, to_json
+from pvenetd.reach import BEFORE, EVERY, Prober, Target, Wanted, compared
+from pvenetd.state import INTERFACES, State, from_json
+
+__all__ = ["AS_IT_WAS", "Engine", "Machine", "Pending", "Terms"]
 
 log = logging.getLogger("pvenetd.engine")
 
-T = TypeVar("T")
 
-AS_IT_WAS = "rolled back: the host is as it was"
+def _permit(ops: tuple[Op, ...], before: State) -> None:
+    """Permit everything."""
+    del ops, before
 
 
-class Machine(Protocol):
-    """The seam to the machine: the kernel, or a fake of it."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an apply depends on."""
 
-    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
-        """Return what there is, the sysctls among *keys* too; with *only*, nothing but *keys*.
+    replace: bool = False
+    """Take the place of one that waits: undone, it leads back to before that one."""
+    probe: Wanted | None = None
+    """Who has to answer after it, if he did before; None: nobody is asked."""
+    permit: Callable[[tuple[Op, ...], State], None] = _permit
+    """Raises for a plan that must not be run; given the operations and what there is."""
 
-        *anew* are read anew even where no event told of a change.
-        """
 
-    def owned(self, owner: str) -> list[Key]:
-        """Return the links marked as *owner*'s."""
+AS_USUAL = Terms()
 
-    def apply(self, op: Op) -> None:
-        """Carry out one operation.  Raises `KernelError`."""
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An apply that is asked for."""
+
+    wanted: State
+    files: Mapping[str, list[str | None]]
+    confirm: float | None
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,119 +59,99 @@ class Pending:
 
     id: str
     deadline: float
-    """The event loop's time at which it is rolled back."""
+    """The event loop's time at which it is rolled back: no clock that somebody sets."""
     ops: tuple[Op, ...]
     seconds: float
 
 
-class Engine:
-    """Keeps each owner's State, and the machine in step with it."""
+@dataclass(slots=True)
+class _Done:
+    """An apply whose operations have been run."""
 
-    def __init__(self, machine: Machine, journal: Journal) -> None:
-        self._machine = machine
+    id: str
+    ops: tuple[Op, ...] = ()
+    alive: frozenset[Target] = frozenset()
+    """Who answered before it."""
+    patience: float = 0
+    open: bool = False
+    """Whether its record waits for a decision."""
+
+
+class Engine(Applier):
+    """The applier, with a journal for what the interfaces' owner wants."""
+
+    def __init__(self, machine: Machine, journal: Journal, prober: Prober | None = None) -> None:
+        super().__init__(machine)
         self._journal = journal
-        self._applier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="applier")
-        self._desired: dict[str, State] = {}
-        self._before: dict[str, State] = {}
+        self._prober = prober
+        self._before: State | None = None
+        """What the interfaces' owner wanted before what waits."""
         self._timer: asyncio.TimerHandle | None = None
         self._rollback: asyncio.Task[None] | None = None
         self._applying: asyncio.Task[tuple[Op, ...]] | None = None
         self.pending: Pending | None = None
-        self.failed: dict[str, str] = {}
-        """Owner → why its last apply failed."""
-        self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
-        """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
 
     def close(self) -> None:
         """Let the applier end."""
-        if self._timer:
-            self._timer.cancel()
-        self._applier.shutdown(wait=True)
-
-    async def work(self, job: Callable[[], T]) -> T:
-        """Run *job* in the applier thread, after what is queued there, to its end even if the caller is cancelled."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._applier, job))
-
-    def desired(self) -> dict[Key, Resource]:
-        """Return the union of all owners' States."""
-        return {key: resource for wanted in self._desired.values() for key, resource in wanted.items()}
-
-    def owners(self) -> dict[str, State]:
-        """Return each owner's State."""
-        return dict(self._desired)
-
-    async def observe(self, keys: Collection[Key] = ()) -> State:
-        """Return what the machine has."""
-        return await self.work(lambda: self._machine.observe(keys))
-
-    async def look(self, keys: Collection[Key]) -> State:
-        """Return what the machine has of *keys* alone."""
-        return await self.work(lambda: self._machine.observe(keys, only=True))
-
-    async def plan(self, owner: str, wanted: State) -> tuple[Op, ...]:
-        """Return what `desire` or `apply` would do."""
-
-        def job() -> tuple[Op, ...]:
-            union = self._union(owner, wanted)
-            return plan(union, self._observe(None, union), {owner})
-
-        return await self.work(job)
-
-    async def adopt(self, owner: str, wanted: State) -> None:
-        """Take *wanted* for what *owner* desires without touching the machine: it was applied by an earlier run."""
-        await self.work(lambda: self._desired.__setitem__(owner, wanted))
-
-    async def desire(self, owner: str, wanted: State) -> tuple[Op, ...]:
-        """Bring the machine to what *owner* wants now, and return what was done.
-
-        On failure what was touched is put back as it was, and *owner* wants what it wanted before.
-        Raises `KernelError`, `VerifyError`, `Conflict`.
-        """
-        return await self.work(lambda: self._converge(owner, wanted))
-
-    async def restore(self) -> tuple[Op, ...]:
-        """Load again the chains that somebody has taken away or changed, and return what was done.
-
-        Without them guests would be open: ``nft flush ruleset`` is how other programs begin.
-        """
-        return await self.work(self._restore)
+        self._stop_clock()
+        super().close()
 
     async def apply(
-        self, wanted: State, files: Mapping[str, list[str | None]], confirm: float | None = None
+        self,
+        wanted: State,
+        files: Mapping[str, list[str | None]],
+        confirm: float | None = None,
+        terms: Terms = AS_USUAL,
     ) -> tuple[Op, ...]:
-        """Bring the interfaces to *wanted*, with a record on disk before the first operation.
+        """Bring the interfaces to *wanted*, with a record on disk before the first operation; return what was done.
 
-        *files* are contents before and after, as `Journal` keeps them.  With *confirm*, it is rolled
-        back after so many seconds unless `confirm` is called.  Raises as `desire` does.
+        *files* are contents before and after, as `pvenetd.journal` keeps them.  With *confirm*, it is
+        rolled back after so many seconds unless `confirm` is called; at once where somebody that *terms*
+        name answered before and does not after.  Raises as `desire` does, `Unreachable`, and what the
+        terms do not permit.
         """
-        if self.pending:
-            raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
-        if any(task and not task.done() for task in (self._applying, self._rollback)):
+        if self.pending and not terms.replace:
+            raise Conflict(
+                f"apply {self.pending.id} waits to be confirmed: pvenetctl confirm, pvenetctl rollback, "
+                "or pvenetctl apply --replace"
+            )
+        if self._is_busy():
             raise Conflict("another apply, or its rollback, is running")
         if self.stuck():
             raise Conflict("an earlier apply could not be rolled back: pvenetctl rollback tries again")
         # A task of its own: a caller that goes away must not take the deadline with it.
-        self._applying = asyncio.create_task(self._apply_and_wait(wanted, files, confirm))
+        self._applying = asyncio.create_task(self._apply_and_decide(_Change(wanted, files, confirm, terms)))
         return await asyncio.shield(self._applying)
 
-    async def _apply_and_wait(
-        self, wanted: State, files: Mapping[str, list[str | None]], confirm: float | None
-    ) -> tuple[Op, ...]:
-        before = self._desired.get(INTERFACES, {})
-        ops = await self.work(lambda: self._apply(wanted, files, keep=confirm is not None))
-        if confirm is not None:
-            self._wait(ops, confirm, before)
-        return ops
+    async def settled(self) -> None:
+        """Wait until no apply and no rollback is running."""
+        for task in (self._applying, self._rollback):
+            if task:
+                await asyncio.wait([task])
 
     def stuck(self) -> bool:
         """Return whether a rollback failed: its record is still there, and nothing waits to be confirmed."""
-        return self.pending is None and self._journal.pending() is not None
+        return self.pending is None and not self._is_busy() and self._journal.pending() is not None
 
-    async def confirm(self) -> None:
-        """Keep what waits.  Raises `Conflict` where nothing does."""
-        pending = self._end_wait()
+    async def confirm(self, apply: str = "") -> str:
+        """Keep what waits, *apply* if it is named; return its id.  Raises `Conflict` where it does not wait."""
+        pending = self._end_wait(apply)
         await self.work(self._journal.commit)
+        self._before = None
         self.told("confirmed", {"apply": pending.id})
+        return pending.id
+
+    def extend(self, seconds: float, apply: str = "") -> Pending:
+        """Have what waits, *apply* if it is named, wait *seconds* longer.  Raises `Conflict` where it does not wait."""
+        pending = self._waiting(apply)
+        pending = replace(pending, deadline=pending.deadline + seconds)
+        self._wait(pending)
+        self.told("extended", {"apply": pending.id, "seconds": self.left()})
+        return pending
+
+    def left(self) -> float:
+        """Return the seconds until what waits is rolled back."""
+        return self.pending.deadline - asyncio.get_running_loop().time() if self.pending else 0
 
     async def roll_back(self) -> None:
         """Undo what waits, or what could not be undone before.
@@ -177,20 +167,72 @@ class Engine:
         """Undo an apply that an earlier run of the daemon left unconfirmed; return whether there was one."""
         return await self.work(self._undo_pending)
 
-    def _wait(self, ops: tuple[Op, ...], seconds: float, before: State) -> None:
-        loop = asyncio.get_running_loop()
-        self.pending = Pending(secrets.token_hex(4), loop.time() + seconds, ops, seconds)
-        self._before[INTERFACES] = before
-        self._timer = loop.call_later(seconds, self._time_is_up)
-        self.told("waiting", {"apply": self.pending.id, "seconds": seconds})
+    def _is_busy(self) -> bool:
+        return any(task and not task.done() for task in (self._applying, self._rollback))
 
-    def _end_wait(self) -> Pending:
-        if not (pending := self.pending):
-            raise Conflict("nothing waits to be confirmed")
+    async def _apply_and_decide(self, change: _Change) -> tuple[Op, ...]:
+        """Run *change*, ask who has to answer, then commit it, or wait, or undo it."""
+        replaced = self.pending
+        self._stop_clock()
+        try:
+            done = await self.work(lambda: self._apply(change, replaced))
+        except BaseException:
+            waits = replaced and (self._journal.pending() or {}).get("id") == replaced.id
+            self.pending = None
+            if replaced and waits:  # refused before anything was touched: that one still waits
+                self._wait(replaced)
+            raise
         self.pending = None
+        if not done.open:
+            return done.ops
+        if lost := await self._lost(change, done):
+            await self.work(lambda: self._abandon(lost))
+        if change.confirm is None:
+            await self.work(self._journal.commit)
+            self._before = None
+        else:
+            self._wait(Pending(done.id, self._now() + change.confirm, done.ops, change.confirm))
+            self.told("waiting", {"apply": done.id, "seconds": change.confirm})
+        return done.ops
+
+    async def _lost(self, change: _Change, done: _Done) -> Unreachable | None:
+        """Return who of those alive before does not answer any more; carrier, STP and DAD have their time."""
+        probe, prober = change.terms.probe, self._prober
+        if not (done.alive and probe and prober):
+            return None
+        asked = compared(probe.targets(await self.observe()), done.alive, changed=change.confirm is None)
+        self.told("probing", {"targets": [str(target) for target in asked], "seconds": done.patience})
+        answering = await asyncio.to_thread(prober.answering, asked, done.patience, EVERY)
+        silent = [target for target in asked if target not in answering]
+        return Unreachable(map(str, silent), done.patience, EVERY) if silent else None
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _wait(self, pending: Pending) -> None:
+        self._stop_clock()
+        self.pending = pending
+        self._timer = asyncio.get_running_loop().call_at(pending.deadline, self._time_is_up)
+
+    def _stop_clock(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def _waiting(self, apply: str) -> Pending:
+        if self._is_busy():
+            raise Conflict("an apply, or its rollback, is running")
+        if not (pending := self.pending):
+            raise Conflict("nothing waits to be confirmed")
+        if apply and apply != pending.id:
+            raise Conflict(f"apply {apply} does not wait to be confirmed: {pending.id} does")
+        return pending
+
+    def _end_wait(self, apply: str = "") -> Pending:
+        pending = self._waiting(apply)
+        self._stop_clock()
+        self.pending = None
         return pending
 
     def _time_is_up(self) -> None:
@@ -209,134 +251,61 @@ class Engine:
 
     # What follows runs in the applier thread.
 
-    def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
-        """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
-        keys = self._scope(owner, wanted)
-        union = self._union(owner, wanted) if keys is None else wanted
-        before = self._observe(keys, union)
-        ops = plan(union, before, {owner})
-        touched = {op.resource.key for op in ops}
-        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
-        self._keep(owner, wanted)
-        return ops
-
-    def _restore(self) -> tuple[Op, ...]:
-        wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
-        live = self._machine.observe(wanted.keys(), only=True)
-        ops = plan(wanted, live)
-        if ops:
-            log.warning("somebody has changed our chains: %s", ", ".join(op.resource.describe() for op in ops))
-        self._steps("firewall", ops)
-        return ops
-
-    def _apply(self, wanted: State, files: Mapping[str, list[str | None]], *, keep: bool) -> tuple[Op, ...]:
-        union = self._union(INTERFACES, wanted)
+    def _apply(self, change: _Change, replaced: Pending | None) -> _Done:
+        union = self._union(INTERFACES, change.wanted)
         before = self._observe(None, union)
         ops = again(union, plan(union, before, {INTERFACES}))
-        unchanged = all(before == after for before, after in files.values()) and self._journal.previous() is not None
-        if not ops and unchanged and not keep:
-            self._keep(INTERFACES, wanted)
-            return ops
-        back = undo(ops, before)
-        touched = {op.resource.key for op in ops} | back.keys()
-        record = {"touched": [list(key) for key in touched], "back": to_json(back), "files": dict(files)}
+        change.terms.permit(ops, before)
+        done = _Done(secrets.token_hex(4), ops)
+        unchanged = all(was == after for was, after in change.files.values()) and self._journal.previous() is not None
+        if not ops and unchanged and not replaced:
+            self._keep(INTERFACES, change.wanted)
+            return done
+        if ops and change.terms.probe:
+            done.alive = self._alive(change.terms.probe, before)
+            done.patience = change.terms.probe.patience(ops, union)
+        self._run_recorded(change, done, before)
+        done.open = bool(done.alive or change.confirm is not None)
+        if self._before is None:
+            self._before = self._desired.get(INTERFACES, {})
+        self._keep(INTERFACES, change.wanted)
+        if not done.open:
+            self._journal.commit()
+            self._before = None
+        return done
+
+    def _alive(self, probe: Wanted, before: State) -> frozenset[Target]:
+        """Return who answers now; they are asked before the first operation."""
+        targets = probe.targets(before)
+        return frozenset(self._prober.answering(targets, BEFORE, EVERY)) if targets and self._prober else frozenset()
+
+    def _run_recorded(self, change: _Change, done: _Done, before: State) -> None:
+        union = self._union(INTERFACES, change.wanted)
+        kept = record(done.id, {op.resource.key for op in done.ops}, undo(done.ops, before), change.files)
+        if change.terms.replace and (first := self._journal.pending()):
+            kept = merged(first, kept)
         try:
-            self._journal.begin(record)
-            self._steps(INTERFACES, ops)
+            self._journal.begin(kept)
+            self._steps(INTERFACES, done.ops)
+            touched = {op.resource.key for op in done.ops}
             if left := plan(union, self._observe(None, union, touched), {INTERFACES}):
                 raise VerifyError(left)
         except BaseException as error:
-            self._give_up(INTERFACES, error, lambda: self._undo_pending(keep_desired=True))
+            self._give_up(INTERFACES, error, self._undo_pending)
             raise
-        if not keep:
-            self._journal.commit()
-        self._keep(INTERFACES, wanted)
-        return ops
 
-    def _undo_pending(self, *, keep_desired: bool = False) -> bool:
-        record = self._journal.pending()
-        if record is None:
+    def _abandon(self, lost: Unreachable) -> None:
+        log.warning("%s: rolling back", lost)
+        self._give_up(INTERFACES, lost, self._undo_pending)
+        raise lost
+
+    def _undo_pending(self) -> bool:
+        found = self._journal.pending()
+        if found is None:
             return False
-        self._put_back({tuple(key) for key in record["touched"]}, from_json(record["back"]))
-        self._journal.undo(record)
-        if not keep_desired and INTERFACES in self._before:
-            self._desired[INTERFACES] = self._before.pop(INTERFACES)
+        self._put_back({tuple(key) for key in found["touched"]}, from_json(found["back"]))
+        self._journal.undo(found)
+        if self._before is not None:
+            self._desired[INTERFACES] = self._before
+            self._before = None
         return True
-
-    def _run(self, owner: str, ops: tuple[Op, ...], before: State, left: Callable[[], tuple[Op, ...]]) -> None:
-        if not ops:
-            return
-        try:
-            self._steps(owner, ops)
-            if rest := left():
-                raise VerifyError(rest)
-        except BaseException as error:
-            back = undo(ops, before)
-            self._give_up(owner, error, lambda: self._put_back({op.resource.key for op in ops} | back.keys(), back))
-            raise
-
-    def _steps(self, owner: str, ops: Iterable[Op]) -> None:
-        for op in ops:
-            log.info("%s", op, extra={"owner": owner, "op": str(op), "origin": op.resource.origin})
-            self._machine.apply(op)
-            self.told("op", {"owner": owner, "op": str(op), "origin": op.resource.origin})
-
-    def _give_up(self, owner: str, error: BaseException, back: Callable[[], object]) -> None:
-        """Put things back, and say in *error* what has become of the host."""
-        outcome = AS_IT_WAS
-        try:
-            back()
-        except (PvenetError, OSError) as worse:
-            outcome = f"not all of it could be rolled back: {worse}"
-            log.exception("rollback failed", extra={"owner": owner})
-        self.failed[owner] = f"{error}; {outcome}"
-        if isinstance(error, PvenetError):
-            error.outcome = outcome
-        self.told("failed", {"owner": owner, "error": str(error), "outcome": outcome})
-
-    def _put_back(self, touched: Collection[Key], back: State) -> None:
-        """Bring *touched* back, however many of them fail on the way; then say what could not be."""
-        for last in (False, True):
-            now = self._machine.observe(touched, anew=touched)
-            wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
-            todo = plan(wanted, now)
-            for op in todo:
-                try:
-                    self._machine.apply(op)
-                except KernelError:
-                    if last:
-                        raise
-                    log.warning("not undone at once: %s", op)
-        now = self._machine.observe(touched, anew=touched)
-        wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
-        if left := plan(wanted, now):
-            raise VerifyError(left)
-
-    def _union(self, owner: str, wanted: State) -> State:
-        """Return what all want, *owner* now *wanted*."""
-        others = (state for name, state in self._desired.items() if name != owner)
-        return {key: value for state in (*others, wanted) for key, value in state.items()}
-
-    def _scope(self, owner: str, wanted: State) -> set[Key] | None:
-        """Return the keys a guest's plan is about, None for owners whose plan is about all there is."""
-        if not owner.startswith("vm:"):
-            return None
-        keys = {*wanted, *self._desired.get(owner, {}), *self._machine.owned(owner), ("chains", owner)}
-        return keys | {need for resource in wanted.values() for need in resource.needs}
-
-    def _observe(self, keys: Collection[Key] | None, union: State, anew: Collection[Key] = ()) -> State:
-        if keys is None:
-            return self._machine.observe(union.keys(), anew=anew)
-        return self._machine.observe(keys, only=True, anew=anew)
-
-    def _keep(self, owner: str, wanted: State) -> None:
-        self.failed.pop(owner, None)
-        if wanted:
-            self._desired[owner] = wanted
-        else:
-            self._desired.pop(owner, None)
-
-
-def _nobody(what: str, facts: Mapping[str, Any]) -> None:
-    """Hear what has happened, where nobody listens."""
-    del what, facts

@@ -6,7 +6,9 @@
     ├── ConfigError             what users wrote is wrong: all `Problem`s at once
     ├── KernelError             the kernel, or a program it was asked to run, refused one operation
     ├── VerifyError             after an apply, something still differs
+    ├── Unreachable             after an apply, somebody does not answer who did before
     ├── Conflict                the request does not fit the state: already staged, already waiting, …
+    │   └── CutsOff             it would take away what the session that asks stands on
     ├── NotFound                no such interface, guest, NIC
     └── Unavailable             the daemon does not answer, or a deadline has passed
 """
@@ -74,8 +76,38 @@ class VerifyError(PvenetError):
         super().__init__("\n".join(["still to do after apply:", *(f"  {op}" for op in self.left)]))
 
 
+class Unreachable(PvenetError):
+    """After an apply, somebody does not answer any more; *silent* are they, as a person reads it.
+
+    They were asked every *every* seconds, for *seconds*.
+    """
+
+    def __init__(self, silent: Iterable[str], seconds: float, every: float) -> None:
+        self.silent = tuple(silent)
+        tries = f"asked for {seconds:g} s, every {every:g} s"
+        super().__init__(
+            "\n".join([f"answered before the apply, and not after it ({tries}):", *(f"  {one}" for one in self.silent)])
+        )
+
+
 class Conflict(PvenetError):
     """The request does not fit the state the daemon is in."""
+
+
+class CutsOff(Conflict):
+    """A plan would take from the session that asks what it stands on; *losses* are that, a sentence each."""
+
+    def __init__(self, losses: Iterable[str]) -> None:
+        self.losses = tuple(losses)
+        super().__init__(
+            "\n".join(
+                [
+                    "this apply changes what your own session stands on:",
+                    *(f"  {loss}" for loss in self.losses),
+                    "use --confirm 60, which rolls it back unless you confirm it, or --yes",
+                ]
+            )
+        )
 
 
 class NotFound(PvenetError):

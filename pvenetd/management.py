@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 
 from pvenetd.kinds.bond import Bond
-from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.vlan import Vlan
@@ -56,7 +55,7 @@ def path(session: Session, way: Way, current: State) -> Path | None:
     if not mine:
         return None
     address = min(mine, key=lambda one: one.dev != way.dev)
-    links = tuple(dict.fromkeys(_below(way.dev, current)))
+    links = tuple(_below(way.dev, current, set()))
     vlans = (link.vlan_id for name in links if isinstance(link := current.get(("link", name)), Vlan))
     return Path(session, address.key, _route(session.peer, way, current), links, frozenset(vlans))
 
@@ -73,16 +72,17 @@ def losses(ops: Iterable[Op], current: State, path: Path) -> list[str]:
     return found
 
 
-def _below(name: str, current: State) -> Iterator[str]:
+def _below(name: str, current: State, seen: set[str]) -> Iterator[str]:
     link = current.get(("link", name))
-    if not isinstance(link, Link):
+    if not isinstance(link, Link) or name in seen:
         return
+    seen.add(name)
     yield name
-    if parent := getattr(link, "raw_device", ""):
-        yield from _below(parent, current)
+    for parent in link.lower:
+        yield from _below(parent, current, seen)
     for port in current.values():
-        if isinstance(port, Link) and port.master == name and not isinstance(port, Tap) and port.name != name:
-            yield from _below(port.name, current)
+        if isinstance(port, Link) and port.master == name and not isinstance(port, Tap):
+            yield from _below(port.name, current, seen)
 
 
 def _route(peer: str, way: Way, current: State) -> Key | None:
@@ -148,33 +148,36 @@ def _link_losses(
 def _harm(op: Op, link: Link, added: Mapping[Key, Op], current: State, path: Path) -> Iterator[str]:
     """Yield what *op* does to *link*, which the session's packets take."""
     way = f"{link.name}, which your session goes by,"
-    if op.verb == "-":
-        if link.deletable:
-            yield f"{way} {'is made anew' if link.key in added else 'goes'}"
-        elif link.master:
-            yield f"{way} leaves {link.master}"
-        return
-    if op.verb == "+":
-        return
-    changes = {name: new for name, (_, new) in op.changes.items()}
-    was = current[link.key]
+    if op.verb == "-" and link.deletable:
+        yield f"{way} {'is made anew' if link.key in added else 'goes'}"
+    elif op.verb == "-" and link.master:
+        yield f"{way} leaves {link.master}"
+    elif op.verb == "~":
+        changes = {name: new for name, (_, new) in op.changes.items()}
+        yield from (f"{way} {what}" for what in _moved(link, changes, current[link.key]))
+        yield from (f"{way} {what}" for what in _refiltered(link, changes, path))
+
+
+def _moved(link: Link, changes: Mapping[str, object], was: object) -> Iterator[str]:
     if "master" in changes:
-        to = f"becomes a port of {changes['master']}" if changes["master"] else f"leaves {getattr(was, 'master', '')}"
-        yield f"{way} {to}"
+        yield f"becomes a port of {changes['master']}" if changes["master"] else f"leaves {getattr(was, 'master', '')}"
     if changes.get("up") is False:
-        yield f"{way} is set down"
+        yield "is set down"
     elif wants_down(link, changes):
-        yield f"{way} is set down for a moment"
+        yield "is set down for a moment"
+
+
+def _refiltered(link: Link, changes: Mapping[str, object], path: Path) -> Iterator[str]:
     if "vlan_aware" in changes:
-        yield f"{way} {'begins' if changes['vlan_aware'] else 'ceases'} to filter VLANs"
+        yield f"{'begins' if changes['vlan_aware'] else 'ceases'} to filter VLANs"
     if changes.get("stp") is True:
-        yield f"{way} begins with STP: its ports are silent for {2 * getattr(link, 'forward_delay', 15)} s"
+        yield f"begins with STP: its ports are silent for {2 * getattr(link, 'forward_delay', 15)} s"
     if "pvid" in changes:
-        yield f"the VLAN of untagged frames on {way} changes to {changes['pvid'] or 'none'}"
+        yield f"takes untagged frames for VLAN {changes['pvid'] or 'none'}"
     if "vids" in changes and (lost := path.vlans - vlan_ids(str(changes["vids"] or ""))):
-        yield f"{way} no longer carries VLAN {', '.join(map(str, sorted(lost)))}"
+        yield f"no longer carries VLAN {', '.join(map(str, sorted(lost)))}"
     if changes.get("disable_ipv6") and ":" in path.session.peer:
-        yield f"IPv6 is switched off on {link.name}, which your session goes by"
+        yield "loses its IPv6"
 
 
 def _has_others(name: str, harmed: Mapping[str, list[str]], current: State) -> bool:
@@ -185,6 +188,3 @@ def _has_others(name: str, harmed: Mapping[str, list[str]], current: State) -> b
         return False
     slaves = [one.name for one in current.values() if isinstance(one, Link) and one.master == master.name]
     return any(slave not in harmed for slave in slaves)
-
-
-_ = Bridge

@@ -151,6 +151,11 @@ def vlan_ranges(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
+def vlan_ids(text: str) -> frozenset[int]:
+    """Return the VLAN ids in *text*, each of them."""
+    return frozenset(vid for first, last in (vlan_ranges(text) if text else ()) for vid in range(first, last + 1))
+
+
 def vlan_text(ranges: Iterable[tuple[int, int]]) -> str:
     """Return (first, last) ranges in the one spelling that State compares: ``1,10-20``."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)

@@ -80,6 +80,16 @@ class Wanted:
         return self.seconds + max(delays, default=0) + max(bonds, default=0)
 
 
+def compared(targets: Iterable[Target], alive: Collection[Target], *, changed: bool) -> list[Target]:
+    """Return who of *targets*, those of now, has to answer, as who was *alive* before did in the same role.
+
+    With *changed*, also one that has taken another's place: a new gateway.  Where an apply waits to be
+    confirmed, that is the admin's to see.
+    """
+    before = {(target.role, "" if changed else target.address) for target in alive}
+    return [target for target in targets if (target.role, "" if changed else target.address) in before]
+
+
 def _gateways(state: State) -> Iterator[Target]:
     for route in state.values():
         if isinstance(route, Route) and route.dst == "default" and route.via:

@@ -29,11 +29,25 @@ class Firewall(BaseModel):
     """Peers of the cluster, for corosync."""
 
 
+class Apply(BaseModel):
+    """``[apply]``."""
+
+    model_config = _STRICT
+
+    probe: bool = True
+    """Ask the default gateways, the peer of the session that applies, and `probes` whether they answer as before."""
+    probes: tuple[IPv4Address | IPv6Address, ...] = ()
+    """More addresses that are pinged."""
+    probe_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """How long they have to answer after an apply before it is rolled back."""
+
+
 class Settings(BaseModel):
     """All settings."""
 
     model_config = _STRICT
 
+    apply: Apply = Field(default_factory=Apply)
     firewall: Firewall = Field(default_factory=Firewall)
 
 

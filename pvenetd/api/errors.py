@@ -9,10 +9,12 @@ from pvenetd.daemon.interfaces import problem_record
 from pvenetd.errors import (
     ConfigError,
     Conflict,
+    CutsOff,
     KernelError,
     NotFound,
     PvenetError,
     Unavailable,
+    Unreachable,
     VerifyError,
 )
 
@@ -47,6 +49,7 @@ STATUS: dict[type[PvenetError], int] = {
     TooLargeError: 413,
     KernelError: 500,
     VerifyError: 500,
+    Unreachable: 500,
     Unavailable: 503,
 }
 """Class → HTTP status; a subclass has its base's where it has none of its own."""
@@ -60,6 +63,8 @@ def refusal(error: PvenetError) -> tuple[int, dict[str, Any]]:
         body |= {"message": f"{error}\n{error.outcome}", "outcome": error.outcome}
     if isinstance(error, BadParametersError):
         body["errors"] = error.errors
+    if isinstance(error, CutsOff):
+        body["losses"] = list(error.losses)
     if isinstance(error, ConfigError):
         body["problems"] = [problem_record(problem) for problem in error.problems]
         body["errors"] = _by_field(error)

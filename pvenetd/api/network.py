@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pvenetd.api.route import Beside, Iface, OfNode, Routes, nodes
-from pvenetd.daemon.applies import shown
+from pvenetd.daemon.applies import Asked, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import problem_record
+from pvenetd.management import Session
 
 routes = Routes()
 
@@ -102,10 +104,31 @@ async def check(daemon: Daemon, params: Check) -> dict[str, Any]:
 
 
 @routes.get("/nodes/{node}/pvenetd/plan")
-async def plan(daemon: Daemon, params: OfNode) -> list[dict[str, str]]:
-    """Return the operations that an apply would run, in order, each with its line of configuration."""
+async def plan(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+    """Return the operations that an apply would run, in order, each with its line of configuration.
+
+    Where guests lose their network meanwhile, it stands as ``outages`` with the operation it begins with.
+    """
     del params
-    return [shown(op) for op in await daemon.interfaces.plan()]
+    return shown_all(await daemon.interfaces.forecast())
+
+
+@routes.get("/nodes/{node}/pvenetd/drift")
+async def drift(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+    """Return the operations that would bring back what differs from the active configuration though nobody edited it.
+
+    What is staged, or edited in place and not applied, does not count.
+    """
+    del params
+    return [shown(op) for op in await daemon.interfaces.drift()]
+
+
+def _session(text: object) -> Session:
+    peer, _, local, *_ = [*str(text).split(), "", "", ""]
+    try:
+        return Session(str(ip_address(peer)), str(ip_address(local)))
+    except ValueError:
+        raise ValueError("should be CLIENT CLIENT-PORT SERVER SERVER-PORT, as in SSH_CONNECTION") from None
 
 
 class Apply(OfNode):
@@ -115,25 +138,48 @@ class Apply(OfNode):
     """Seconds within which it has to be confirmed, or is rolled back."""
     dry_run: bool = False
     """Only tell what would be done."""
+    replace: bool = False
+    """Take the place of an apply that waits to be confirmed; undone, it leads back to before that one."""
+    session: Annotated[Session, BeforeValidator(_session), WithJsonSchema({"type": "string"})] | None = None
+    """The connection the caller comes by, as SSH_CONNECTION tells it: a plan that would cut it is refused (409)."""
+    yes: bool = False
+    """Run such a plan all the same."""
+    no_probe: bool = False
+    """Do not ask afterwards who answered before."""
 
 
 @routes.post("/nodes/{node}/pvenetd/apply")
 async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
-    """Make what is staged active and bring the kernel to it; return the operations done and how it ended."""
+    """Make what is staged active and bring the kernel to it; return the operations done and how it ended.
+
+    With `confirm`, ``id`` names what waits.
+    """
     if params.dry_run:
-        return {"ops": [shown(op) for op in await daemon.interfaces.plan()], "outcome": "nothing was changed"}
-    ops = [shown(op) for op in await daemon.interfaces.apply(params.confirm)]
-    if params.confirm:
-        return {"ops": ops, "outcome": f"rolled back in {params.confirm} s unless confirmed"}
+        return {"ops": shown_all(await daemon.interfaces.forecast()), "outcome": "nothing was changed"}
+    asked = Asked(params.confirm, params.session, sure=params.yes, replace=params.replace, probe=not params.no_probe)
+    done = await daemon.interfaces.apply(asked)
+    ops, pending = shown_all(done), daemon.engine.pending
+    if pending:
+        return {"ops": ops, "outcome": f"rolled back in {params.confirm} s unless confirmed", "id": pending.id}
     return {"ops": ops, "outcome": "applied" if ops else "in sync"}
 
 
+class Confirm(OfNode):
+    """What to confirm."""
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] = ""
+    """The apply that is meant; without it, whichever waits."""
+    extend: Annotated[int, Field(ge=1, le=86400)] | None = None
+    """Do not confirm it: let it wait so many seconds longer."""
+
+
 @routes.post("/nodes/{node}/pvenetd/confirm")
-async def confirm(daemon: Daemon, params: OfNode) -> dict[str, Any]:
-    """Keep what was applied."""
-    del params
-    await daemon.interfaces.confirm()
-    return {"outcome": "confirmed"}
+async def confirm(daemon: Daemon, params: Confirm) -> dict[str, Any]:
+    """Keep what was applied, or let it wait longer; any session may, of whoever may write."""
+    if params.extend is None:
+        return {"outcome": "confirmed", "id": await daemon.interfaces.confirm(params.id)}
+    pending = daemon.interfaces.extend(params.extend, params.id)
+    return {"outcome": f"rolled back in {daemon.engine.left():.0f} s unless confirmed", "id": pending.id}
 
 
 @routes.post("/nodes/{node}/pvenetd/rollback")

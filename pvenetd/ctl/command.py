@@ -49,6 +49,10 @@ def _as_is(status: int) -> int:
     return status
 
 
+def _never(body: dict[str, Any], arguments: argparse.Namespace) -> None:
+    del body, arguments
+
+
 class Command(NamedTuple):
     """One command."""
 
@@ -63,6 +67,8 @@ class Command(NamedTuple):
     """The exit status, by the answer."""
     failing: Callable[[int], int] = _as_is
     """The exit status, where there is no answer."""
+    again: Callable[[dict[str, Any], argparse.Namespace], Request | None] = _never
+    """What to ask next, after a refusal."""
 
 
 def get(*path: str) -> Callable[[argparse.Namespace], Request]:

@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer.  Raises `NoDaemonError`, `NoAnswerError`."""
     command: Command = arguments.command
     status, body = _answer(command, command.request(arguments), arguments.root)
+    if status >= 400 and (more := command.again(body, arguments)):
+        status, body = _answer(command, more, arguments.root)
     if status >= 400:  # HTTP: refused
         return command.failing(_refused(body, arguments))
     data = body["data"]

@@ -17,6 +17,8 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     """Show everything on one screen."""
     yield f"pvenetd {data['version']}"
     yield f"configuration  {_configuration(data['interfaces'])}"
+    if drift := data["interfaces"].get("drift"):
+        yield f"drift          {_operations(drift)} to bring the host back to it (pvenetctl plan --drift)"
     if missing := data["interfaces"]["waiting"]:
         yield f"waiting for    {', '.join(missing)} (not there yet)"
     yield f"firewall       {_firewall(data['firewall'])}"
@@ -49,7 +51,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _configuration(found: dict[str, Any]) -> str:
     if wait := found.get("confirm"):
         left = max(0, round(wait["seconds"]))
-        return f"waiting for confirmation: pvenetctl confirm, or it is rolled back in {left} s"
+        return f"waiting for confirmation: pvenetctl confirm {wait['id']}, or it is rolled back in {left} s"
     count = found.get("plan", 0)
     states = {
         "in sync": "in sync",
@@ -137,11 +139,13 @@ def problem(one: dict[str, Any]) -> str:
     return f"{one['path']}:{one['line']}: {one['severity']} {one['code']}: {one['message']}{hint}"
 
 
-def plan(data: list[dict[str, str]], _: argparse.Namespace) -> Iterator[Block]:
+def plan(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
     """Show one operation a line, with the line of configuration it comes from."""
     width = min(max((len(one["op"]) for one in data if one["origin"]), default=0), _WIDEST)
     for one in data:
         yield f"{one['op']:<{width}}  # {one['origin']}" if one["origin"] else one["op"]
+    for one in data:
+        yield from (f"# {outage['text']}" for outage in one.get("outages", ()))
 
 
 def applied(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Block]:
@@ -149,12 +153,12 @@ def applied(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Blo
     yield from plan(data["ops"], arguments)
     if arguments.dry_run:
         return
-    yield f"{data['outcome']}: pvenetctl confirm" if arguments.confirm else data["outcome"]
+    yield f"{data['outcome']}: pvenetctl confirm {data['id']}" if "id" in data else data["outcome"]
 
 
 def outcome(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
-    """Show how it ended."""
-    yield data["outcome"]
+    """Show how it ended, and for which apply."""
+    yield f"{data['outcome']} (apply {data['id']})" if data.get("id") else data["outcome"]
 
 
 def done(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Block]:

@@ -3,31 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 
 from pvenetd.compile import Compiled, compile_interfaces
-from pvenetd.daemon.store import ACTIVE, STAGED, Store
-from pvenetd.engine import Engine
-from pvenetd.errors import Conflict
+from pvenetd.daemon.good import Good
+from pvenetd.daemon.store import Store, View
+from pvenetd.engine import Engine, Pending, Terms
+from pvenetd.errors import Conflict, CutsOff
 from pvenetd.firewall.nft_base import Design
-from pvenetd.interfaces.config import Config, single
-from pvenetd.interfaces.syntax import parse
-from pvenetd.journal import Journal, content, versions
+from pvenetd.interfaces.config import Config
+from pvenetd.journal import Journal
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
+from pvenetd.management import Session, Way, losses, path
+from pvenetd.outage import Outage, outages
 from pvenetd.plan import Op, waiting
-from pvenetd.state import INTERFACES
+from pvenetd.reach import Wanted
+from pvenetd.settings import Apply
+from pvenetd.state import INTERFACES, State
+
+_AS_SET = Apply()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How an apply is asked for."""
+
+    confirm: float | None = None
+    """Seconds within which it has to be confirmed, or is rolled back."""
+    session: Session | None = None
+    """Of the admin who asks, where it is one over the network."""
+    sure: bool = False
+    """Do it even if it takes away what that session stands on."""
+    replace: bool = False
+    """Take the place of an apply that waits to be confirmed."""
+    probe: bool = True
+    """Roll it back where somebody does not answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply has done, or would do."""
+
+    ops: tuple[Op, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    """What guests lose meanwhile."""
 
 
 class Applies:
     """The configuration of the host's own interfaces, and what is applied of it."""
 
-    def __init__(self, store: Store, engine: Engine, journal: Journal, design: Design) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, journal: Journal, design: Design, settings: Apply = _AS_SET
+    ) -> None:
         self._store = store
         self._engine = engine
-        self._journal = journal
+        self._good = Good(store.files.root, journal)
         self._design = design
+        self._settings = settings
         self.applied: Callable[[], Awaitable[object]] = self._nothing
         """Called when the host's addresses may have changed."""
+        self.way: Callable[[str, str], Way | None] = _no_way
+        """How the kernel sends packets to a peer from a local address; called in the applier."""
 
     async def compiled(
         self, config: Config | None = None, *, staged: bool = True, nics: Collection[str] | None = None
@@ -45,8 +83,20 @@ class Applies:
 
     async def plan(self) -> tuple[Op, ...]:
         """Return what `apply` would do.  Raises `ConfigError`."""
-        wanted = (await self.compiled()).checked()
-        return await self._engine.plan(INTERFACES, wanted)
+        return (await self.forecast()).ops
+
+    async def forecast(self) -> Applied:
+        """Return what `apply` would do, and what guests would lose.  Raises `ConfigError`."""
+        ops, before = await self._engine.forecast(INTERFACES, (await self.compiled()).checked())
+        return Applied(ops, outages(ops, before))
+
+    async def drift(self) -> tuple[Op, ...]:
+        """Return what would bring the host back to what was last applied: what differs though nobody edited it.
+
+        Where nothing was ever applied, the active configuration counts.  Raises `ConfigError`.
+        """
+        wanted = await self.compiled(self._good.config() or self._store.interfaces(staged=False))
+        return await self._engine.plan(INTERFACES, wanted.checked())
 
     async def waiting(self) -> list[str]:
         """Return the links that are configured, and cannot be before their device turns up."""
@@ -54,25 +104,23 @@ class Applies:
         keys = waiting(wanted, await self._engine.observe())
         return [key[1] for key in keys if key[0] == "link"]
 
-    async def apply(self, confirm: float | None = None) -> tuple[Op, ...]:
+    async def apply(self, asked: Asked | None = None) -> Applied:
         """Make the staged configuration active and bring the kernel to it.
 
-        With *confirm*, seconds within which `confirm` has to come.  Raises `ConfigError`,
-        `KernelError`, `VerifyError`, `Conflict`.
+        Raises `ConfigError`, `KernelError`, `VerifyError`, `Unreachable`, `Conflict`, `CutsOff`.
         """
-        if self._engine.pending:
-            raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
-        wanted = (await self.compiled()).checked()
-        await self._keep_guests(await self._engine.plan(INTERFACES, wanted))
-        try:
-            ops = await self._engine.apply(wanted, self._versions(), confirm)
-        finally:
-            await self.applied()
-        return ops
+        asked = asked or Asked()
+        async with self._store.staging.editing() as view:
+            wanted = (await self.compiled(view.config)).checked()
+            return await self._bring(wanted, self._versions(view), asked)
 
-    async def confirm(self) -> None:
-        """Keep what was applied.  Raises `Conflict` where nothing waits."""
-        await self._engine.confirm()
+    async def confirm(self, apply: str = "") -> str:
+        """Keep what was applied, *apply* if it is named; return its id.  Raises `Conflict` where it does not wait."""
+        return await self._engine.confirm(apply)
+
+    def extend(self, seconds: float, apply: str = "") -> Pending:
+        """Have what waits for `confirm` wait longer.  Raises `Conflict` where it does not wait."""
+        return self._engine.extend(seconds, apply)
 
     async def roll_back(self) -> tuple[Op, ...]:
         """Undo what waits to be confirmed; where nothing does, return to the configuration before the last apply."""
@@ -81,51 +129,52 @@ class Applies:
             await self._engine.roll_back()
             await self.applied()
             return ops
-        record = self._journal.previous()
-        before = content(record["files"][ACTIVE][0]) if record else None
-        if before is None:
+        config = self._good.config_before()
+        if config is None:
             raise Conflict("there is no configuration before this one")
-        compiled = self.compile(single(parse(before, f"/{ACTIVE}")), await self._nics())
-        now = self._store.files.read(ACTIVE)
+        wanted = (await self.compiled(config)).checked()
+        files = self._good.return_to(self._store.files.read)
+        return (await self._bring(wanted, files, Asked(sure=True, probe=False))).ops
+
+    async def _bring(self, wanted: State, files: dict[str, list[str | None]], asked: Asked) -> Applied:
+        found: list[Outage] = []
+
+        def permit(ops: tuple[Op, ...], before: State) -> None:
+            _keep_guests(ops, before)
+            self._keep_session(ops, before, asked)
+            found.extend(outages(ops, before))
+
+        terms = Terms(asked.replace, self._probes(asked), permit)
         try:
-            ops = await self._engine.apply(compiled.checked(), {ACTIVE: versions(now, before)})
+            ops = await self._engine.apply(wanted, files, asked.confirm, terms)
         finally:
             await self.applied()
-        return ops
+        return Applied(ops, tuple(found))
 
-    async def _keep_guests(self, ops: tuple[Op, ...]) -> None:
-        """Raise `Conflict` where a bridge would go for good that guests are plugged into."""
-        made = {op.resource.key for op in ops if op.verb == "+"}
-        gone = {op.resource.key for op in ops if op.verb == "-"} - made
-        live = await self._engine.observe()
-        cut = [link for link in live.values() if isinstance(link, Tap) and link.owner and ("link", link.master) in gone]
-        if cut:
-            where = ", ".join(f"{tap.name} is plugged into {tap.master}" for tap in cut)
-            raise Conflict(f"{where}, which would be deleted: unplug it, or give the guest another bridge")
+    def _probes(self, asked: Asked) -> Wanted | None:
+        if not (asked.probe and self._settings.probe):
+            return None
+        chosen = tuple(map(str, self._settings.probes))
+        return Wanted(asked.session.peer if asked.session else "", chosen, self._settings.probe_seconds)
+
+    def _keep_session(self, ops: tuple[Op, ...], before: State, asked: Asked) -> None:
+        """Raise `CutsOff` where the session that asks would lose what it stands on, and nobody said that is fine."""
+        if not ops or not asked.session or asked.sure or asked.confirm is not None:
+            return
+        way = self.way(asked.session.peer, asked.session.local)
+        found = path(asked.session, way, before) if way else None
+        if found and (lost := losses(ops, before, found)):
+            raise CutsOff(lost)
 
     async def adopt(self) -> None:
         """Take the active configuration for what an earlier run of the daemon applied, where it did."""
-        good = self._good()
-        if good is not None and good == self._store.files.read(ACTIVE):
-            await self._engine.adopt(INTERFACES, (await self.compiled(staged=False)).state)
+        view = self._store.view(staged=False)
+        if self._good.known and not self._good.edited(view):
+            await self._engine.adopt(INTERFACES, (await self.compiled(view.config)).state)
 
-    def _versions(self) -> dict[str, list[str | None]]:
-        """Return the files an apply changes, each before and after.
-
-        An edit made in place counts as staged: when it is rolled back, the last good text is active
-        again and the edit waits in the staged file.
-        """
-        active, staged, good = self._store.files.read(ACTIVE), self._store.files.read(STAGED), self._good()
-        if staged is not None:
-            return {ACTIVE: versions(active, staged), STAGED: versions(staged, None)}
-        if good is not None and good != active:
-            return {ACTIVE: versions(good, active), STAGED: versions(active, None)}
-        return {ACTIVE: versions(active, active)}
-
-    def _good(self) -> bytes | None:
-        """Return the text of the last committed apply, None where there was none."""
-        record = self._journal.previous()
-        return content(record["files"][ACTIVE][1]) if record else None
+    def _versions(self, view: View) -> dict[str, list[str | None]]:
+        """Return the files an apply of *view* changes, and those it keeps, each before and after."""
+        return self._good.versions(view, self._store.files.read)
 
     async def _nothing(self) -> None:
         pass
@@ -136,6 +185,30 @@ class Applies:
         return {link.name for link in live.values() if isinstance(link, Link) and not (link.owner and link.deletable)}
 
 
-def shown(op: Op) -> dict[str, str]:
+def _no_way(peer: str, local: str) -> Way | None:
+    del peer, local
+    return None
+
+
+def _keep_guests(ops: tuple[Op, ...], before: State) -> None:
+    """Raise `Conflict` where a bridge would go for good that guests are plugged into."""
+    made = {op.resource.key for op in ops if op.verb == "+"}
+    gone = {op.resource.key for op in ops if op.verb == "-"} - made
+    cut = [link for link in before.values() if isinstance(link, Tap) and link.owner and ("link", link.master) in gone]
+    if cut:
+        where = ", ".join(f"{tap.name} is plugged into {tap.master}" for tap in cut)
+        raise Conflict(f"{where}, which would be deleted: unplug it, or give the guest another bridge")
+
+
+def shown(op: Op) -> dict[str, Any]:
     """Return an operation as the API shows it."""
     return {"op": str(op), "origin": op.resource.origin}
+
+
+def shown_all(applied: Applied) -> list[dict[str, Any]]:
+    """Return the operations as the API shows them; what guests lose stands with the one it begins with."""
+    records = [shown(op) for op in applied.ops]
+    for outage in applied.outages:
+        there = records[outage.first].setdefault("outages", [])
+        there.append({"bridge": outage.bridge, "milliseconds": outage.milliseconds, "text": str(outage)})
+    return records

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
@@ -38,7 +37,7 @@ class Daemon:
     ) -> None:
         self.store = store
         self.engine = engine
-        self.interfaces = Interfaces(store, engine, journal, design)
+        self.interfaces = Interfaces(store, engine, journal, design, settings.apply)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
         self.obstacle = obstacle
@@ -126,9 +125,9 @@ class Daemon:
     async def _configuration(self) -> dict[str, Any]:
         found: dict[str, Any] = {"staged": int(self.store.is_staged()), "waiting": await self._quietly_waiting()}
         if pending := self.engine.pending:
-            left = pending.deadline - asyncio.get_running_loop().time()
-            found["confirm"] = {"id": pending.id, "seconds": round(left, 1)}
+            found["confirm"] = {"id": pending.id, "seconds": round(self.engine.left(), 1)}
         try:
+            found["drift"] = len(await self.interfaces.drift())
             found["plan"] = len(await self.interfaces.plan())
             found["state"] = "staged" if found["staged"] else "in sync" if not found["plan"] else "differs"
         except PvenetError as error:

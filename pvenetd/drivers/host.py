@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from pvenetd.drivers import nft, sysctl
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
-from pvenetd.drivers.netlink import addresses, links
+from pvenetd.drivers.netlink import addresses, links, lookup
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.errors import KernelError
-from pvenetd.kinds.link import Link
+from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.management import Way
 from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import Address, Chains, Hook, Route, State
@@ -62,6 +63,10 @@ class Host:
             return {key: found[key] for key in keys if key in found}
         settings = sysctl.observe(key for key in keys if key[0] == "sysctl")
         return {**self._mirror.state(), **chains, **self._hooks.observe(), **settings}
+
+    def way(self, peer: str, local: str) -> Way | None:
+        """Return how the kernel sends packets from *local* to *peer*, None where it does not."""
+        return lookup.way(self._wire, peer, local)
 
     def owned(self, owner: str) -> list[Key]:
         """Return the links and chains marked as *owner*'s, by the last observation."""
@@ -138,7 +143,7 @@ class Host:
         elif master != "bridge" and wanted.kind != "bridge":  # what it was told as a port went with its bridge
             values = {name: value for name, value in values.items() if name not in wanted.port_only}
         wanted = wanted.filled(there)
-        must_be_down = links.wants_down(wanted, values)
+        must_be_down = wants_down(wanted, values)
         kept = self._mirror.on(wanted.name) if must_be_down else []
         flap = must_be_down or bool(values.get("master") and master == "bond")
         links.bring(self._wire, wanted, values, flap=flap)

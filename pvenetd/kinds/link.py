@@ -5,6 +5,7 @@ Sources: ip-link(8), bridge(8), linux/if_link.h (IFLA_*, IFLA_BRPORT_*).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, ClassVar, Self
 
@@ -141,3 +142,8 @@ def options(kind: type[Link]) -> dict[str, tuple[str, Option]]:
 def attributes(kind: type[Link]) -> tuple[tuple[str, Option, Wire], ...]:
     """Return (field, option, wire) for every field of *kind* that is a netlink attribute."""
     return tuple((name, option, option.wire or PLAIN) for name, option in annotated(kind) if option.nl)
+
+
+def wants_down(wanted: Link, values: Mapping[str, object]) -> bool:
+    """Return whether the kernel takes one of *values* only while the link is down."""
+    return any(option.down and values.get(field) is not None for field, option, _ in attributes(type(wanted)))

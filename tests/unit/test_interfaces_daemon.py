@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.daemon.applies import Asked
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.store import ACTIVE, STAGED, Store
 from pvenetd.drivers.fake import Fake
@@ -52,7 +53,7 @@ async def test_a_staged_edit_becomes_active_and_rollback_returns_to_what_was(hos
 
 async def test_an_edit_in_place_that_is_not_confirmed_waits_in_the_staged_file(host: Host) -> None:
     host.files.write(ACTIVE, NEW)
-    await host.interfaces.apply(confirm=60.0)
+    await host.interfaces.apply(Asked(confirm=60.0))
     assert host.addresses() == ["192.0.2.2/24"]
     await host.interfaces.roll_back()
     assert (host.files.read(ACTIVE), host.files.read(STAGED), host.addresses()) == (OLD, NEW, ["192.0.2.1/24"])
@@ -60,11 +61,11 @@ async def test_an_edit_in_place_that_is_not_confirmed_waits_in_the_staged_file(h
 
 async def test_a_second_apply_is_refused_while_one_waits(host: Host) -> None:
     host.files.write(STAGED, NEW)
-    await host.interfaces.apply(confirm=60.0)
+    await host.interfaces.apply(Asked(confirm=60.0))
     with pytest.raises(Conflict, match="pvenetctl confirm"):
         await host.interfaces.apply()
     await host.interfaces.confirm()
-    assert await host.interfaces.apply() == ()
+    assert (await host.interfaces.apply()).ops == ()
 
 
 async def test_a_bridge_that_guests_are_on_is_not_deleted(host: Host) -> None:

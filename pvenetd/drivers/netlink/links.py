@@ -257,11 +257,6 @@ def ipv6_disabled(name: str) -> bool:
         return True
 
 
-def wants_down(wanted: Link, values: Mapping[str, Any]) -> bool:
-    """Return whether the kernel takes one of *values* only while the link is down."""
-    return any(option.down and values.get(field) is not None for field, option, _ in attributes(type(wanted)))
-
-
 def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
     """Return the messages for a link that is there: its own attributes, then its kind's, told as the kind says.
 

@@ -1,0 +1,215 @@
+"""One thread that does all work on the machine: it observes, plans, runs, verifies, and puts back.
+
+The kernel works inside sendmsg(), so the event loop must not wait for it, and a thread is not cancelled
+half-way.  Its queue is the applier's: no locks, no two plans at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from pvenetd.errors import KernelError, PvenetError, VerifyError
+from pvenetd.plan import Op, plan, undo
+from pvenetd.resource import Key, Resource
+from pvenetd.state import Chains, State
+
+log = logging.getLogger("pvenetd.engine")
+
+T = TypeVar("T")
+
+AS_IT_WAS = "rolled back: the host is as it was"
+
+
+class Machine(Protocol):
+    """The seam to the machine: the kernel, or a fake of it."""
+
+    def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
+        """Return what there is, the sysctls among *keys* too; with *only*, nothing but *keys*.
+
+        *anew* are read anew even where no event told of a change.
+        """
+
+    def owned(self, owner: str) -> list[Key]:
+        """Return the links marked as *owner*'s."""
+
+    def apply(self, op: Op) -> None:
+        """Carry out one operation.  Raises `KernelError`."""
+
+
+class Applier:
+    """Keeps each owner's State, and the machine in step with it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._applier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="applier")
+        self._desired: dict[str, State] = {}
+        self.failed: dict[str, str] = {}
+        """Owner → why its last apply failed."""
+        self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
+        """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
+
+    def close(self) -> None:
+        """Let the applier end."""
+        self._applier.shutdown(wait=True)
+
+    async def work(self, job: Callable[[], T]) -> T:
+        """Run *job* in the applier thread, after what is queued there, to its end even if the caller is cancelled."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._applier, job))
+
+    def desired(self) -> dict[Key, Resource]:
+        """Return the union of all owners' States."""
+        return {key: resource for wanted in self._desired.values() for key, resource in wanted.items()}
+
+    def owners(self) -> dict[str, State]:
+        """Return each owner's State."""
+        return dict(self._desired)
+
+    async def observe(self, keys: Collection[Key] = ()) -> State:
+        """Return what the machine has."""
+        return await self.work(lambda: self._machine.observe(keys))
+
+    async def look(self, keys: Collection[Key]) -> State:
+        """Return what the machine has of *keys* alone."""
+        return await self.work(lambda: self._machine.observe(keys, only=True))
+
+    async def plan(self, owner: str, wanted: State) -> tuple[Op, ...]:
+        """Return what `desire` or `apply` would do."""
+        return (await self.forecast(owner, wanted))[0]
+
+    async def forecast(self, owner: str, wanted: State) -> tuple[tuple[Op, ...], State]:
+        """Return what `desire` or `apply` would do, and what there is now."""
+
+        def job() -> tuple[tuple[Op, ...], State]:
+            union = self._union(owner, wanted)
+            before = self._observe(None, union)
+            return plan(union, before, {owner}), before
+
+        return await self.work(job)
+
+    async def adopt(self, owner: str, wanted: State) -> None:
+        """Take *wanted* for what *owner* desires without touching the machine: it was applied by an earlier run."""
+        await self.work(lambda: self._desired.__setitem__(owner, wanted))
+
+    async def desire(self, owner: str, wanted: State) -> tuple[Op, ...]:
+        """Bring the machine to what *owner* wants now, and return what was done.
+
+        On failure what was touched is put back as it was, and *owner* wants what it wanted before.
+        Raises `KernelError`, `VerifyError`, `Conflict`.
+        """
+        return await self.work(lambda: self._converge(owner, wanted))
+
+    async def restore(self) -> tuple[Op, ...]:
+        """Load again the chains that somebody has taken away or changed, and return what was done.
+
+        Without them guests would be open: ``nft flush ruleset`` is how other programs begin.
+        """
+        return await self.work(self._restore)
+
+    # What follows runs in the applier thread.
+
+    def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
+        """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
+        keys = self._scope(owner, wanted)
+        union = self._union(owner, wanted) if keys is None else wanted
+        before = self._observe(keys, union)
+        ops = plan(union, before, {owner})
+        touched = {op.resource.key for op in ops}
+        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
+        self._keep(owner, wanted)
+        return ops
+
+    def _restore(self) -> tuple[Op, ...]:
+        wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
+        live = self._machine.observe(wanted.keys(), only=True)
+        ops = plan(wanted, live)
+        if ops:
+            log.warning("somebody has changed our chains: %s", ", ".join(op.resource.describe() for op in ops))
+        self._steps("firewall", ops)
+        return ops
+
+    def _run(self, owner: str, ops: tuple[Op, ...], before: State, left: Callable[[], tuple[Op, ...]]) -> None:
+        if not ops:
+            return
+        try:
+            self._steps(owner, ops)
+            if rest := left():
+                raise VerifyError(rest)
+        except BaseException as error:
+            back = undo(ops, before)
+            self._give_up(owner, error, lambda: self._put_back({op.resource.key for op in ops} | back.keys(), back))
+            raise
+
+    def _steps(self, owner: str, ops: Iterable[Op]) -> None:
+        for op in ops:
+            log.info(
+                "%s%s",
+                op,
+                f"  # {op.resource.origin}" if op.resource.origin else "",
+                extra={"owner": owner, "op": str(op), "origin": op.resource.origin},
+            )
+            self._machine.apply(op)
+            self.told("op", {"owner": owner, "op": str(op), "origin": op.resource.origin})
+
+    def _give_up(self, owner: str, error: BaseException, back: Callable[[], object]) -> None:
+        """Put things back, and say in *error* what has become of the host."""
+        outcome = AS_IT_WAS
+        try:
+            back()
+        except (PvenetError, OSError) as worse:
+            outcome = f"not all of it could be rolled back: {worse}"
+            log.exception("rollback failed", extra={"owner": owner})
+        self.failed[owner] = f"{error}; {outcome}"
+        if isinstance(error, PvenetError):
+            error.outcome = outcome
+        self.told("failed", {"owner": owner, "error": str(error), "outcome": outcome})
+
+    def _put_back(self, touched: Collection[Key], back: State) -> None:
+        """Bring *touched* back, however many of them fail on the way; then say what could not be."""
+        for last in (False, True):
+            now = self._machine.observe(touched, anew=touched)
+            wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
+            todo = plan(wanted, now)
+            for op in todo:
+                try:
+                    self._machine.apply(op)
+                except KernelError:
+                    if last:
+                        raise
+                    log.warning("not undone at once: %s", op)
+        now = self._machine.observe(touched, anew=touched)
+        wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
+        if left := plan(wanted, now):
+            raise VerifyError(left)
+
+    def _union(self, owner: str, wanted: State) -> State:
+        """Return what all want, *owner* now *wanted*."""
+        others = (state for name, state in self._desired.items() if name != owner)
+        return {key: value for state in (*others, wanted) for key, value in state.items()}
+
+    def _scope(self, owner: str, wanted: State) -> set[Key] | None:
+        """Return the keys a guest's plan is about, None for owners whose plan is about all there is."""
+        if not owner.startswith("vm:"):
+            return None
+        keys = {*wanted, *self._desired.get(owner, {}), *self._machine.owned(owner), ("chains", owner)}
+        return keys | {need for resource in wanted.values() for need in resource.needs}
+
+    def _observe(self, keys: Collection[Key] | None, union: State, anew: Collection[Key] = ()) -> State:
+        if keys is None:
+            return self._machine.observe(union.keys(), anew=anew)
+        return self._machine.observe(keys, only=True, anew=anew)
+
+    def _keep(self, owner: str, wanted: State) -> None:
+        self.failed.pop(owner, None)
+        if wanted:
+            self._desired[owner] = wanted
+        else:
+            self._desired.pop(owner, None)
+
+
+def _nobody(what: str, facts: Mapping[str, Any]) -> None:
+    """Hear what has happened, where nobody listens."""
+    del what, facts
