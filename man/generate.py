@@ -53,6 +53,11 @@ FILES = {
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
 SETTINGS = {
+    "[apply] probe": "ask, around an apply, whether the default gateways, the peer of the session that applies and "
+    "the probes answer after it who answered before it, and roll back at once where one does not: true",
+    "[apply] probes": "more addresses that are pinged",
+    "[apply] probe_seconds": "how long they have to answer after an apply: 5; where the plan lets a bridge with STP "
+    "or a bond begin anew, that is added",
     "[firewall] backend": "what the rules are loaded by: nftables",
     "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
     "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
