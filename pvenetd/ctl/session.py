@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 _NAME = "SSH_CONNECTION"
+_MOST = 1 << 18
+"""Bytes of an environment that are read."""
 _DEEP = 32
 """Ancestors to ask: a shell in a multiplexer in a shell has some ten."""
 
@@ -23,12 +24,19 @@ def session(environment: Mapping[str, str] = os.environ, process: int | None = N
         if number <= 1:
             return None
         try:
-            variables = Path(f"/proc/{number}/environ").read_bytes().split(b"\0")
-            status = Path(f"/proc/{number}/stat").read_text()
+            variables, status = (_read(f"/proc/{number}/{name}") for name in ("environ", "stat"))
         except OSError:
             return None
-        for variable in variables:
+        for variable in variables.split(b"\0"):
             if variable.startswith(_NAME.encode() + b"="):
                 return variable.partition(b"=")[2].decode(errors="replace")
-        number = int(status.rpartition(")")[2].split()[1])
+        number = int(status.rpartition(b")")[2].split()[1])
     return None
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MOST)
+    finally:
+        os.close(descriptor)
