@@ -56,7 +56,8 @@ async def test_confirm_and_rollback(ctl: Ctl, api: Api) -> None:
     assert "configuration  staged: 1 operation to do" in await ctl("status")
     op, outcome = (await ctl("apply --confirm 3600")).splitlines()
     assert op == "~ link vmbr0 ageing=120  # /etc/network/interfaces.new:7"
-    assert (found := re.fullmatch("rolled back in 3600 s unless confirmed: pvenetctl confirm ([0-9a-f]{8})", outcome))
+    found = re.fullmatch("rolled back in 3600 s unless confirmed: pvenetctl confirm ([0-9a-f]{8})", outcome)
+    assert found
     waits = f"configuration  waiting for confirmation: pvenetctl confirm {found[1]}, or it is rolled back in 3"
     assert waits in await ctl("status")
     refused = await ctl("confirm 00000000", 1)
