@@ -7,6 +7,7 @@ same type, so that plan, verify, rollback and drift are the same comparison.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -43,6 +44,16 @@ class Resource(BaseModel):
     """Who wants it: ``interfaces``, ``firewall``, ``vm:100``; current, who its mark names."""
     origin: str = ""
     """``FILE:LINE`` it was configured at."""
+
+    @classmethod
+    def shown(cls, **values: Any) -> Self:
+        """Return what the kernel shows, unchecked: `model_construct` at a tenth of its cost, for thousands of links."""
+        found = cls.__new__(cls)
+        object.__setattr__(found, "__dict__", _defaults(cls) | values)
+        object.__setattr__(found, "__pydantic_fields_set__", set(values))
+        object.__setattr__(found, "__pydantic_extra__", None)
+        object.__setattr__(found, "__pydantic_private__", None)
+        return found
 
     @property
     def key(self) -> Key:
@@ -121,6 +132,15 @@ class Resource(BaseModel):
             and name in self.model_fields_set
             and value not in (None, "", ())
         ]
+
+
+@cache
+def _defaults(kind: type[Resource]) -> dict[str, Any]:
+    """Return every field of *kind* in order, with its default, None where it has none."""
+    return {
+        name: None if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in kind.model_fields.items()
+    }
 
 
 def spell(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from pvenetd.drivers import nft, sysctl
 from pvenetd.drivers.files import Files
@@ -56,7 +56,7 @@ class Host:
 
     def _observe(self, keys: Collection[Key], *, only: bool, anew: Collection[Key]) -> State:
         nft.drain(self.rule_events)
-        self._mirror.refresh([key[1] for key in anew if key[0] in ("link", "address")])
+        self._mirror.refresh(key for key in anew if key[0] in ("link", "address"))
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **sysctl.observe(key for key in keys if key[0] == "sysctl")}
@@ -84,9 +84,9 @@ class Host:
         match resource:
             case Link():
                 self._mirror.refresh()
-                mtus = self._mirror.bridge_mtus()
+                self._mirror.replaced.clear()
                 self._apply_link(op.verb, resource)
-                self._keep_mtus(mtus, resource.name)
+                self._keep_mtus(resource.name)
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
@@ -109,7 +109,7 @@ class Host:
         self._give_mac(link)
         if verb == "+" and not self._came_with_its_peer(link):
             links.make(self._wire, link)
-        self._bring(link)
+        self._bring(link, made=verb == "+")
 
     def _came_with_its_peer(self, wanted: Link) -> bool:
         there = self._mirror.link(wanted.name)
@@ -121,17 +121,17 @@ class Host:
         if bridge and bridge.kind == "bridge" and bridge.mac == NO_MAC and (bridge.name != wanted.name or wanted.vids):
             links.bring(self._wire, bridge, {"mac": self._mirror.last_mac(bridge.name)}, flap=False)
 
-    def _keep_mtus(self, mtus: Mapping[str, int], changed: str) -> None:
+    def _keep_mtus(self, changed: str) -> None:
         """Give our other bridges their MTU back: one that nobody set follows the ports as they come and go."""
         self._mirror.refresh()
-        for name, mtu in mtus.items():
+        for name, was in self._mirror.replaced.items():
             bridge = self._mirror.link(name)
-            if bridge and name != changed and bridge.mtu != mtu:
-                links.bring(self._wire, bridge, {"mtu": mtu}, flap=False)
+            if bridge and bridge.kind == "bridge" and was.owner and name != changed and bridge.mtu != was.mtu:
+                links.bring(self._wire, bridge, {"mtu": was.mtu}, flap=False)
 
-    def _bring(self, wanted: Link) -> None:
-        """Change a link that is there, even if it was just made, in what differs now."""
-        there = self._there(wanted.name)
+    def _bring(self, wanted: Link, *, made: bool = False) -> None:
+        """Change a link that is there, even if it was just *made*, in what differs now."""
+        there = self._there(wanted.name, anew=not made)
         old, new = there.master, wanted.filled(there).master
         if old != new and getattr(self._mirror.link(old), "kind", "") == "bond":
             links.bring(self._wire, there, {"master": ""}, flap=False)
@@ -150,13 +150,13 @@ class Host:
         if "remotes" in values:
             self._mirror.touch(wanted.name)
         if kept:
-            self._mirror.refresh([wanted.name])
+            self._mirror.refresh([wanted.key, ("address", wanted.name)])
             there_now = self._mirror.on(wanted.name)
             for lost in (one for one in kept if one not in there_now):
                 self._apply(Op("+", lost))
 
-    def _there(self, name: str) -> Link:
-        self._mirror.refresh([name])
+    def _there(self, name: str, *, anew: bool = True) -> Link:
+        self._mirror.refresh([("link", name)] if anew else [])  # of what we made just now an event has told
         if link := self._mirror.link(name):
             return link
         raise RefusedError(errno.ENODEV, "")
@@ -165,6 +165,6 @@ class Host:
         """Delete a link or let go of it; a bond sets down what it lets go, so that is set as it was."""
         slaves = self._mirror.ports(there.name) if there.kind == "bond" else []
         links.remove(self._wire, there)
-        self._mirror.refresh([slave.name for slave in slaves])
+        self._mirror.refresh(slave.key for slave in slaves)
         for slave in slaves:
             self._bring(slave.model_copy(update={"master": "", "mac": None}))  # the bond gave it its own MAC back

@@ -46,7 +46,7 @@ def addresses(wire: Wire, name_of: Callable[[int], str], number: int = 0) -> Ite
         if local.startswith(_LINK_LOCAL):
             continue
         dev, label = name_of(link), top.get("IFA_LABEL")
-        yield Address.model_construct(
+        yield Address.shown(
             owner=INTERFACES if top.get("IFA_PROTO") == PROTOCOL else "",
             dev=dev,
             address=f"{local}/{length}",
@@ -120,7 +120,7 @@ def routes(wire: Wire, name_of: Callable[[int], str]) -> Iterator[Route]:
             if "RTA_OIF" not in top or top.get("RTA_TABLE", table) != _MAIN:
                 continue
             metric = top.get("RTA_PRIORITY", 0)
-            yield Route.model_construct(
+            yield Route.shown(
                 owner=INTERFACES if protocol == PROTOCOL else "",
                 family=name,
                 dst=f"{top.get('RTA_DST')}/{length}" if "RTA_DST" in top else "default",

@@ -11,12 +11,13 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 from pvenetd.drivers.netlink import fdb, vlans
-from pvenetd.drivers.netlink.shape import Attributes, spelled
+from pvenetd.drivers.netlink.shape import Attributes, spelled, table
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
 from pvenetd.kinds.bridge import Bridge
@@ -26,6 +27,7 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.option import IFINDEX, IP, Option
+from pvenetd.option import Wire as Coding
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 _HEADER = struct.Struct("=HiI")
@@ -81,10 +83,11 @@ def observe(body: bytes, name_of: Names) -> Link:
         "group": top.get("IFLA_GROUP"),
         "master": "",
     }
-    for field, option, wire in attributes(kind):
-        nest = port if option.nl.startswith("IFLA_BRPORT_") else data if option.nl.startswith(kind.prefix) else top
-        value = nest.get(option.nl, nest.get(option.nl6))
-        if value is not None:
+    nests = (top.raw, data.raw, port.raw)
+    for field, nest, number, read, wire in _rows(kind, info_kind):
+        payload = nests[nest].get(number)
+        if payload is not None:
+            value = read(payload)
             values[field] = _name(value, name_of) if wire is IFINDEX else wire.of(value)
     if top.get("IFLA_LINK_NETNSID") is not None:  # its IFLA_LINK is an index of another network namespace
         values |= {field: None for field, option, _ in attributes(kind) if option.nl == "IFLA_LINK"}
@@ -93,7 +96,22 @@ def observe(body: bytes, name_of: Names) -> Link:
         values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
     if values["master"] and _ovs(values["master"]):
         values["master"] = ""
-    return kind.model_construct(**values)
+    return kind.shown(**values)
+
+
+@cache
+def _rows(kind: type[Link], info_kind: str) -> tuple[tuple[str, int, int, Callable[[bytes], Any], Coding], ...]:
+    """Return, for each field, the nest (link, kind's, port's), the attribute's number and how it is read.
+
+    Of two attributes for one field, IPv4's and IPv6's, the link has one.
+    """
+    tables = (table("link"), table(info_kind), table("port"))
+    found: list[tuple[str, int, int, Callable[[bytes], Any], Coding]] = []
+    for field, option, wire in attributes(kind):
+        nest = 2 if option.nl.startswith("IFLA_BRPORT_") else 1 if option.nl.startswith(kind.prefix) else 0
+        known = [row for name in (option.nl6, option.nl) if (row := tables[nest].get(name))]
+        found += [(field, nest, number, form.read, wire) for number, form in known]
+    return tuple(found)
 
 
 def request(number: int = 0) -> bytes:
@@ -101,9 +119,16 @@ def request(number: int = 0) -> bytes:
     return raw(GETLINK, 0, _MESSAGE.pack(0, 0, number, 0, 0) + nla(_EXT_MASK, _SKIP_STATS))
 
 
+def is_gone(body: bytes) -> bool:
+    """Return whether a message tells that its link is no more."""
+    kind: int = struct.unpack_from("=H", body, 4)[0]
+    return kind == DELLINK
+
+
 def index_and_name(body: bytes) -> tuple[int, str]:
     """Return which link an RTM_NEWLINK message is about."""
-    return _HEADER.unpack_from(body, 18)[1], Attributes(body[_FIRST:], "link").get("IFLA_IFNAME", "")
+    length = struct.unpack_from("=H", body, _FIRST)[0]  # the kernel puts IFLA_IFNAME first
+    return _HEADER.unpack_from(body, 18)[1], body[_FIRST + 4 : _FIRST + length - 1].decode("utf-8", "surrogateescape")
 
 
 def _kind(info_kind: str, data: Attributes, hardware: int, flags: int) -> type[Link]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from pvenetd.drivers.netlink import addresses, fdb, links, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan, sorted_addresses
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Route
@@ -31,8 +33,10 @@ class Mirror:
         self._number: dict[str, int] = {}
         self._addresses: dict[int, list[Address]] = {}
         self._routes: list[Route] = []
-        self._stale: set[int] | None = None
-        """Links to read again; None: all."""
+        self._stale: dict[int, bytes | None] | None = None
+        """Links that changed, each with the newest message about it, None: to be asked for; None at all: everything."""
+        self.replaced: dict[str, Link] = {}
+        """How links were before they changed, since the caller last emptied it."""
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
         self._lost_macs: dict[str, str] = {}
@@ -41,32 +45,33 @@ class Mirror:
         """Give the event socket back."""
         self.events.close()
 
-    def refresh(self, names: Collection[str] = ()) -> None:
-        """Bring the mirror up to date; *names* are read anew whatever the events say."""
+    def refresh(self, anew: Iterable[Key] = ()) -> None:
+        """Bring the mirror up to date; of *anew*, links and links' addresses are read whatever the events say."""
         self._drain()
-        for name in names:
+        for key in anew:
             try:
-                number = socket.if_nametoindex(name)
+                number = socket.if_nametoindex(key[1])
             except OSError:
                 continue
-            if self._stale is not None:
-                self._stale.add(number)
+            if key[0] == "address":
                 self._stale_addresses.add(number)
-        if self._stale is None or len(self._stale) > _MANY:
+            elif self._stale is not None:
+                self._stale[number] = None
+        if self._stale is None or sum(body is None for body in self._stale.values()) > _MANY:
             self._dump()
         else:
-            for number in self._stale:
-                self._read(number)
-            if self._stale_addresses:
-                self._stale_routes = True
+            for number, body in self._stale.items():
+                self._read(number, body)
+            if len(self._stale_addresses) > _MANY:
+                self._dump_addresses()
             for number in self._stale_addresses:
                 self._read_addresses(number)
-        self._stale, self._stale_addresses = set(), set()
+        self._stale, self._stale_addresses = {}, set()
 
     def touch(self, name: str) -> None:
         """Have link *name* read again by the next `refresh`: something changed that no notification tells of."""
         if self._stale is not None and name in self._number:
-            self._stale.add(self._number[name])
+            self._stale[self._number[name]] = None
 
     def state(self) -> dict[Key, Resource]:
         """Return all of it as a State."""
@@ -92,11 +97,6 @@ class Mirror:
         """Return the addresses and routes of link *name*."""
         found: list[Resource] = [*self._addresses.get(self._number.get(name, 0), [])]
         return found + [route for route in self._fresh_routes() if route.dev == name]
-
-    def bridge_mtus(self) -> dict[str, int]:
-        """Return the MTU of each bridge that is ours."""
-        bridges = (link for link in self.links.values() if link.kind == "bridge")
-        return {bridge.name: bridge.mtu for bridge in bridges if bridge.owner and bridge.mtu}
 
     def last_mac(self, name: str) -> str:
         """Return the MAC that a link without one had before, or a new local one."""
@@ -126,12 +126,14 @@ class Mirror:
 
     def _note(self, kind: int, body: bytes) -> None:
         if kind in (links.NEWLINK, links.DELLINK):
-            number = struct.unpack_from("=i", body, 20)[0]
+            family, number = struct.unpack_from("=B3xi", body, 16)
             if self._stale is not None:
-                self._stale.add(number)
+                # What a bridge tells of its port (AF_BRIDGE) is not all that there is to tell of it.
+                self._stale[number] = None if family else body
             self._stale_routes = True
         elif kind in (addresses.NEWADDR, addresses.DELADDR):
             self._stale_addresses.add(struct.unpack_from("=I", body, 20)[0])
+            self._stale_routes = True
         else:
             self._stale_routes = True
 
@@ -140,30 +142,47 @@ class Mirror:
         known = [links.index_and_name(body) for body in bodies]
         names = dict(known)
         pairs = zip(known, bodies, strict=True)
+        for old in self.links.values():
+            self.replaced.setdefault(old.name, old)
         self.links = {number: links.observe(body, lambda number: names.get(number, "")) for (number, _), body in pairs}
         self._number = {link.name: number for number, link in self.links.items()}
         for number in self.links:
             self._complete(number)
+        self._dump_addresses()
+        self._stale_routes = True
+
+    def _dump_addresses(self) -> None:
         self._addresses = {}
         for address in addresses.addresses(self._wire, self._name):
             self._addresses.setdefault(self._number.get(address.dev, 0), []).append(address)
-        self._stale_routes = True
+        self._stale_addresses = set()
 
-    def _read(self, number: int) -> None:
+    def _read(self, number: int, body: bytes | None) -> None:
+        """Take link *number* as *body* shows it, an RTM_NEWLINK or RTM_DELLINK, or as the kernel does when asked."""
         old = self.links.pop(number, None)
-        if old and self._number.get(old.name) == number:
-            del self._number[old.name]
+        if old:
+            self.replaced.setdefault(old.name, old)
+            if self._number.get(old.name) == number:
+                del self._number[old.name]
         try:
-            (body,) = self._wire.ask(links.request(number))
+            link = self._shown(number, body)
         except RefusedError:
             self._addresses.pop(number, None)
             return
-        link = links.observe(body, self._name)
         if old and old.mac and link.mac == NO_MAC != old.mac:
             self._lost_macs[link.name] = old.mac
         self.links[number] = link
         self._number[link.name] = number
         self._complete(number)
+
+    def _shown(self, number: int, body: bytes | None) -> Link:
+        if body and links.is_gone(body):
+            raise RefusedError(errno.ENODEV, "")
+        link = links.observe(body, self._name) if body else None
+        if link is None or isinstance(link, Veth):  # of a pair's first end the kernel tells before it has another
+            (body,) = self._wire.ask(links.request(number))
+            return links.observe(body, self._name)
+        return link
 
     def _complete(self, number: int) -> None:
         """Add what RTM_NEWLINK does not tell: a port's VLANs, and whether the host has IPv6 on a guest's port."""

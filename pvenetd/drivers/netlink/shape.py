@@ -144,21 +144,22 @@ class Attributes:
     """The attributes of one message or nest, by name; of an empty *nest* none are known."""
 
     def __init__(self, data: bytes, nest: str) -> None:
-        self._raw = dict(attributes(data)) if nest else {}
+        self.raw: Mapping[int, bytes] = dict(attributes(data)) if nest else {}
+        """By number, as they came."""
         self._table = table(nest)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of *name*, *default* where it is not there."""
-        if (row := self._table.get(name)) is None or row[0] not in self._raw:
+        if (row := self._table.get(name)) is None or row[0] not in self.raw:
             return default
-        return row[1].read(self._raw[row[0]])
+        return row[1].read(self.raw[row[0]])
 
     def __contains__(self, name: str) -> bool:
-        return (row := self._table.get(name)) is not None and row[0] in self._raw
+        return (row := self._table.get(name)) is not None and row[0] in self.raw
 
     def nest(self, number: int, nest: str) -> Attributes:
         """Return the attributes within attribute *number*."""
-        return Attributes(self._raw.get(number, b""), nest)
+        return Attributes(self.raw.get(number, b""), nest)
 
 
 def spelled(nest: str, values: Iterable[tuple[str, Any]]) -> bytes:
