@@ -1,5 +1,7 @@
 """Addresses and gateways of a stanza: ``address`` and the lines that say more of it.
 
+In a stanza with several addresses, what stands behind one is that one's (as in ifupdown2); in one with a
+single address it is the stanza's (as in ifupdown).  Of gateways and their metrics the same holds.
 Sources: interfaces(5), ifupdown2's ifupdown-addons-interfaces(5).
 """
 
@@ -14,36 +16,80 @@ from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.syntax import Iface, Line
 from pvenetd.state import INTERFACES, Address, Route
 
-OPTIONS = frozenset(
-    ("address", "netmask", "gateway", "broadcast", "pointopoint", "scope", "metric", "network", "label")
-)
+OPTIONS = {
+    "address": "an address with its prefix length, 192.0.2.1/24; several lines are several addresses",
+    "netmask": "prefix length or dotted mask of an address without one",
+    "broadcast": "its broadcast address; + is the last one of the network, - the first (IPv4)",
+    "pointopoint": "the other end of a point-to-point link",
+    "scope": "where it is valid: global, site, link, host or nowhere (IPv4)",
+    "preferred-lifetime": "seconds new connections use it; 0 is never, forever the default",
+    "dad-attempts": "0: do not look for duplicates of it first (IPv6)",
+    "dad-interval": "kept: nobody waits for it",
+    "label": "kept: the label is the alias's name",
+    "network": "kept: it follows from the address",
+    "address-purge": "kept: an address that is nobody's configuration always stays",
+    "gateway": "where packets to everywhere go; several lines are several gateways",
+    "metric": "of the gateway: the smallest is taken",
+    "onlink": "take the gateway for reachable whatever the addresses are; the default where it is in no network",
+}
+"""Option → what it is."""
+_OF_AN_ADDRESS = ("netmask", "broadcast", "pointopoint", "scope", "preferred-lifetime", "dad-attempts")
+_OF_A_GATEWAY = ("metric", "onlink")
 _STATIC = ("static", "loopback", None)
+_SCOPES = {"universe": "global", **{name: name for name in ("global", "site", "link", "host", "nowhere")}}
+_YES = ("yes", "on", "1", "true")
+
+Lines = Mapping[str, Line]
 
 
 def read(
     name: str, stanza: Iface, problems: list[Problem]
 ) -> tuple[list[tuple[Address, Line]], list[tuple[Route, Line]]]:
     """Return the addresses and gateways of one *stanza* of the interface *name*, each with its line."""
-    at = {option.key: option for option in stanza.options}
-    lines = [option for option in stanza.options if option.key == "address" and option.value]
-    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not lines and "address" not in at:
+    given = [option for option in stanza.options if option.value]
+    lines = [option for option in given if option.key == "address"]
+    _purge(stanza, given, problems)
+    named = any(option.key == "address" for option in stanza.options)
+    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not named:
         message = f"{stanza.name} {stanza.family} static has no address"
-        problems.append(
-            Problem(stanza.path, stanza.line, "address", message, "error", "address A.B.C.D/LEN", stanza.name)
-        )
+        hint = "address A.B.C.D/LEN"
+        problems.append(Problem(stanza.path, stanza.line, "address", message, "error", hint, stanza.name))
     if stanza.method not in _STATIC:
-        if lines and stanza.method == "manual":
-            message = "an address in a manual stanza is not applied"
+        if lines and stanza.method in ("manual", "dhcp", "auto"):
+            message = f"an address in a {stanza.method} stanza is not applied"
             problems.append(_at(lines[0], "unknown-value", message, stanza, "inet static", severity="warning"))
         return [], []
-    prefix = _prefix(at.get("netmask"), stanza, problems)
-    found = [(address, line) for line in lines if (address := _address(name, stanza, line, prefix, at, problems))]
+    found = [
+        (address, line)
+        for line, own in _grouped(given, "address", _OF_AN_ADDRESS)
+        if (address := _address(name, stanza, line, own, problems))
+    ]
     routes = [
         (route, line)
-        for line in stanza.options
-        if line.key == "gateway" and line.value and (route := _gateway(name, stanza, line, at, problems))
+        for line, own in _grouped(given, "gateway", _OF_A_GATEWAY)
+        if (route := _gateway(name, stanza, line, own, problems))
     ]
     return found, routes
+
+
+def _grouped(lines: list[Line], head: str, names: tuple[str, ...]) -> list[tuple[Line, Lines]]:
+    """Return each line *head* with those of *names* that are its own."""
+    found: list[tuple[Line, dict[str, Line]]] = []
+    before: dict[str, Line] = {}
+    for line in lines:
+        if line.key == head:
+            found.append((line, {} if found else before))
+        elif line.key in names:
+            (found[-1][1] if found else before)[line.key] = line
+    return [(line, own) for line, own in found]
+
+
+def _purge(stanza: Iface, lines: list[Line], problems: list[Problem]) -> None:
+    for line in lines:
+        if line.key == "address-purge" and line.value.lower() in _YES:
+            message = "address-purge: addresses that others have added stay"
+            hint = "only what this file asked for is ever deleted"
+            problems.append(_at(line, "unknown-value", message, stanza, hint, severity="warning"))
 
 
 def _at(line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, severity: Severity = "error") -> Problem:
@@ -52,7 +98,7 @@ def _at(line: Line, code: str, message: str, stanza: Iface, hint: str = "", *, s
 
 def _prefix(line: Line | None, stanza: Iface, problems: list[Problem]) -> str:
     """Return the prefix length that a netmask line gives, empty where there is none or a wrong one."""
-    if line is None or not line.value:
+    if line is None:
         return ""
     try:
         if "." in line.value:
@@ -76,9 +122,8 @@ def _bad_mask() -> str:
     raise AddressValueError
 
 
-def _address(
-    name: str, stanza: Iface, line: Line, prefix: str, at: Mapping[str, Line], problems: list[Problem]
-) -> Address | None:
+def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Problem]) -> Address | None:
+    prefix = _prefix(own.get("netmask"), stanza, problems)
     text, _, own_prefix = line.value.partition("/")
     if own_prefix and not own_prefix.isdigit() and not re.fullmatch(r"[\d.]+", own_prefix):
         own_prefix = "?"
@@ -92,23 +137,67 @@ def _address(
         message = f"address: '{line.value}' in an {stanza.family} stanza"
         problems.append(_at(line, "address", message, stanza, "iface NAME inet6 static for IPv6"))
         return None
-    values: dict[str, Any] = {
-        "dev": name.partition(":")[0],
-        "address": str(parsed),
-        "owner": INTERFACES,
-        "origin": line.origin,
-    }
+    values: dict[str, Any] = {"dev": name.partition(":")[0], "address": str(parsed), "owner": INTERFACES}
+    values["origin"] = line.origin
     if ":" in name and parsed.version == 4:
         values["label"] = name
-    for option, field in (("broadcast", "broadcast"), ("pointopoint", "peer")):
-        other = at.get(option)
-        if not other or not other.value or other.value in "+-":
-            continue
-        if not _is_ip(other.value.partition("/")[0]):
-            problems.append(_at(other, "address", f"{option}: '{other.value}' is no address", stanza))
-        elif ip_address(other.value.partition("/")[0]).version == parsed.version:
-            values[field] = other.value.partition("/")[0]
+    values |= _peer(str(parsed), own.get("pointopoint"), stanza, problems)
+    values |= _broadcast(str(parsed), own.get("broadcast"), stanza, problems)
+    values |= _more(own, stanza, parsed.version, problems)
     return Address.model_validate(values)
+
+
+def _peer(address: str, line: Line | None, stanza: Iface, problems: list[Problem]) -> dict[str, Any]:
+    """Return the other end, which is what the prefix length is of (ip-address(8))."""
+    if line is None:
+        return {}
+    mine = ip_interface(address)
+    try:
+        peer = ip_interface(line.value)
+    except ValueError:
+        problems.append(_at(line, "address", f"pointopoint: '{line.value}' is no address", stanza))
+        return {}
+    if peer.version != mine.version:
+        return {}
+    return {"peer": str(peer.ip), "address": f"{mine.ip}/{peer.network.prefixlen}"}
+
+
+def _broadcast(address: str, line: Line | None, stanza: Iface, problems: list[Problem]) -> dict[str, Any]:
+    network = ip_interface(address).network
+    if line is None or network.version == 6 or (line.value in "+-" and network.prefixlen > 30):
+        return {}
+    if line.value in "+-":
+        return {"broadcast": str(network.broadcast_address if line.value == "+" else network.network_address)}
+    if not _is_ip(line.value):
+        problems.append(_at(line, "address", f"broadcast: '{line.value}' is no address", stanza, "A.B.C.D, + or -"))
+        return {}
+    return {"broadcast": line.value} if ip_address(line.value).version == network.version else {}
+
+
+def _more(own: Lines, stanza: Iface, version: int, problems: list[Problem]) -> dict[str, Any]:
+    """Return scope, lifetime, and whether to look for duplicates."""
+    found: dict[str, Any] = {}
+    if line := own.get("scope"):
+        if line.value not in _SCOPES:
+            hint = " ".join(_SCOPES)
+            problems.append(_at(line, "unknown-value", f"scope: '{line.value}' does not exist", stanza, hint))
+        elif version == 4:
+            found["scope"] = _SCOPES[line.value]
+    if (line := own.get("preferred-lifetime")) and line.value != "forever":
+        found |= _number(line, stanza, problems, "preferred_lifetime", 0xFFFFFFFE)
+    if line := own.get("dad-attempts"):
+        attempts = _number(line, stanza, problems, "nodad", 0xFFFF)
+        if version == 6 and attempts.get("nodad") == 0:
+            found["nodad"] = True
+    return found
+
+
+def _number(line: Line, stanza: Iface, problems: list[Problem], field: str, most: int) -> dict[str, int]:
+    if not (line.value.isascii() and line.value.isdigit()) or int(line.value) > most:
+        message = f"{line.key}: '{line.value}' should be a whole number, {most} at most"
+        problems.append(_at(line, "unknown-value", message, stanza))
+        return {}
+    return {field: int(line.value)}
 
 
 def _is_ip(text: str) -> bool:
@@ -119,21 +208,15 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _gateway(name: str, stanza: Iface, line: Line, at: Mapping[str, Line], problems: list[Problem]) -> Route | None:
+def _gateway(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Problem]) -> Route | None:
     if not _is_ip(line.value):
         message = f"gateway: '{line.value}' does not appear to be an IPv4 or IPv6 address"
         problems.append(_at(line, "address", message, stanza))
         return None
-    metric = at.get("metric")
-    if metric and not metric.value.isdigit():
-        problems.append(_at(metric, "unknown-value", f"metric: '{metric.value}' should be a whole number", stanza))
-        return None
     gateway = ip_address(line.value)
-    return Route(
-        family="inet6" if gateway.version == 6 else "inet",
-        metric=int(metric.value) if metric else 0,
-        dev=name.partition(":")[0],
-        via=str(gateway),
-        owner=INTERFACES,
-        origin=line.origin,
-    )
+    values: dict[str, Any] = {"family": "inet6" if gateway.version == 6 else "inet", "via": str(gateway)}
+    if metric := own.get("metric"):
+        values |= _number(metric, stanza, problems, "metric", 0xFFFFFFFF)
+    if (onlink := own.get("onlink")) and onlink.value.lower() in _YES:
+        values["onlink"] = True
+    return Route(dev=name.partition(":")[0], owner=INTERFACES, origin=line.origin, **values)

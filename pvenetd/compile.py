@@ -29,7 +29,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.option import join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, Hook, Sysctl, state
+from pvenetd.state import INTERFACES, Hook, Route, Sysctl, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +182,25 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
         device = devices.get(name)
         if device is None or device.ovs:
             continue
+        yield from device.settings
         yield from (address for address, _ in device.addresses if not ip_interface(address.address).ip.is_unspecified)
         networks = [ip_interface(address.address).network for address, _ in device.addresses]
         peers = {address.peer for address, _ in device.addresses}
-        for route, _ in device.gateways:
+        for given, _ in device.gateways:
+            route = _in_table(given, device, devices)
             if route.key in gateways:
                 continue
             gateways.add(route.key)
             via = ip_address(route.via or "")
             near = via.is_link_local or route.via in peers or any(via in network for network in networks)
             yield route if near else route.model_copy(update={"onlink": True})
+
+
+def _in_table(route: Route, device: Device, devices: Mapping[str, Device]) -> Route:
+    """Return *route*, in the table of the VRF that its interface is in."""
+    vrf = devices.get(device.lines["vrf"].value) if "vrf" in device.lines else None
+    table = getattr(vrf.link, "table", None) if vrf else None
+    return route.model_copy(update={"table": table}) if table else route
 
 
 def _hooks(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[Hook]:

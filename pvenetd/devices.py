@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pvenetd import addressing
+from pvenetd import addressing, sysctls
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
@@ -25,7 +25,7 @@ from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
-from pvenetd.state import INTERFACES, Address, Route
+from pvenetd.state import INTERFACES, Address, Route, Sysctl
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
@@ -35,14 +35,14 @@ ALWAYS_OPTION = "always-run-commands"
 """Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
 _NOT_APPLIED = frozenset(
     """
-    accept-ra address-purge alias arp-accept autoconf bitrate bond-ad-actor-system bond-arp-interval
+    alias bitrate bond-ad-actor-system bond-arp-interval
     bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na bond-primary-reselect bond-use-carrier bootfile
     bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
-    bridge-port-vids bridge-vlan-vni-map client dad-attempts dad-interval description
-    disable-ipv6 dns-domain dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload
-    gso-offload hostname hwaddr ip-forward ip6-forward ipv6-addrgen leasehours leasetime link-autoneg
-    link-down link-duplex link-speed link-type ll-attempts local lro-offload media mode preferred-lifetime
-    privext provider request-prefix requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
+    bridge-port-vids bridge-vlan-vni-map client description
+    dns-domain dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload
+    gso-offload hostname hwaddr leasehours leasetime link-autoneg
+    link-down link-duplex link-speed link-type ll-attempts local lro-offload media mode
+    provider request-prefix requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
     uplink-id use vendor vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
@@ -78,6 +78,7 @@ class Device:
     """Option (with dashes) → the line it last stands at."""
     addresses: tuple[tuple[Address, Line], ...] = ()
     gateways: tuple[tuple[Route, Line], ...] = ()
+    settings: tuple[Sysctl, ...] = ()
     commands: tuple[tuple[str, Line], ...] = ()
     """(phase, line) of the user's own commands."""
 
@@ -143,6 +144,7 @@ def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> D
         if stanza.method in _NOT_MODELLED:
             message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
             problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
+    device = replace(device, settings=sysctls.read(name, stanzas, problems))
     if device.ovs:
         message = "Open vSwitch is not applied by this version: it stays as it is"
         problems.append(device.problem("ovs-type", "unknown-value", message, severity="warning"))
@@ -211,7 +213,8 @@ def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, An
 
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
-    known_to_all = {*addressing.OPTIONS, *PHASES, *PORT_OPTIONS, *_NEEDLESS, *port.OPTIONS, NAT_OPTION, ALWAYS_OPTION}
+    layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS}
+    known_to_all = {*layer3, *PHASES, *PORT_OPTIONS, *_NEEDLESS, *port.OPTIONS, NAT_OPTION, ALWAYS_OPTION}
     good = {*known, *known_to_all, "link-type"}
     for key, line in device.lines.items():
         if key in good:

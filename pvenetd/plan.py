@@ -131,11 +131,7 @@ def _unwanted(desired: State, current: State, owners: Collection[str] | None) ->
     return frozenset(
         key
         for key, resource in current.items()
-        if resource.owner
-        and key not in desired
-        and resource.removable
-        and _owned(resource, owners)
-        and not resource.kept(desired)
+        if resource.owner and key not in desired and _owned(resource, owners) and not resource.kept(desired)
     )
 
 

@@ -37,8 +37,6 @@ class Resource(BaseModel):
     """Fields that its key is made of."""
     silent: ClassVar[frozenset[str]] = frozenset({"origin"})
     """Fields that are carried along and never compared."""
-    removable: ClassVar[bool] = True
-    """Whether a marked one that nobody wants any more is deleted; a sysctl cannot be."""
 
     owner: str = ""
     """Who wants it: ``interfaces``, ``firewall``, ``vm:100``; current, who its mark names."""

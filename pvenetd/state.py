@@ -14,13 +14,20 @@ from pydantic import AfterValidator
 from pvenetd.kinds import make
 from pvenetd.kinds.link import Link
 from pvenetd.option import Ip
-from pvenetd.resource import Key, Resource
+from pvenetd.resource import Changes, Key, Resource, spell
 
 State = Mapping[Key, Resource]
 """What the host has or should have, by key, in the order it was configured."""
 
+MAIN_TABLE = 254
+"""RT_TABLE_MAIN (linux/rtnetlink.h)."""
+
 INTERFACES = "interfaces"
 """The owner of everything `/etc/network/interfaces` asks for."""
+
+
+Lifetime = int | Literal["forever"]
+"""Seconds left, or ``forever``: the kernel counts what is given down (IFA_CACHEINFO)."""
 
 
 class Address(Resource):
@@ -29,18 +36,27 @@ class Address(Resource):
     noun: ClassVar[str] = "address"
     rank: ClassVar[int] = 6
     named: ClassVar[frozenset[str]] = frozenset({"dev", "address"})
-    fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope", "noprefixroute"})
 
     dev: str
     address: Annotated[str, AfterValidator(lambda text: str(ip_interface(text)))]
-    """``192.0.2.1/24``: the host's address with its prefix length."""
+    """``192.0.2.1/24``: the host's address with its prefix length, that of *peer* where there is one."""
     peer: Ip | Literal[""] = ""
     """The other end of a point-to-point link."""
     broadcast: Ip | None = None
     label: str = ""
     """The alias name ``eth0:1`` (IPv4 only)."""
     scope: str | None = None
-    """``global``, ``link`` or ``host``."""
+    """``global``, ``site``, ``link``, ``host`` or ``nowhere``; IPv6 tells it from the address."""
+    metric: int = 0
+    """Of the route to the address's network; 0 is the kernel's own default."""
+    valid_lifetime: Lifetime = "forever"
+    preferred_lifetime: Lifetime = "forever"
+    """How long new connections use it; 0: never, unless there is no other."""
+    nodad: bool = False
+    """Do not look for duplicates first (IPv6 only)."""
+    noprefixroute: bool = False
+    """Add no route to the address's network."""
 
     @property
     def key(self) -> Key:
@@ -54,31 +70,56 @@ class Address(Resource):
     def dies_with(self) -> frozenset[Key]:
         return self.needs
 
+    def details(self) -> list[str]:
+        """Return what is not usual of it."""
+        usual = {name: field.default for name, field in type(self).model_fields.items()} | {"scope": "global"}
+        hidden = self.silent | self.named | {"owner"}
+        return [
+            f"{name}={spell(value)}" for name, value in self if name not in hidden and value not in (None, usual[name])
+        ]
+
+    def changes(self, current: Resource) -> Changes:
+        """Return what differs; a lifetime that has begun to run does not, and another's is its own affair."""
+        found = super().changes(current)
+        for name in ("valid_lifetime", "preferred_lifetime"):
+            if name in found and (not self.owner or _runs(*found[name])):
+                del found[name]
+        return found
+
+
+def _runs(now: object, given: object) -> bool:
+    return isinstance(now, int) and isinstance(given, int) and 0 < now <= given
+
 
 class Route(Resource):
-    """A route of the main table; its destination and metric are its name, so a new gateway replaces the old one."""
+    """A route; its destination, table and metric are its name, so a new gateway replaces the old one."""
 
     noun: ClassVar[str] = "route"
     rank: ClassVar[int] = 7
-    named: ClassVar[frozenset[str]] = frozenset({"family", "dst", "metric"})
+    named: ClassVar[frozenset[str]] = frozenset({"family", "dst", "metric", "table"})
 
     family: str
     """``inet`` or ``inet6``."""
     dst: str = "default"
     metric: int = 0
     """0 is the kernel's own default: 0 for IPv4, 1024 for IPv6."""
+    table: int = MAIN_TABLE
+    """The routing table: the main one, or a VRF's."""
     dev: str
     via: Ip | None = None
     onlink: bool = False
 
     @property
     def key(self) -> Key:
-        return ("route", self.family, self.dst, str(self.metric))
+        table = (f"table {self.table}",) if self.table != MAIN_TABLE else ()
+        return ("route", self.family, self.dst, str(self.metric), *table)
 
     def describe(self) -> str:
-        """Return ``route default``, with what is not usual: ``route inet6 2001:db8::/32 metric 100``."""
+        """Return ``route default``, with what is not usual: ``route inet6 2001:db8::/32 metric 100 table 1001``."""
         family = [self.family] if self.family != "inet" else []
-        return " ".join(["route", *family, self.dst, *(["metric", str(self.metric)] if self.metric else [])])
+        metric = ["metric", str(self.metric)] if self.metric else []
+        table = ["table", str(self.table)] if self.table != MAIN_TABLE else []
+        return " ".join(["route", *family, self.dst, *metric, *table])
 
     def details(self) -> list[str]:
         """Return where it leads."""
@@ -94,21 +135,49 @@ class Route(Resource):
 
 
 class Sysctl(Resource):
-    """A kernel setting below /proc/sys; it carries no mark, so it is set and never reset."""
+    """A kernel setting below /proc/sys: one of an interface, or of the whole host.
+
+    An interface's is marked by a record of what was set, and goes back to what new interfaces have; the
+    host's carries no mark, so it is set and never reset.
+    """
 
     noun: ClassVar[str] = "sysctl"
     named: ClassVar[frozenset[str]] = frozenset({"name"})
     rank: ClassVar[int] = 1
-    removable: ClassVar[bool] = False
-    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner"}
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"dev"}
 
     name: str
     """Path below /proc/sys: ``net/ipv4/ip_forward``."""
-    value: str
+    value: str | None
+    """None, of a current one: this kernel does not have it, and can do without."""
+    dev: str = ""
+    """The interface it is a setting of; empty for the host's."""
 
     @property
     def key(self) -> Key:
         return ("sysctl", self.name)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({("link", self.dev)}) if self.dev else frozenset()
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return self.needs
+
+    @property
+    def silences_link_local(self) -> bool:
+        """Return whether the kernel is to make no link-local addresses; those it has made would stay."""
+        return self.name.endswith("/addr_gen_mode") and self.value == "1"
+
+    def changes(self, current: Resource) -> Changes:
+        """Return what differs."""
+        if getattr(current, "value", None) is None:
+            return {}
+        found = super().changes(current)
+        if not self.dev:
+            found.pop("owner", None)
+        return found
 
 
 class Chains(Resource):

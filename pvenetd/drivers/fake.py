@@ -29,6 +29,17 @@ from pvenetd.state import Address, Hook, Route, State, Sysctl
 _FIRST_VLAN = {"pvid": 1, "vids": "1"}
 """What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
 _STANDARD_MTU = 1500
+_SETTINGS = {
+    "forwarding": "0",
+    "arp_accept": "0",
+    "disable_ipv6": "0",
+    "accept_ra": "1",
+    "autoconf": "1",
+    "use_tempaddr": "0",
+    "addr_gen_mode": "0",
+    "input": "0",
+}
+"""What a new link's settings are."""
 _LEAST_DELAY = 2
 """Seconds: the smallest forward delay with STP on (IEEE 802.1D, BR_MIN_FORWARD_DELAY)."""
 
@@ -49,7 +60,7 @@ class Fake:
                 ("address", "lo", text): Address.model_construct(dev="lo", address=text, scope=scope)
                 for text, scope in loopback
             },
-            **{("sysctl", name): Sysctl.model_construct(name=name, value="0") for name in sysctls},
+            **{key: Sysctl.model_construct(name=key[1], value="0") for key in _of_the_host(sysctls)},
         }
         self._own_mtu: set[str] = set()
         """Bridges whose MTU was set by hand: it no longer follows the ports."""
@@ -59,12 +70,13 @@ class Fake:
             self._now[resource.key] = _shown(resource)
 
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
-        """Return what there is; sysctls only where asked for."""
+        """Return what there is; sysctls that are not ours only where asked for."""
         del anew  # It is never out of date.
-        return {
+        untouched = {key: one for key in keys if key not in self._now and (one := self._untouched(key))}
+        return untouched | {
             key: self._as_shown(resource) if isinstance(resource, Link) else resource
             for key, resource in self._now.items()
-            if key in keys or not (only or isinstance(resource, Sysctl))
+            if key in keys or not (only or (isinstance(resource, Sysctl) and not resource.owner))
         }
 
     def owned(self, owner: str) -> list[Key]:
@@ -98,8 +110,7 @@ class Fake:
             case Route():
                 self._bring_route(resource)
             case Sysctl():
-                _refuse(errno.ENOENT, unless=key in self._now)
-                self._now[key] = resource.model_copy(update={"owner": "", "origin": ""})
+                self._set_sysctl(op.verb, resource)
             case Hook():
                 self.ran += resource.undo if op.verb == "-" else resource.run
                 self._keep(op)
@@ -111,6 +122,23 @@ class Fake:
             self._now.pop(op.resource.key, None)
         else:
             self._now[op.resource.key] = op.resource
+
+    def _untouched(self, key: Key) -> Sysctl | None:
+        """Return a link's setting that nobody has set."""
+        *_, dev, name = ("", *key[1].rsplit("/", 2))
+        if key[0] != "sysctl" or "/conf/" not in key[1] or ("link", dev) not in self._now:
+            return None
+        return Sysctl.model_construct(name=key[1], value=_SETTINGS[name], dev=dev)
+
+    def _set_sysctl(self, verb: str, wanted: Sysctl) -> None:
+        if verb == "-":
+            self._now.pop(wanted.key, None)
+            return
+        _refuse(errno.ENOENT, unless=wanted.key in self._now or self._untouched(wanted.key) is not None)
+        update = {"origin": "", "owner": wanted.owner if wanted.dev else ""}
+        self._now[wanted.key] = wanted.model_copy(update=update)
+        if wanted.name.endswith("/disable_ipv6") and wanted.value == "1":
+            self._drop(key for key, one in self._now.items() if _v6_on(one, wanted.dev))
 
     # Links.
 
@@ -253,14 +281,15 @@ class Fake:
 
     def _bring_address(self, wanted: Address) -> None:
         link = self._link(wanted.dev)
-        interface = ip_interface(wanted.address)
-        v6 = interface.version == 6
-        _refuse(errno.EACCES, unless=not (v6 and link.disable_ipv6))
-        old = self._now.get(wanted.key)
-        if isinstance(old, Address):
-            self._now[wanted.key] = old.model_copy(update={"owner": wanted.owner})
-        else:
-            self._now[wanted.key] = _shown(wanted)
+        v6 = ip_interface(wanted.address).version == 6
+        off = self._now.get(("sysctl", f"net/ipv6/conf/{wanted.dev}/disable_ipv6"))
+        disabled = link.disable_ipv6 or (isinstance(off, Sysctl) and off.value == "1")
+        _refuse(errno.EACCES, unless=not (v6 and disabled))
+        there = self._now.get(wanted.key)
+        if isinstance(there, Address):
+            changeable = {"owner", "metric", "valid_lifetime", "preferred_lifetime", *({"nodad", "peer"} if v6 else ())}
+            wanted = there.model_copy(update={name: getattr(wanted, name) for name in changeable})
+        self._now[wanted.key] = _shown(wanted)
 
     def _remove_address(self, there: Address) -> None:
         self._now.pop(there.key, None)
@@ -301,6 +330,10 @@ class Fake:
 
 
 _WITH_PRIMARY = ("active-backup", "balance-tlb", "balance-alb")
+
+
+def _of_the_host(sysctls: Iterable[str]) -> list[Key]:
+    return [("sysctl", name) for name in sysctls if "/conf/" not in name or "/all/" in name]
 
 
 def _refuse(number: int, *, unless: bool) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
-from pvenetd.drivers import nft, sysctl
+from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
 from pvenetd.drivers.netlink import addresses, links, lookup
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
+from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
@@ -18,7 +19,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
 from pvenetd.plan import Op
 from pvenetd.resource import Key
-from pvenetd.state import Address, Chains, Hook, Route, State
+from pvenetd.state import Address, Chains, Hook, Route, State, Sysctl
 
 
 class Host:
@@ -32,6 +33,7 @@ class Host:
         self._mirror = Mirror(self._wire)
         self._nft = nft.Nftables()
         self._hooks = Hooks(files)
+        self._settings = Settings(files)
         self.events = self._mirror.events.socket
         """Readable when a link, an address or a route has changed."""
         self.rule_events = nft.events()
@@ -59,10 +61,9 @@ class Host:
         self._mirror.refresh(key for key in anew if key[0] in ("link", "address"))
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
-            found = {**self._mirror.some(keys), **chains, **sysctl.observe(key for key in keys if key[0] == "sysctl")}
+            found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
             return {key: found[key] for key in keys if key in found}
-        settings = sysctl.observe(key for key in keys if key[0] == "sysctl")
-        return {**self._mirror.state(), **chains, **self._hooks.observe(), **settings}
+        return {**self._mirror.state(), **chains, **self._hooks.observe(), **self._settings.observe(keys)}
 
     def way(self, peer: str, local: str) -> Way | None:
         """Return how the kernel sends packets from *local* to *peer*, None where it does not."""
@@ -90,7 +91,7 @@ class Host:
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
-                addresses.bring_address(self._wire, resource)
+                addresses.bring_address(self._wire, resource, metric_changed="metric" in op.changes)
             case Route() if op.verb == "-":
                 addresses.remove_route(self._wire, resource)
             case Route():
@@ -100,7 +101,9 @@ class Host:
             case Hook():
                 self._hooks.apply(op)
             case _:
-                sysctl.apply(op)
+                self._settings.apply(op)
+                if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
+                    addresses.remove_link_local(self._wire, resource.dev)
 
     def _apply_link(self, verb: str, link: Link) -> None:
         if verb == "-":

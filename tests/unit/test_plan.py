@@ -130,10 +130,23 @@ def test_an_address_with_another_label_goes_first_and_takes_the_links_routes_alo
     ]
 
 
-def test_a_sysctl_is_set_and_never_reset() -> None:
-    on, off = (Sysctl(name="net/ipv4/ip_forward", value=value, owner=INTERFACES) for value in "10")
-    assert printed(state([on]), state([off])) == ["~ sysctl net/ipv4/ip_forward value=1"]
-    assert printed({}, state([on])) == []
+def test_the_hosts_sysctl_is_set_and_never_reset() -> None:
+    name = "net/ipv4/ip_forward"
+    on = Sysctl(name=name, value="1", owner=INTERFACES)
+    assert printed(state([on]), state([Sysctl(name=name, value="0")])) == ["~ sysctl net/ipv4/ip_forward value=1"]
+    assert printed(state([on]), state([Sysctl(name=name, value="1")])) == []
+    assert printed({}, state([Sysctl(name=name, value="1")])) == []
+
+
+def test_an_interfaces_sysctl_goes_with_it_or_back() -> None:
+    name = "net/ipv4/conf/vx.5/forwarding"
+    on = Sysctl(name=name, value="1", dev="vx.5", owner=INTERFACES)
+    links = state([VLAN, VXLAN])
+    assert printed({**links, **state([on])}, {**links, **state([Sysctl(name=name, value="1", dev="vx.5")])}) == [
+        f"~ sysctl {name} owner=interfaces"
+    ]
+    assert printed(links, {**links, **state([on])}) == [f"- sysctl {name}"]
+    assert printed(state([VXLAN]), {**links, **state([on])}) == ["- link vx.5"]
 
 
 def test_none_means_leave_it() -> None:

@@ -14,7 +14,7 @@ from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan, sorted_addresses
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Route
+from pvenetd.state import MAIN_TABLE, Address, Route
 
 _GROUPS = (1, 5, 7, 9, 11)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE."""
@@ -212,6 +212,7 @@ class Mirror:
 
     def _fresh_routes(self) -> list[Route]:
         if self._stale_routes:
-            self._routes = [*addresses.routes(self._wire, self._name)]
+            tables = {table for link in self.links.values() if (table := getattr(link, "table", 0))}
+            self._routes = [*addresses.routes(self._wire, self._name, (MAIN_TABLE, *sorted(tables)))]
             self._stale_routes = False
         return self._routes

@@ -83,13 +83,16 @@ _FORMS: Mapping[str, Form] = {
     "l2addr": Form(lambda data: data.hex(":"), lambda text: bytes.fromhex(text.replace(":", ""))),
     **dict.fromkeys(("ip4addr", "ip6addr", "ipaddr", "target"), _IP),
     "bits": Form(lambda data: int(struct.unpack_from("=I", data)[0]), lambda bits: struct.pack("=II", *bits)),
+    "lifetimes": Form(lambda data: struct.unpack_from("=II", data), lambda pair: struct.pack("=IIII", *pair, 0, 0)),
     "pairs": Form(_pairs_read, _pairs_written),
     "addresses": Form(_addresses_read, _addresses_written),
 }
-"""``bits``: a number, written as (value, mask); ``pairs``: a nest of (from, to); ``addresses``: a nest of them."""
+"""``bits``: a number, written as (value, mask); ``lifetimes``: (preferred, valid) in seconds; ``pairs``: a nest of
+(from, to); ``addresses``: a nest of them."""
 
 _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "address": {
+        "IFA_CACHEINFO": (6, "lifetimes"),
         "IFA_RT_PRIORITY": (9, "uint32"),
         "IFA_TARGET_NETNSID": (10, "uint32"),
         "IFA_PROTO": (11, "uint8"),
