@@ -42,7 +42,7 @@ class Settings:
             try:
                 value: str | None = (_TOP / name).read_text(encoding="ascii").strip()
             except OSError:
-                if not name.startswith(_OPTIONAL) or not Path(f"/sys/class/net/{dev}").exists():
+                if not name.startswith(_OPTIONAL) or not (_TOP / "net/ipv4/conf" / dev).exists():
                     continue
                 value = None
             owner = self._ours.get(name, "") if value is not None else ""
