@@ -83,7 +83,7 @@ def test_everything_an_address_can_be(host: Host) -> None:
     assert (one["broadcast"], one["scope"], one["metric"], one["label"]) == ("192.0.2.255", "link", 50, "eno1:1")
     one = shown("198.51.100.1")
     assert (one["address"], one["prefixlen"], one["deprecated"], one["noprefixroute"]) == (
-        "203.0.113.9",
+        "198.51.100.77",
         32,
         True,
         True,
