@@ -64,7 +64,8 @@ def _outage(
     if not harmed:
         return
     first = min(taken[key] for key in harmed)
-    awaited = harmed | (set(guests) & back.keys() if bridge.key in harmed else set())
+    ports = {key for key, number in back.items() if ("link", getattr(todo[number].resource, "master", "")) in harmed}
+    awaited = harmed | (ports & current.keys())
     last = max(back[key] for key in awaited)
     window = todo[first : last + 1]
     waits = _waits(
