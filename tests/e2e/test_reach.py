@@ -1,4 +1,4 @@
-"""An apply after which somebody no longer answers who did before is undone at once; one that cuts its caller off asks."""
+"""An apply after which somebody no longer answers is undone at once; one that would cut its caller off asks first."""
 
 from __future__ import annotations
 

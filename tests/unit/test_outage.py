@@ -16,10 +16,11 @@ from pvenetd.state import INTERFACES, State, state
 
 
 def host(*, bridge: dict[str, object] | None = None, uplink: Resource | None = None, guests: int = 2) -> State:
+    slaves = [Ethernet(name="eno1", owner=INTERFACES, kind="ethernet", master="bond0")] if not uplink else []
     taps = [Tap(name=f"tap{100 + n}i0", owner=f"vm:{100 + n}", master="vmbr0") for n in range(guests)]
     return state(
         [
-            Ethernet(name="eno1", owner=INTERFACES, kind="ethernet", master="bond0"),
+            *slaves,
             uplink or Bond(name="bond0", owner=INTERFACES, mode="active-backup", master="vmbr0"),
             Bridge.model_validate({"name": "vmbr0", "owner": INTERFACES, **(bridge or {})}),
             *taps,
@@ -35,7 +36,7 @@ BOND: Key = ("link", "bond0")
     [
         (
             host(),
-            host(uplink=Bond(name="bond0", owner=INTERFACES, mode="802.3ad", master="vmbr0")),
+            {**host(), BOND: Bond(name="bond0", owner=INTERFACES, mode="802.3ad", master="vmbr0")},
             ["guests on vmbr0 lose about 3104 ms: 3 operations until bond0 is back, the bond's carrier 3.1 s"],
         ),
         (
