@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from pvenetd.errors import Problem, Severity
 
@@ -21,7 +22,8 @@ BLANKS = " \t\r\v\f"
 """What parts words, and what a line may begin and end with: isspace() in the C locale."""
 
 _GAP = re.compile(f"[{BLANKS}]+")
-_PHYSICAL = re.compile(r"[^\n]*\n|[^\n]+")
+_PHYSICAL = re.compile(rf"([{BLANKS}]*([^{BLANKS}\n]*)[{BLANKS}]*([^\n]*)\n?)")
+"""A line with its end, its first word, and the rest but for the blanks before it; after the last one nothing."""
 _BOM = "\ufeff"
 
 
@@ -30,9 +32,8 @@ def canonical(name: str) -> str:
     return name.replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line with those that continue it."""
+class Line(NamedTuple):
+    """A line with those that continue it; a file has tens of thousands, and a tuple is made in no time."""
 
     path: str
     line: int
@@ -43,11 +44,8 @@ class Line:
     """Its first word, as it is spelt; empty for blank lines and comments."""
     value: str
     """The rest: continuations joined, blanks around it removed, those within it kept."""
-
-    @property
-    def key(self) -> str:
-        """Return the name as options are looked up."""
-        return canonical(self.name)
+    key: str
+    """The name as options are looked up."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -194,24 +192,32 @@ def _lines(text: str, path: str) -> Iterator[Line]:
     """
     rows = _PHYSICAL.findall(text)
     at = 0
-    while at < len(rows):
+    while rows[at][0]:
         first = at
+        raw, name, value = rows[first]
         at += 1
-        content = rows[first].rstrip("\r\n")
-        if first == 0:
-            content = content.removeprefix(_BOM)
-        if content.endswith("\\") and not content.lstrip(BLANKS).startswith("#"):
-            parts = [content[:-1]]
-            while content.endswith("\\") and at < len(rows):
-                content = rows[at].rstrip("\r\n")
-                parts.append(content.removesuffix("\\"))
-                at += 1
-            content = "".join(parts)
-        words = _GAP.split(content.strip(BLANKS), 1)
-        name, value = words if len(words) > 1 else (words[0], "")
-        if name.startswith("#"):
+        if "\\" in raw or (first == 0 and raw.startswith(_BOM)):
+            content = _joined(rows, first)
+            at = first + len(content)
+            raw = "".join(row[0] for row in rows[first:at])
+            name, value = [*_GAP.split("".join(content).strip(BLANKS), 1), ""][:2]
+        if name[:1] == "#":
             name = value = ""
-        yield Line(path, first + 1, rows[first] if at == first + 1 else "".join(rows[first:at]), name, value)
+        yield Line(path, first + 1, raw, name, value.rstrip(BLANKS), canonical(name))
+
+
+def _joined(rows: list[tuple[str, str, str]], first: int) -> list[str]:
+    """Return what the rows of the line say that begins at *first*: the last one is not continued."""
+    content = rows[first][0].rstrip("\r\n")
+    if first == 0:
+        content = content.removeprefix(_BOM)
+    if content.lstrip(BLANKS).startswith("#"):
+        return [content]
+    parts = [content.removesuffix("\\")]
+    while content.endswith("\\") and rows[first + len(parts)][0]:
+        content = rows[first + len(parts)][0].rstrip("\r\n")
+        parts.append(content.removesuffix("\\"))
+    return parts
 
 
 def _groups(lines: tuple[Line, ...]) -> tuple[list[Line], list[tuple[Line, list[Line]]]]:
