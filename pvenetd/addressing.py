@@ -125,7 +125,7 @@ def _bad_mask() -> str:
 def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Problem]) -> Address | None:
     prefix = _prefix(own.get("netmask"), stanza, problems)
     text, _, own_prefix = line.value.partition("/")
-    if own_prefix and not own_prefix.isdigit() and not re.fullmatch(r"[\d.]+", own_prefix):
+    if "/" in line.value and not re.fullmatch("[0-9.]+", own_prefix):
         own_prefix = "?"
     try:
         parsed = ip_interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)

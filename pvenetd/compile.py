@@ -61,7 +61,7 @@ def compile_interfaces(config: Config, nics: Collection[str], design: Design = "
     """
     devices, problems = read(config)
     nics = {*nics, *peers(devices)}
-    problems += check(devices, nics)
+    problems += check(config, devices, nics)
     problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
     compiled = Compiled({}, tuple(problems), devices)
     if compiled.errors:

@@ -6,12 +6,14 @@ Sources: interfaces(5), bridge-utils-interfaces(5), ifupdown2's ifupdown-addons-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from pvenetd import addressing, sysctls
 from pvenetd.errors import Problem, Severity
@@ -63,6 +65,8 @@ _CODES = {
     "mtu": "mtu",
 }
 """Option → code of a wrong value, where it is not ``unknown-value``."""
+_PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
+"""What is a whole number to Python alone: ``1_500``, ``1.0``."""
 _NOT_MODELLED = frozenset({"dhcp", "bootp", "auto", "ppp", "wvdial", "tunnel", "v4tunnel", "6to4", "ipv4ll"})
 
 
@@ -73,7 +77,7 @@ class Device:
     name: str
     stanzas: tuple[Iface, ...]
     link: Link | None
-    """None where a value is wrong, for an alias, and where Open vSwitch has it."""
+    """None where what it is cannot be told, for an alias, and where Open vSwitch has it."""
     lines: Mapping[str, Line] = field(default_factory=dict)
     """Option (with dashes) → the line it last stands at."""
     addresses: tuple[tuple[Address, Line], ...] = ()
@@ -108,9 +112,14 @@ class Device:
         found = [spelling for spelling, (name, _) in options(kind).items() if name == field]
         return next((spelling for spelling in found if spelling in self.lines), found[0])
 
-    def problem(self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error") -> Problem:
-        """Return a `Problem` at the line of *option*, or of the stanza where it has none."""
+    def problem(
+        self, option: str, code: str, message: str, hint: str = "", *, severity: Severity = "error", word: str = ""
+    ) -> Problem:
+        """Return a `Problem` at the line of *option* (the first that names *word*), or of the stanza."""
         line = self.lines.get(option, self.head)
+        if word and word not in line.words:
+            every = (found for stanza in self.stanzas for found in stanza.options if found.key == option)
+            line = next((found for found in every if word in found.words), line)
         return Problem(line.path, line.line, code, message, severity, hint, self.name, option)
 
 
@@ -174,11 +183,34 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
     if issubclass(kind, Vlan) and (missing := _incomplete(device, values)):
         problems.append(missing)
         return None
+    return _validated(kind, values, device, spelled, problems)
+
+
+def _validated(
+    kind: type[Link], values: dict[str, Any], device: Device, spelled: Mapping[str, str], problems: list[Problem]
+) -> Link | None:
+    """Return the link, without the fields that are wrong: what stands beside them is to be checked too."""
+    fields = kind.model_fields
+    wrong = {name for name in spelled if _is_number(fields[name]) and _PYTHONS.fullmatch(values[name])}
+    for name in sorted(wrong):
+        option = spelled[name]
+        message = f"{option}: '{values[name]}': should be a whole number"
+        problems.append(device.problem(option, _CODES.get(option, "unknown-value"), message))
+    values = {name: value for name, value in values.items() if name not in wrong}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems += [_refused(device, spelled, values, found) for found in error.errors()]
+        found = [entry for entry in error.errors() if entry["loc"][0] not in wrong]
+    problems += [_refused(device, spelled, values, entry) for entry in found]
+    bad = {str(entry["loc"][0]) for entry in found} | wrong
+    if any(fields[name].is_required() for name in bad if name in fields):
         return None
+    return kind.model_validate({name: value for name, value in values.items() if name not in bad})
+
+
+def _is_number(field: FieldInfo) -> bool:
+    arms = get_args(field.annotation) or (field.annotation,)
+    return any(int in (arm, *get_args(arm)[:1]) for arm in arms)
 
 
 def _port_settings(device: Device, all_options: list[Line], problems: list[Problem]) -> tuple[port.Setting, ...]:

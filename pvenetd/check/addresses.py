@@ -2,54 +2,106 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from pvenetd.check.scene import Scene
-from pvenetd.errors import Problem
+from pvenetd.devices import Device
+from pvenetd.errors import Problem, Severity
+from pvenetd.interfaces.syntax import Line
+
+Interface = IPv4Interface | IPv6Interface
 
 
-def addresses(scene: Scene) -> Iterator[Problem]:
-    """Find addresses on ports, and addresses twice."""
-    master_of = {port.name: port.master.name for port in scene.ports}
-    first: dict[str, str] = {}
+def real(device: Device) -> Iterator[tuple[Interface, Line]]:
+    """Yield the addresses of *device*; 0.0.0.0 and :: are an old way to say none."""
+    for address, line in device.addresses:
+        found = ip_interface(address.address)
+        if not found.ip.is_unspecified:
+            yield found, line
+
+
+def table(device: Device, scene: Scene) -> str:
+    """Return the VRF that *device* is in, empty for the main one: what is the same in two of them is no clash."""
+    base = scene.devices.get(device.base, device)
+    return base.lines["vrf"].value if "vrf" in base.lines else ""
+
+
+def _at(line: Line, code: str, message: str, device: Device, severity: Severity, hint: str = "") -> Problem:
+    return Problem(line.path, line.line, code, message, severity, hint, device.name, line.name)
+
+
+def on_ports(scene: Scene) -> Iterator[Problem]:
+    """Find addresses where no packet reaches them: a port's are its master's."""
     for device in scene.devices.values():
-        real = [
-            (address, line) for address, line in device.addresses if not ip_interface(address.address).ip.is_unspecified
-        ]
-        if device.base in master_of and (real or "dhcp" in device.methods):
-            what = f"address {real[0][0].address}" if real else "a DHCP client"
-            message = f"{device.name} has {what} and is a port of {master_of[device.base]}"
-            yield device.problem("address", "address-on-port", message, f"give it to {master_of[device.base]}")
-        for address, line in real:
-            ip = address.address.partition("/")[0]
-            if ip in first:
-                where = "twice" if first[ip] == device.name else f"on {first[ip]} already"
-                message = f"address {ip} is {where}"
-                yield Problem(line.path, line.line, "duplicate-address", message, "error", "", device.name, line.name)
-            first.setdefault(ip, device.name)
+        master = scene.master_of.get(device.base)
+        if master is None:
+            continue
+        hint = f"give it to {master.name}"
+        found = [*real(device)]
+        for address, line in found:
+            message = f"{device.name} has address {address} and is a port of {master.name}"
+            yield _at(line, "address-on-port", message, device, "error", hint)
+        if not found and "dhcp" in device.methods:
+            message = f"{device.name} has a DHCP client and is a port of {master.name}"
+            yield device.problem("address", "address-on-port", message, hint)
+
+
+def hosts(scene: Scene) -> Iterator[Problem]:
+    """Find addresses that are no host's: groups, and the first and last of a network (RFC 919, 3021, 4291)."""
+    for device in scene.devices.values():
+        for address, line in real(device):
+            network = address.network
+            if address.ip.is_multicast:
+                message = f"address: {address.ip} is a multicast group, no host's address"
+                yield _at(line, "address", message, device, "error", "groups are joined by programs")
+            elif network.num_addresses <= 2:
+                continue
+            elif address.ip == network.network_address:
+                message = f"address: {address.ip} is the network {network} itself"
+                yield _at(line, "address", message, device, "warning", f"the first host is {address.ip + 1}")
+            elif address.version == 4 and address.ip == network.broadcast_address:
+                message = f"address: {address.ip} is the broadcast address of {network}"
+                yield _at(line, "address", message, device, "warning", f"the last host is {address.ip - 1}")
+
+
+def duplicates(scene: Scene) -> Iterator[Problem]:
+    """Find addresses that two have; one for a host alone (/32, /128) may borrow another's (RFC 5309)."""
+    first: dict[tuple[str, str], tuple[Device, Interface]] = {}
+    for device in scene.devices.values():
+        where = table(device, scene)
+        for address, line in real(device):
+            if address.ip.is_link_local:
+                where = f"{where} {device.base}"  # its reach is one link
+            other, same = first.setdefault((where, str(address.ip)), (device, address))
+            if same is address:
+                continue
+            borrowed = other.base != device.base and 1 in (address.network.num_addresses, same.network.num_addresses)
+            place = "twice" if other is device else f"on {other.name} already"
+            message = f"address {address.ip} is {place}"
+            hint = f"meant where {device.name} borrows it" if borrowed else ""
+            yield _at(line, "duplicate-address", message, device, "warning" if borrowed else "error", hint)
 
 
 def gateways(scene: Scene) -> Iterator[Problem]:
     """Find default gateways that shut each other out, or that nothing reaches."""
-    first: dict[tuple[str, int], str] = {}
+    first: dict[tuple[str, str, int], str] = {}
     for device in scene.devices.values():
         networks = [ip_interface(address.address).network for address, _ in device.addresses]
-        peers = {address.peer for address, _ in device.addresses}
+        own = {str(address.ip) for address, _ in real(device)}
+        peers = {(address.peer or "").partition("/")[0] for address, _ in device.addresses}
+        times = Counter(route.key for route, _ in device.gateways)
         for route, line in device.gateways:
-            other = first.setdefault((route.family, route.metric), device.name)
-            if other != device.name or sum(
-                found is not line and same.key == route.key for same, found in device.gateways
-            ):
+            other = first.setdefault((table(device, scene), route.family, route.metric), device.name)
+            if other != device.name or times[route.key] > 1:
                 message = f"a second default gateway; {other} has one of the same metric"
                 hint = "only one can hold: drop it, or give it a metric"
-                yield Problem(
-                    line.path, line.line, "duplicate-gateway", message, "warning", hint, device.name, line.name
-                )
+                yield _at(line, "duplicate-gateway", message, device, "warning", hint)
             via = ip_address(route.via or "")
-            if not via.is_link_local and route.via not in peers and not any(via in network for network in networks):
+            if str(via) in own:
+                message = f"gateway {route.via} is {device.name}'s own address"
+                yield _at(line, "gateway-unreachable", message, device, "error", "the address of the router")
+            elif not via.is_link_local and route.via not in peers and not any(via in network for network in networks):
                 message = f"gateway {route.via} is in none of {device.name}'s networks"
-                hint = "it is taken to be on the link"
-                yield Problem(
-                    line.path, line.line, "gateway-unreachable", message, "warning", hint, device.name, line.name
-                )
+                yield _at(line, "gateway-unreachable", message, device, "warning", "it is taken to be on the link")

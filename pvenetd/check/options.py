@@ -1,4 +1,4 @@
-"""Options that fit each other, and the place they stand at: a bond's, a bridge's, a port's, a tunnel's."""
+"""Options that fit each other, and the place they stand at: a bond's, a bridge's, a port's."""
 
 from __future__ import annotations
 
@@ -11,18 +11,39 @@ from pvenetd.errors import Problem
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.port import OPTIONS
-from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.option import vlan_ranges, yes_no
+
+_WITH_PRIMARY = ("active-backup", "balance-tlb", "balance-alb")
+"""Modes in which one slave is preferred (the kernel's Documentation/networking/bonding.rst)."""
 
 
 def bonds(scene: Scene) -> Iterator[Problem]:
     """Find options of bonds that do not fit each other."""
+    slaves: dict[str, list[str]] = {}
+    for port in scene.ports:
+        slaves.setdefault(port.master.name, []).append(port.name)
     for device in scene.devices.values():
-        if isinstance(device.link, Bond) and device.link.primary and device.link.primary not in device.link.slaves:
-            message = f"bond-primary {device.link.primary} is no slave of {device.name}"
-            yield device.problem(
-                "bond-primary", "bond-primary", message, f"slaves: {' '.join(device.link.slaves) or 'none'}"
-            )
+        link = device.link
+        if not isinstance(link, Bond):
+            continue
+        mine = slaves.get(device.name, [])
+        if link.primary and link.primary not in mine:
+            message = f"bond-primary {link.primary} is no slave of {device.name}"
+            yield device.problem("bond-primary", "bond-primary", message, f"slaves: {' '.join(mine) or 'none'}")
+        elif link.primary and link.mode not in _WITH_PRIMARY:
+            message = f"bond-primary means nothing in mode {link.mode}"
+            yield device.problem("bond-primary", "bond-primary", message, _modes(_WITH_PRIMARY), severity="warning")
+        if "bond-lacp-rate" in device.lines and link.mode != "802.3ad":
+            message = f"bond-lacp-rate means nothing in mode {link.mode}"
+            yield device.problem("bond-lacp-rate", "bond-mode", message, _modes(("802.3ad",)), severity="warning")
+        for option, delay in (("bond-updelay", link.updelay), ("bond-downdelay", link.downdelay)):
+            if delay and (not link.miimon or delay % link.miimon):
+                message = f"{option} {delay} is no multiple of bond-miimon {link.miimon}"
+                yield device.problem(option, "unknown-value", message, "the kernel rounds it down", severity="warning")
+
+
+def _modes(names: tuple[str, ...]) -> str:
+    return f"it is for bond-mode {', '.join(names)}"
 
 
 def bridges(scene: Scene) -> Iterator[Problem]:
@@ -47,6 +68,10 @@ def _bridge(device: Device, link: Bridge, members: set[str]) -> Iterator[Problem
             option = next(spelling for spelling in device.lines if OPTIONS.get(spelling) == field)
             message = f"{option} is for {name}, which is no port of {device.name}"
             yield device.problem(option, "port-option", message, f"ports: {' '.join(sorted(members)) or 'none'}")
+    for option in ("bridge-vids", "bridge-pvid", "bridge-trunk"):
+        if option in device.lines and not link.vlan_aware:
+            message = f"{option} means nothing: {device.name} is not VLAN-aware"
+            yield device.problem(option, "port-option", message, "bridge-vlan-aware yes", severity="warning")
 
 
 def port_options(scene: Scene) -> Iterator[Problem]:
@@ -81,15 +106,6 @@ def _vlan_error(option: str, text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def vxlans(scene: Scene) -> Iterator[Problem]:
-    """Find tunnels that share a network identifier."""
-    first: dict[int, str] = {}
-    for device in scene.devices.values():
-        if isinstance(device.link, Vxlan) and (other := first.setdefault(device.link.vni, device.name)) != device.name:
-            message = f"vxlan-id {device.link.vni} is {other}'s already"
-            yield device.problem("vxlan-id", "vxlan", message, "one tunnel a network identifier")
 
 
 def commands(scene: Scene) -> Iterator[Problem]:

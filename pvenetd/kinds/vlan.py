@@ -53,13 +53,13 @@ class Vlan(Link):
     @classmethod
     def claims(cls, name: str, options: Mapping[str, str]) -> bool:
         """Return whether a stanza of this *name*, or with these *options*, is a VLAN's."""
-        return bool(options.keys() & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.\d+", name))
+        return bool(options.keys() & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.[0-9]+", name))
 
     @classmethod
     def implied(cls, name: str) -> dict[str, str]:
         """Return what *name* alone says: raw device and id of ``eno1.5``, the id of ``vlan5``."""
-        if dotted := re.fullmatch(r"([^:]+)\.(\d+)", name):
+        if dotted := re.fullmatch(r"([^:]+)\.([0-9]+)", name):
             return {"raw_device": dotted[1], "vlan_id": dotted[2]}
-        if numbered := re.fullmatch(r"vlan(\d+)", name):
+        if numbered := re.fullmatch(r"vlan([0-9]+)", name):
             return {"vlan_id": numbered[1]}
         return {}
