@@ -193,7 +193,7 @@ def _more(own: Lines, stanza: Iface, version: int, problems: list[Problem]) -> d
 
 
 def _number(line: Line, stanza: Iface, problems: list[Problem], field: str, most: int) -> dict[str, int]:
-    if not (line.value.isascii() and line.value.isdigit()) or int(line.value) > most:
+    if not re.fullmatch("[0-9]{1,19}", line.value) or int(line.value) > most:
         message = f"{line.key}: '{line.value}' should be a whole number, {most} at most"
         problems.append(_at(line, "unknown-value", message, stanza))
         return {}

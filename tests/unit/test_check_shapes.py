@@ -323,7 +323,14 @@ SPELLINGS = (
 )
 WORDS = st.sampled_from(SPELLINGS.split())
 SOUP = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), max_size=12).map("\n".join)
-NUMBERED = st.integers(0, 10**400).map(lambda number: f"iface eth0.{number % 9999}\nmtu {number}\nvlan-id {number}\n")
+OPTIONS = (
+    "address netmask gateway metric mtu vlan-id bridge-ports bridge-vids bridge-fd ovs_mtu preferred-lifetime".split()
+)
+NUMBERED = st.builds(
+    lambda options, digits: "iface eth0.5\n" + "".join(f"{option} {'9' * digits}\n" for option in options),
+    st.lists(st.sampled_from(OPTIONS)),
+    st.sampled_from([1, 3, 4, 9, 10, 20, 400, 4301]),
+)
 
 
 @given(st.text() | SOUP | NUMBERED)
