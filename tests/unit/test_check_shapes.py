@@ -323,12 +323,10 @@ SPELLINGS = (
 )
 WORDS = st.sampled_from(SPELLINGS.split())
 SOUP = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), max_size=12).map("\n".join)
-OPTIONS = (
-    "address netmask gateway metric mtu vlan-id bridge-ports bridge-vids bridge-fd ovs_mtu preferred-lifetime".split()
-)
+COUNTED = "address netmask gateway metric mtu vlan-id bridge-ports bridge-vids bridge-fd ovs_mtu preferred-lifetime"
 NUMBERED = st.builds(
     lambda options, digits: "iface eth0.5\n" + "".join(f"{option} {'9' * digits}\n" for option in options),
-    st.lists(st.sampled_from(OPTIONS)),
+    st.lists(st.sampled_from(COUNTED.split())),
     st.sampled_from([1, 3, 4, 9, 10, 20, 400, 4301]),
 )
 
