@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import KernelError, PvenetError, VerifyError
-from pvenetd.plan import Op, plan, undo
+from pvenetd.plan import Op, plan, steps, undo
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Chains, State
 
@@ -36,8 +36,8 @@ class Machine(Protocol):
     def owned(self, owner: str) -> list[Key]:
         """Return the links marked as *owner*'s."""
 
-    def apply(self, op: Op) -> None:
-        """Carry out one operation.  Raises `KernelError`."""
+    def apply(self, *ops: Op) -> None:
+        """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
 
 
 class Applier:
@@ -144,15 +144,13 @@ class Applier:
             raise
 
     def _steps(self, owner: str, ops: Iterable[Op]) -> None:
-        for op in ops:
-            log.info(
-                "%s%s",
-                op,
-                f"  # {op.resource.origin}" if op.resource.origin else "",
-                extra={"owner": owner, "op": str(op), "origin": op.resource.origin},
-            )
-            self._machine.apply(op)
-            self.told("op", {"owner": owner, "op": str(op), "origin": op.resource.origin})
+        for step in steps(ops):
+            facts = [{"owner": owner, "op": str(op), "origin": op.resource.origin} for op in step]
+            for fact in facts:
+                log.info("%s%s", fact["op"], f"  # {fact['origin']}" if fact["origin"] else "", extra=fact)
+            self._machine.apply(*step)
+            for fact in facts:
+                self.told("op", fact)
 
     def _give_up(self, owner: str, error: BaseException, back: Callable[[], object]) -> None:
         """Put things back, and say in *error* what has become of the host."""

@@ -6,14 +6,18 @@ One function serves apply, verify, rollback, dry run and drift.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 from pvenetd.errors import Conflict
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Changes, Key, Resource, spell
 from pvenetd.state import Hook, State
+
+_AT_ONCE = 64
+"""Links deleted in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,11 @@ class Op:
     resource: Resource
     changes: Changes = field(default_factory=dict)
     """For ``~``: field → (value now, value wanted)."""
+
+    @property
+    def deletes_link(self) -> bool:
+        """Return whether it deletes a link, and does not only let go of one."""
+        return self.verb == "-" and self.resource.noun == "link" and self.resource.deletable
 
     def __str__(self) -> str:
         words = [self.verb, self.resource.describe()]
@@ -86,6 +95,18 @@ def again(desired: State, ops: Iterable[Op]) -> tuple[Op, ...]:
         *ops,
         *(Op("~", hook, {"again": (False, True)}) for hook in late if hook.run and hook.order),
     )
+
+
+def steps(ops: Iterable[Op]) -> Iterator[tuple[Op, ...]]:
+    """Yield *ops* in order, each by itself, but for links deleted one after the other: some go in one step.
+
+    For each step the kernel waits until nobody looks at the links any more, some 20 ms; and as long as
+    it is at it nobody else's link can be changed.
+    """
+    for deletes, run in groupby(ops, lambda op: op.deletes_link):
+        links = tuple(run)
+        size = _AT_ONCE if deletes else 1
+        yield from (links[first : first + size] for first in range(0, len(links), size))
 
 
 def waiting(desired: State, current: State) -> tuple[Key, ...]:

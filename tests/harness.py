@@ -116,11 +116,12 @@ class Failing:
     def owned(self, owner: str) -> list[Key]:
         return self._machine.owned(owner)
 
-    def apply(self, op: Op) -> None:
-        self.count += 1
-        if self.count == self._at + 1:
-            raise KernelError(str(op), 5, "Input/output error")
-        self._machine.apply(op)
+    def apply(self, *ops: Op) -> None:
+        for op in ops:
+            self.count += 1
+            if self.count == self._at + 1:
+                raise KernelError(str(op), 5, "Input/output error")
+        self._machine.apply(*ops)
 
 
 async def check(

@@ -66,9 +66,9 @@ class Later:
         found: list[Key] = self._machine().owned(owner)
         return found
 
-    def apply(self, op: Op) -> None:
+    def apply(self, *ops: Op) -> None:
         """Carry out one operation.  Raises `KernelError`."""
-        self._machine().apply(op)
+        self._machine().apply(*ops)
 
     def close(self) -> None:
         """Give back what was opened."""

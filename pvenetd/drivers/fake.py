@@ -83,14 +83,15 @@ class Fake:
         """Return the links marked as *owner*'s."""
         return [link.key for link in self._links() if link.owner == owner]
 
-    def apply(self, op: Op) -> None:
-        """Carry out one operation.  Raises `KernelError`."""
+    def apply(self, *ops: Op) -> None:
+        """Carry out one operation, or several: all or none.  Raises `KernelError`."""
         before, own_mtu = dict(self._now), set(self._own_mtu)
-        try:
-            self._apply(op)
-        except _RefusedError as refused:
-            self._now, self._own_mtu = before, own_mtu
-            raise KernelError(str(op), refused.errno, os.strerror(refused.errno)) from refused
+        for op in ops:
+            try:
+                self._apply(op)
+            except _RefusedError as refused:
+                self._now, self._own_mtu = before, own_mtu
+                raise KernelError(str(op), refused.errno, os.strerror(refused.errno)) from refused
 
     def _apply(self, op: Op) -> None:
         resource, key = op.resource, op.resource.key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files
@@ -73,21 +73,21 @@ class Host:
         """Return the links and chains marked as *owner*'s, by the last observation."""
         return self._mirror.owned(owner)
 
-    def apply(self, op: Op) -> None:
-        """Carry out one operation.  Raises `KernelError`."""
+    def apply(self, *ops: Op) -> None:
+        """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
         try:
-            self._apply(op)
+            if len(ops) == 1:
+                self._apply(ops[0])
+            else:
+                self._apply_links("-", [op.resource for op in ops if isinstance(op.resource, Link)])
         except RefusedError as refused:
-            raise KernelError(str(op), refused.errno, refused.reason) from refused
+            raise KernelError(", ".join(map(str, ops)), refused.errno, refused.reason) from refused
 
     def _apply(self, op: Op) -> None:
         resource = op.resource
         match resource:
             case Link():
-                self._mirror.refresh()
-                self._mirror.replaced.clear()
-                self._apply_link(op.verb, resource)
-                self._keep_mtus(resource.name)
+                self._apply_links(op.verb, [resource])
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
@@ -105,14 +105,18 @@ class Host:
                 if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
                     addresses.remove_link_local(self._wire, resource.dev)
 
-    def _apply_link(self, verb: str, link: Link) -> None:
+    def _apply_links(self, verb: str, wanted: Sequence[Link]) -> None:
+        self._mirror.refresh()
+        self._mirror.replaced.clear()
         if verb == "-":
-            self._remove(link)
-            return
-        self._give_mac(link)
-        if verb == "+" and not self._came_with_its_peer(link):
-            links.make(self._wire, link)
-        self._bring(link, made=verb == "+")
+            self._remove(wanted)
+        else:
+            for link in wanted:
+                self._give_mac(link)
+                if verb == "+" and not self._came_with_its_peer(link):
+                    links.make(self._wire, link)
+                self._bring(link, made=verb == "+")
+        self._keep_mtus({link.name for link in wanted})
 
     def _came_with_its_peer(self, wanted: Link) -> bool:
         there = self._mirror.link(wanted.name)
@@ -124,12 +128,12 @@ class Host:
         if bridge and bridge.kind == "bridge" and bridge.mac == NO_MAC and (bridge.name != wanted.name or wanted.vids):
             links.bring(self._wire, bridge, {"mac": self._mirror.last_mac(bridge.name)}, flap=False)
 
-    def _keep_mtus(self, changed: str) -> None:
+    def _keep_mtus(self, changed: Collection[str]) -> None:
         """Give our other bridges their MTU back: one that nobody set follows the ports as they come and go."""
         self._mirror.refresh()
         for name, was in self._mirror.replaced.items():
             bridge = self._mirror.link(name)
-            if bridge and bridge.kind == "bridge" and was.owner and name != changed and bridge.mtu != was.mtu:
+            if bridge and bridge.kind == "bridge" and was.owner and name not in changed and bridge.mtu != was.mtu:
                 links.bring(self._wire, bridge, {"mtu": was.mtu}, flap=False)
 
     def _bring(self, wanted: Link, *, made: bool = False) -> None:
@@ -164,9 +168,11 @@ class Host:
             return link
         raise RefusedError(errno.ENODEV, "")
 
-    def _remove(self, there: Link) -> None:
-        """Delete a link or let go of it; a bond sets down what it lets go, so that is set as it was."""
-        slaves = self._mirror.ports(there.name) if there.kind == "bond" else []
+    def _remove(self, there: Sequence[Link]) -> None:
+        """Delete links or let go of one; a bond sets down what it lets go, so that is set as it was."""
+        names = {link.name for link in there}
+        bonds = [link.name for link in there if link.kind == "bond"]
+        slaves = [slave for bond in bonds for slave in self._mirror.ports(bond) if slave.name not in names]
         links.remove(self._wire, there)
         self._mirror.refresh(slave.key for slave in slaves)
         for slave in slaves:

@@ -67,9 +67,9 @@ class DyingHost(Host):
         super().__init__(files)
         self._moment = moment
 
-    def apply(self, op: Op) -> None:
+    def apply(self, *ops: Op) -> None:
         self._moment()
-        super().apply(op)
+        super().apply(*ops)
         self._moment()
 
 

@@ -384,3 +384,25 @@ def test_a_filtering_bridge_that_others_change_is_seen(host: Host) -> None:
     assert isinstance(port, Link)
     assert isinstance(bridge, Link)
     assert (port.vids, bridge.vids) == ("1,10-12", "1,9")
+
+
+@netns
+def test_links_go_as_one_group_and_no_other_with_them(host: Host) -> None:
+    doomed = [Bridge(**ours(name=f"br{number}")) for number in range(3)]
+    port = Vxlan(**ours(name="vx1", vni=1, master="br0"))
+    bring(host, *doomed, port, Bridge(**ours(name="kept")))
+    there = host.observe()
+    run("ip", "link", "set", "br2", "group", "7")
+    host.apply(*(Op("-", there[one.key]) for one in (port, *doomed[:2])))
+    assert names() == {"lo", "eno1", "br2", "kept"}
+
+
+@netns
+def test_a_group_that_cannot_go_stays_whole(host: Host) -> None:
+    bring(host, Bridge(**ours(name="br0")))
+    run("ip", "link", "set", "br0", "group", "7")
+    there = host.observe()
+    with pytest.raises(KernelError):
+        host.apply(Op("-", there["link", "br0"]), Op("-", there["link", "lo"]))
+    assert names() == {"lo", "eno1", "br0"}
+    assert link("br0")["group"] == "7"

@@ -198,9 +198,9 @@ async def test_an_apply_leaves_guests_plugged(host: Host) -> None:
 
 async def test_what_the_kernel_does_not_keep_is_told_and_undone(host: Host) -> None:
     class Forgetful(Failing):
-        def apply(self, op: Op) -> None:
-            if op.resource.key != ("address", "vmbr0", "192.0.2.1/24"):
-                super().apply(op)
+        def apply(self, *ops: Op) -> None:
+            if ops[0].resource.key != ("address", "vmbr0", "192.0.2.1/24"):
+                super().apply(*ops)
 
     before = host.everything()
     engine = Engine(Forgetful(host.machine, -1), host.journal)
@@ -216,11 +216,11 @@ class Stuck(Failing):
 
     free = False
 
-    def apply(self, op: Op) -> None:
+    def apply(self, *ops: Op) -> None:
         self.count += 1
         if self.count > 1 and not self.free:
-            raise KernelError(str(op), 16, "Device or resource busy")
-        self._machine.apply(op)
+            raise KernelError(str(ops[0]), 16, "Device or resource busy")
+        self._machine.apply(*ops)
 
 
 async def test_a_rollback_that_failed_is_tried_again_and_keeps_its_record(host: Host) -> None:

@@ -62,8 +62,14 @@ class Wire:
 
         Raises `RefusedError` with the first message's error; those behind it have been tried too.
         """
+        for error in self.attempt(messages):
+            if error:
+                raise error
+
+    def attempt(self, messages: Sequence[bytes]) -> list[RefusedError | None]:
+        """Send *messages*, all in one go, and return the answer to each: its error, or None."""
         if not messages:
-            return
+            return []
         first = self._send(messages, REQUEST | ACK)
         errors: dict[int, RefusedError] = {}
         open_answers = set(range(first, first + len(messages)))
@@ -73,8 +79,7 @@ class Wire:
                     open_answers.discard(sequence)
                     if error := _error(flags, body):
                         errors[sequence] = error
-        if errors:
-            raise errors[min(errors)]
+        return [errors.get(first + number) for number in range(len(messages))]
 
     def ask(self, message: bytes, *, dump: bool = False) -> Iterator[bytes]:
         """Yield each answer to *message*, header included.  Raises `RefusedError`."""
