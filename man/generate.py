@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import interfaces  # noqa: E402
 
 from pvenetd.ctl.command import Command  # noqa: E402
 from pvenetd.ctl.commands import COMMANDS, GROUPS  # noqa: E402
@@ -133,7 +135,16 @@ def pvenetctl() -> str:
     lines += [".SH ENVIRONMENT", *entries([("PVENETD_ROOT", "what \\-\\-root is without the option")])]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
     lines += [".SH CODES", "What \\fBinterfaces check\\fR tells of:", *entries(CODES.items())]
-    return "\n".join([*lines, ".SH SEE ALSO", "\\fBpvenetd\\fR(8), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)"]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                ".SH SEE ALSO",
+                "\\fBpvenetd\\fR(8), \\fBpvenetd\\-interfaces\\fR(5), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
+            ]
+        )
+        + "\n"
+    )
 
 
 def pvenetd() -> str:
@@ -152,10 +163,24 @@ def pvenetd() -> str:
     lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in OPTIONS.items())
     lines += [".SH SETTINGS", "In etc/pvenetd/pvenetd.toml; an unknown key is an error.", *entries(SETTINGS.items())]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
-    return "\n".join([*lines, ".SH SEE ALSO", "\\fBpvenetctl\\fR(1), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)"]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                ".SH SEE ALSO",
+                "\\fBpvenetctl\\fR(1), \\fBpvenetd\\-interfaces\\fR(5), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
+            ]
+        )
+        + "\n"
+    )
 
 
-PAGES = {"pvenetctl.1": pvenetctl, "pvenetd.8": pvenetd}
+def pvenetd_interfaces() -> str:
+    """Return the page of the configuration."""
+    return interfaces.page(header, entries, escape, CODES)
+
+
+PAGES = {"pvenetctl.1": pvenetctl, "pvenetd.8": pvenetd, "pvenetd-interfaces.5": pvenetd_interfaces}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

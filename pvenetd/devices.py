@@ -210,7 +210,7 @@ def _validated(
 
 def _is_number(field: FieldInfo) -> bool:
     arms = get_args(field.annotation) or (field.annotation,)
-    return any(int in (arm, *get_args(arm)[:1]) for arm in arms)
+    return float not in arms and any(int in (arm, *get_args(arm)[:1]) for arm in arms)
 
 
 def _port_settings(device: Device, all_options: list[Line], problems: list[Problem]) -> tuple[port.Setting, ...]:

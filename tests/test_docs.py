@@ -1,0 +1,70 @@
+"""Whatever can be written or asked has a word of documentation, and the pages say what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from pvenetd import addressing, devices, sysctls
+from pvenetd.api.route import Route
+from pvenetd.api.routes import ROUTES
+from pvenetd.kinds import KINDS
+from pvenetd.kinds.link import options
+from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
+from pvenetd.kinds.tap import Tap
+from tests.unit.test_check_shapes import ERRORS, WARNINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+MAN = ROOT / "man"
+GENERATED = runpy.run_path(str(MAN / "generate.py"))
+CODES: dict[str, str] = GENERATED["CODES"]
+
+
+def plain(page: str) -> str:
+    """Return a page without roff's escapes."""
+    return re.sub(r"\\(?:f[BIR]|&)", "", (MAN / page).read_text()).replace("\\-", "-")
+
+
+def test_the_page_of_the_configuration_is_as_generated() -> None:
+    page = "pvenetd-interfaces.5"
+    assert (MAN / page).read_text() == GENERATED["PAGES"][page](), "python man/generate.py makes it anew"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind is not Tap], ids=lambda kind: kind.__name__)
+def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[devices.Link]) -> None:
+    page = plain("pvenetd-interfaces.5")
+    meanings = runpy.run_path(str(MAN / "interfaces.py"))["meanings"](kind)
+    for spelling, (field, _) in options(kind).items():
+        assert re.search(rf"^\.B .*\b{spelling}\b", page, re.MULTILINE), spelling
+        assert meanings.get(field), f"{kind.__name__}.{field} has no docstring"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *addressing.OPTIONS,
+        *sysctls.OPTIONS,
+        *PORT_OPTIONS,
+        *devices.PORT_OPTIONS,
+        *devices.PHASES,
+        devices.NAT_OPTION,
+        devices.ALWAYS_OPTION,
+    ],
+)
+def test_every_other_option_is_in_the_page(option: str) -> None:
+    assert re.search(rf"^\.B .*(?<![\w-]){option}(?![\w-])", plain("pvenetd-interfaces.5"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_says_what_it_does(route: Route) -> None:
+    assert route.ask.__doc__
+
+
+def test_every_code_is_documented_and_every_documented_one_is_told_of() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "pvenetd").rglob("*.py"))
+    assert {code for code, _ in [*ERRORS, *WARNINGS]} <= CODES.keys()
+    assert set(re.findall(r"problem\(\s*[\w\"'-]+(?:\[0\])?,\s*\"([a-z]+(?:-[a-z]+)*)\"", source)) <= CODES.keys()
+    assert [code for code in CODES if f'"{code}"' not in source] == []
