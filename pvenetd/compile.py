@@ -59,19 +59,25 @@ def compile_interfaces(config: Config, nics: Collection[str], design: Design = "
 
     *design* is how this kernel's guests' chains learn of connections.
     """
-    devices, problems = read(config)
-    nics = {*nics, *peers(devices)}
-    problems += check(config, devices, nics)
-    problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
-    compiled = Compiled({}, tuple(problems), devices)
+    compiled = examine(config, nics)
+    devices = compiled.devices
     if compiled.errors:
         return compiled
+    nics = {*nics, *peers(devices)}
     ports = memberships(devices, nics)
     wanted = _wanted(config, devices, ports)
     resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
     masquerades = tuple(found for name in wanted if name in devices for found in _masquerades(devices[name]))
     resources += _nat(masquerades, design)
     return Compiled(state(resources), compiled.problems, devices, masquerades)
+
+
+def examine(config: Config, nics: Collection[str]) -> Compiled:
+    """Return the devices of *config* and all that is wrong with them, and no State: for who only wants to know."""
+    devices, problems = read(config)
+    problems += check(config, devices, {*nics, *peers(devices)})
+    problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line))
+    return Compiled({}, tuple(problems), devices)
 
 
 def _wanted(config: Config, devices: Mapping[str, Device], ports: list[Membership]) -> list[str]:

@@ -4,6 +4,7 @@
 
     PvenetError                 anything pvenetd says no with; everything else is a bug
     ├── ConfigError             what users wrote is wrong: all `Problem`s at once
+    ├── EditError               what an edit asks for is wrong: every key with its reason
     ├── KernelError             the kernel, or a program it was asked to run, refused one operation
     ├── VerifyError             after an apply, something still differs
     ├── Unreachable             after an apply, somebody does not answer who did before
@@ -15,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +55,18 @@ class ConfigError(PvenetError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class EditError(PvenetError):
+    """What an edit asks for is wrong: *errors* has every key with its reason.
+
+    *problems* are those that the configuration would have then, and had not before.
+    """
+
+    def __init__(self, errors: Mapping[str, str], problems: Iterable[Problem] = ()) -> None:
+        self.errors = dict(errors)
+        self.problems = tuple(problems)
+        super().__init__("Parameter verification failed.")
 
 
 class KernelError(PvenetError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pvenetd.daemon.interfaces import problem_record
@@ -10,6 +9,7 @@ from pvenetd.errors import (
     ConfigError,
     Conflict,
     CutsOff,
+    EditError,
     KernelError,
     NotFound,
     PvenetError,
@@ -19,12 +19,8 @@ from pvenetd.errors import (
 )
 
 
-class BadParametersError(PvenetError):
+class BadParametersError(EditError):
     """Parameters of a request are wrong: all of them, by name."""
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        self.errors = dict(errors)
-        super().__init__("Parameter verification failed.")
 
 
 class ForbiddenError(PvenetError):
@@ -40,7 +36,7 @@ class TooLargeError(PvenetError):
 
 
 STATUS: dict[type[PvenetError], int] = {
-    BadParametersError: 400,
+    EditError: 400,
     ConfigError: 400,
     ForbiddenError: 403,
     NotFound: 404,
@@ -61,8 +57,9 @@ def refusal(error: PvenetError) -> tuple[int, dict[str, Any]]:
     body: dict[str, Any] = {"data": None, "message": str(error)}
     if error.outcome:
         body |= {"message": f"{error}\n{error.outcome}", "outcome": error.outcome}
-    if isinstance(error, BadParametersError):
+    if isinstance(error, EditError):
         body["errors"] = error.errors
+        body |= {"problems": [problem_record(problem) for problem in error.problems]} if error.problems else {}
     if isinstance(error, CutsOff):
         body["losses"] = list(error.losses)
     if isinstance(error, ConfigError):

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -26,6 +26,8 @@ class Params(BaseModel):
     """Parameters of a request, those of its path among them; what is not declared is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    texts: ClassVar[frozenset[str]] = frozenset()
+    """Parameters whose value may have several lines."""
 
 
 class OfNode(Params):
@@ -120,6 +122,10 @@ class Routes:
         """Declare a request that brings something to a state."""
         return self._declare("PUT", path)
 
+    def delete(self, path: str) -> Callable[[Asked], Asked]:
+        """Declare a request that takes something away."""
+        return self._declare("DELETE", path)
+
     def _declare(self, method: str, path: str) -> Callable[[Asked], Asked]:
         def declare(ask: Asked) -> Asked:
             self.rows.append(Route(method, path, ask, get_type_hints(ask)["params"]))
@@ -166,7 +172,10 @@ def _validated(params: type[Params], found: Mapping[str, str], given: Mapping[st
     """Return the parameters as their model.  Raises `BadParametersError` with all that is wrong, by field."""
     wrong = dict.fromkeys(found.keys() & given.keys(), "is given in the path")
     values = {**given, **found}
-    wrong |= {_printable(name): "no control characters" for name, value in values.items() if _controls((name, value))}
+    for name, value in values.items():
+        said = value.replace("\n", "") if name in params.texts and isinstance(value, str) else value
+        if _controls((name, said)):
+            wrong[_printable(name)] = "no control characters"
     if wrong:
         raise BadParametersError(wrong)
     try:

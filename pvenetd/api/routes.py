@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvenetd.api import firewall, guests, host, network
+from pvenetd.api import edits, firewall, guests, host, network
 from pvenetd.api.route import Route
 
-ROUTES: tuple[Route, ...] = (*host.routes, *network.routes, *guests.routes, *firewall.routes)
+ROUTES: tuple[Route, ...] = (*host.routes, *network.routes, *edits.routes, *guests.routes, *firewall.routes)

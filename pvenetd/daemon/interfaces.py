@@ -6,14 +6,14 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from pvenetd.daemon.applies import Applies
+from pvenetd.daemon.edits import Edits
 from pvenetd.daemon.records import record
 from pvenetd.errors import ConfigError, NotFound, Problem
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.ethernet import Ethernet
 
 
-class Interfaces(Applies):
+class Interfaces(Edits):
     """The host's own interfaces."""
 
     async def check(self, config: Config | None = None, *, nics: Collection[str] | None = None) -> tuple[Problem, ...]:

@@ -26,6 +26,7 @@ from pvenetd.errors import ConfigError, Conflict, Problem
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.includes import STAGED as SUFFIX
 from pvenetd.interfaces.includes import Disk, load
+from pvenetd.interfaces.syntax import File
 from pvenetd.journal import content, versions
 
 ACTIVE = "etc/network/interfaces"
@@ -76,6 +77,11 @@ class View:
         """Return (active, staged) of each file that an edit waits for."""
         return {name: (active, new) for name, (active, new) in self.read.items() if new is not None}
 
+    def name(self, file: File) -> str:
+        """Return the name below the root of the active file that *file* is, or waits to become."""
+        name = posixpath.normpath(file.path).lstrip("/")
+        return name if name in self.read else name.removesuffix(SUFFIX)
+
     @cached_property
     def digest(self) -> str:
         """Return what tells two views apart: 64 hexadecimal digits over every file."""
@@ -99,13 +105,20 @@ class Staging:
     def view(self, *, staged: bool = True) -> View:
         """Return the configuration as it would be applied, or as it is active.  Raises `ConfigError`."""
         for _ in range(_TRIES):
-            before = self._set()
-            reader = _Reader(self._files.root, before["files"] if staged else None)
-            config = load(f"/{ACTIVE}", reader, reader.place)
-            if not staged or self._set()["number"] == before["number"]:
-                return View(config, reader.found)
+            number, edits = self._set()
+            view = self._load(edits if staged else None)
+            if not staged or self._set()[0] == number:
+                return view
         message = "other edits come in faster than it can be read"
         raise ConfigError([Problem(f"/{STAGED}", 0, "syntax", message)])
+
+    def after(self, contents: Mapping[str, bytes]) -> View:
+        """Return what `view` will be once *contents* are staged, by the names of the active files."""
+        return self._load({f"{name}{SUFFIX}": data for name, data in contents.items()})
+
+    def _load(self, edits: Mapping[str, bytes | None] | None) -> View:
+        reader = _Reader(self._files.root, edits)
+        return View(load(f"/{ACTIVE}", reader, reader.place), reader.found)
 
     def versions(self) -> dict[str, list[str | None]]:
         """Return what making the staged edits active does to files, as `Journal` keeps it: name → before and after.
@@ -143,7 +156,7 @@ class Staging:
         """Stage *contents* (by the names of the active files), None for those that have no edit any more."""
         files = {f"{name}{SUFFIX}": data for name, data in contents.items()}
         if len(files) > 1:
-            number = self._set()["number"] + 1
+            number = self._set()[0] + 1
             kept = {name: versions(data, None)[0] for name, data in files.items()}
             self._files.put(SET, json.dumps({"number": number, "files": kept}).encode())
             self.finish()
@@ -153,11 +166,11 @@ class Staging:
 
     def finish(self) -> None:
         """Bring what an earlier `put` wrote down to its places."""
-        found = self._set()
-        if found["files"]:
-            for name, data in found["files"].items():
-                self._files.put(name, content(data))
-            self._files.put(SET, json.dumps({"number": found["number"] + 1, "files": {}}).encode())
+        number, files = self._set()
+        if files:
+            for name, data in files.items():
+                self._files.put(name, data)
+            self._files.put(SET, json.dumps({"number": number + 1, "files": {}}).encode())
 
     def revert(self, view: View) -> list[str]:
         """Drop every staged edit; return the names of the files that had one."""
@@ -181,19 +194,20 @@ class Staging:
         names = self.view(staged=False).read
         return [name for name in names if self._files.read(name + SUFFIX) is not None]
 
-    def _set(self) -> dict[str, Any]:
+    def _set(self) -> tuple[int, dict[str, bytes | None]]:
+        """Return the number of the last set of edits, and what of it has not reached its place for certain."""
         try:
             data = self._files.read(SET)
         except PermissionError:  # not root: sees each file as it is
             data = None
         found: dict[str, Any] = json.loads(data) if data else {"number": 0, "files": {}}
-        return found
+        return found["number"], {name: content(text) for name, text in found["files"].items()}
 
 
 class _Reader:
     """The active files, or with *edits* each one's staged file where there is one; keeps what it has read."""
 
-    def __init__(self, root: Path, edits: Mapping[str, str | None] | None) -> None:
+    def __init__(self, root: Path, edits: Mapping[str, bytes | None] | None) -> None:
         self._disk = Disk(root)
         self._edits = edits
         self.found: dict[str, tuple[bytes | None, bytes | None]] = {}
@@ -219,9 +233,9 @@ class _Reader:
         """Return the path of what was read: the staged file's where there is one."""
         return path + SUFFIX if self.found[posixpath.normpath(path).lstrip("/")][1] is not None else path
 
-    def _staged(self, path: str, name: str, edits: Mapping[str, str | None]) -> bytes | None:
+    def _staged(self, path: str, name: str, edits: Mapping[str, bytes | None]) -> bytes | None:
         if name in edits:
-            return content(edits[name])
+            return edits[name]
         try:
             return self._disk.read(path + SUFFIX)
         except FileNotFoundError:

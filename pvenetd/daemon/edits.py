@@ -1,0 +1,87 @@
+"""Create, set, delete: edits of the interfaces, staged until they are applied, or in a file of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pvenetd.compile import examine
+from pvenetd.daemon.applies import Applies
+from pvenetd.edits.change import created, deleted, kind_of_interface, updated
+from pvenetd.edits.difference import difference
+from pvenetd.edits.verdict import judge, judge_deletion
+from pvenetd.edits.wish import Wish
+from pvenetd.errors import Conflict
+from pvenetd.interfaces.config import Config
+
+Verdict = Callable[[Config, Config, Collection[str]], None]
+"""Raises `EditError`: the configuration before, after, and the NICs there are."""
+Change = tuple[Callable[[Config], dict[str, str]], Verdict]
+"""Path → new text of each file that changes, and whether it may be written."""
+
+
+def creation(wish: Wish) -> Change:
+    """Return the change that makes a new interface."""
+    return lambda config: created(config, wish), _verdict(wish)
+
+
+def setting(wish: Wish) -> Change:
+    """Return the change of an interface that is there."""
+    return lambda config: updated(config, wish), _verdict(wish)
+
+
+def deletion(name: str) -> Change:
+    """Return the change that takes an interface away."""
+
+    def verdict(before: Config, after: Config, nics: Collection[str]) -> None:
+        judge_deletion(name, examine(after, nics), lambda: examine(before, nics), nics)
+
+    return lambda config: deleted(config, name), verdict
+
+
+def _verdict(wish: Wish) -> Verdict:
+    def verdict(before: Config, after: Config, nics: Collection[str]) -> None:
+        kind = kind_of_interface(before, wish.iface) if wish.iface in before.by_name else wish.kind
+        wanted = None if kind == "unknown" else kind
+        judge(wish, examine(after, nics), lambda: examine(before, nics), wanted)
+
+    return verdict
+
+
+class Edits(Applies):
+    """The configuration on disk, and how it is edited."""
+
+    async def edit(self, change: Change, digest: str | None = None) -> None:
+        """Stage *change*.  Raises `EditError`, `ConfigError`, and `Conflict` where *digest* is of other files."""
+        if self._engine.pending or self._engine.stuck():
+            raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback, then edit")
+        edited, verdict = change
+        nics = await self._nics()
+        async with self._store.staging.editing() as view:
+            if digest and digest != view.digest:
+                raise Conflict("the files are not those that were read (digest): read them again, then edit")
+            texts = edited(view.config)
+            names = {file.path: view.name(file) for file in view.config.files}
+            contents = {names[path]: text.encode("utf-8", "surrogateescape") for path, text in texts.items()}
+            if not contents:
+                return
+            verdict(view.config, self._store.staging.after(contents).config, nics)
+            active = {name: view.read[name][0] for name in contents}
+            self._store.staging.put({name: None if data == active[name] else data for name, data in contents.items()})
+
+    async def revert(self) -> list[str]:
+        """Drop what is staged; return the files whose edits went."""
+        async with self._store.staging.editing() as view:
+            return [f"/{name}" for name in self._store.staging.revert(view)]
+
+    def difference(self) -> dict[str, Any]:
+        """Return what is staged against what is active: as text, and by interface and option."""
+        view = self._store.view()
+        staged = view.staged
+        active = self._store.view(staged=False).config if staged else view.config
+        return {
+            "text": view.changes(),
+            "files": [f"/{name}" for name in staged],
+            "interfaces": difference(active, view.config) if staged else [],
+            "digest": view.digest,
+        }

@@ -1,0 +1,116 @@
+"""The API's keys: which option of interfaces(5) each sets, and how its value is written.
+
+Proxmox VE's keys have their own names; every other option goes by its own.  Source: the parameters of
+Proxmox VE's ``nodes/{node}/network``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pvenetd.interfaces.edit import COMMANDS
+from pvenetd.interfaces.syntax import canonical
+from pvenetd.kinds import kind_of
+from pvenetd.kinds.ethernet import Ethernet
+from pvenetd.kinds.link import options
+
+ADDRESSING = ("address", "netmask", "cidr", "gateway")
+"""Keys that have a twin for IPv6: ``cidr6``."""
+OVS_TYPES = ("OVSBridge", "OVSBond", "OVSPort", "OVSIntPort")
+TYPES = ("eth", "bridge", "bond", "vlan", "vxlan", "alias", "dummy", "loopback", *OVS_TYPES)
+"""Types that a new interface may be said to have; others follow from its options."""
+
+_OPTION = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_LISTS = frozenset({"bridge-ports", "bond-slaves", "ovs-ports", "ovs-bonds", "bridge-vids"})
+_OR_NONE = frozenset({"bridge-ports", "bond-slaves"})
+_PATTERNS = frozenset({"regex", "glob", "noregex", "noglob"})
+_FLAGS = frozenset({"bridge-vlan-aware"})
+_TRUE, _FALSE = frozenset({"1", "yes", "on", "true"}), frozenset({"0", "no", "off", "false"})
+_DEFAULTS: dict[str, dict[str, str]] = {
+    "bridge": {"bridge-ports": "none", "bridge-stp": "off", "bridge-fd": "0"},
+    "bond": {"bond-slaves": "none", "bond-miimon": "100", "bond-mode": "balance-rr"},
+    "dummy": {"link-type": "dummy"},
+    **{name: {"ovs_type": name} for name in OVS_TYPES},
+}
+_RANKS = (("loopback",), ("eth", "OVSPort"), ("bond", "OVSBond"), ("bridge", "OVSBridge"))
+_PHYSICAL = re.compile(r"eth\d+|en.*|ib.*|nic\d+|if\d+")
+
+
+def option_of(key: str) -> str | None:
+    """Return how a new line spells the option that *key* sets, None where no option has such a name."""
+    if not _OPTION.fullmatch(key):
+        return None
+    if key == "slaves":
+        return "bond-slaves"
+    return canonical(key).replace("-", "_") if canonical(key).startswith("ovs-") else canonical(key)
+
+
+def synonyms(option: str, name: str, there: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the spellings of *option* on the interface *name*, whose options are *there*."""
+    known = options(kind_of(name, there))
+    field = known.get(canonical(option))
+    return tuple(spelling for spelling, found in known.items() if field and found[0] == field[0])
+
+
+def written(option: str, text: str, old: str = "") -> str:
+    """Return *text* as the value of *option*: lists with blanks, flags as yes and no; *old* where that says the same.
+
+    Raises ValueError.
+    """
+    key = canonical(option)
+    if key in _LISTS:
+        words = _words(text)
+        if not words and key not in _OR_NONE:
+            raise ValueError("names nothing")
+        return old if old and _words(old) == words else " ".join(words) or "none"
+    if key in _FLAGS:
+        wanted = flag(text)
+        return old if old and (old.lower() in _TRUE) == wanted else "yes" if wanted else "no"
+    return old if key not in COMMANDS and text.split() == old.split() else text
+
+
+def flag(text: str) -> bool:
+    """Return what a boolean of the API says.  Raises ValueError."""
+    if not is_flag(text):
+        raise ValueError("should be 0 or 1")
+    return text.lower() in _TRUE
+
+
+def is_flag(text: str) -> bool:
+    """Return whether *text* is a boolean of the API."""
+    return text.lower() in _TRUE | _FALSE
+
+
+def defaults(kind: str) -> dict[str, str]:
+    """Return what Proxmox VE writes for a new interface of the type *kind* though nobody said it."""
+    return dict(_DEFAULTS.get(kind, {}))
+
+
+def type_of(name: str, there: Mapping[str, str], *, physical: bool | None = None) -> str:
+    """Return Proxmox VE's type of the interface *name* with the options *there* (spelled with dashes).
+
+    *physical*: whether its link is a NIC; None where that is not known, so that the name tells.
+    """
+    if ":" in name:
+        return "alias"
+    if "ovs-type" in there:
+        return there["ovs-type"]
+    kind = kind_of(name, there)
+    if kind is not Ethernet:
+        found: str = kind.model_fields["kind"].default
+        return found
+    is_nic = bool(_PHYSICAL.fullmatch(name)) if physical is None else physical
+    return "eth" if is_nic else "unknown"
+
+
+def rank(kind: str) -> int:
+    """Return where interfaces of the type *kind* stand in a file that a person wrote: NICs before bridges."""
+    return next((number for number, kinds in enumerate(_RANKS) if kind in kinds), len(_RANKS))
+
+
+def _words(text: str) -> list[str]:
+    blanks = text.split()
+    if not _PATTERNS.isdisjoint(blanks):
+        return blanks
+    return [word for word in re.split(r"[\s,;]+", text) if word and word != "none"]
