@@ -7,8 +7,10 @@ from typing import Any
 
 from pvenetd.compile import examine
 from pvenetd.daemon.applies import Applies
-from pvenetd.edits.change import created, deleted, kind_of_interface, updated
+from pvenetd.edits.change import deleted, updated
+from pvenetd.edits.create import created
 from pvenetd.edits.difference import difference
+from pvenetd.edits.edit import kind_of_interface
 from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import Conflict

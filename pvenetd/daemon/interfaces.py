@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from pvenetd.daemon.edits import Edits
-from pvenetd.daemon.records import record
+from pvenetd.daemon.records import records
+from pvenetd.daemon.store import View
 from pvenetd.errors import ConfigError, NotFound, Problem
 from pvenetd.interfaces.config import Config
-from pvenetd.kinds.ethernet import Ethernet
 
 
 class Interfaces(Edits):
@@ -30,16 +30,11 @@ class Interfaces(Edits):
 
         With *nics*, nothing is asked of the kernel.
         """
-        config = config or self._store.interfaces()
-        compiled = await self.compiled(config, nics=nics)
+        view = View(config) if config else self._store.view()
+        compiled = await self.compiled(view.config, nics=nics)
         live = {} if nics is not None else await self._engine.observe()
-        autos = {*config.autos, *config.hotplug}
-        records = [record(device, live, auto=name in autos) for name, device in compiled.devices.items()]
-        others = [link for link in live.values() if isinstance(link, Ethernet) and link.name not in compiled.devices]
-        return records + [
-            {"iface": nic.name, "type": "eth", "method": "manual", "exists": 1, "active": int(nic.up), "autostart": 0}
-            for nic in others
-        ]
+        beside = {} if config else {"digest": view.digest}
+        return [found | beside for found in records(view.config, compiled.devices, live)]
 
     async def show(
         self, name: str, config: Config | None = None, *, nics: Collection[str] | None = None

@@ -2,36 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.devices import Device
+from pvenetd.edits.keys import type_of
+from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.edit import Draft
+from pvenetd.interfaces.syntax import Iface
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.ethernet import Ethernet, Loopback
+from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.resource import Resource
 from pvenetd.state import Address, Route, State
 
-_TYPES: dict[type[Link], str] = {Bridge: "bridge", Bond: "bond", Vlan: "vlan", Loopback: "loopback", Ethernet: "eth"}
+_RENAMED = {
+    "slaves": "slaves",
+    "bond-slaves": "slaves",
+    "bond-ports": "slaves",
+    "bond-mode": "bond_mode",
+    "bond-miimon": "bond_miimon",
+    "bond-xmit-hash-policy": "bond_xmit_hash_policy",
+    "bridge-ports": "bridge_ports",
+    "bridge-stp": "bridge_stp",
+    "bridge-fd": "bridge_fd",
+    "bridge-vids": "bridge_vids",
+    "bridge-vlan-aware": "bridge_vlan_aware",
+    "ovs-type": "ovs_type",
+    "ovs-bridge": "ovs_bridge",
+    "ovs-ports": "ovs_ports",
+    "ovs-bonds": "ovs_bonds",
+    "ovs-options": "ovs_options",
+    "ovs-mtu": "mtu",
+}
+"""Options whose key in Proxmox VE's records has another spelling."""
+_PLAIN = frozenset(
+    """
+    bond-primary bridge-access bridge-arp-nd-suppress bridge-disable-mac-learning bridge-learning
+    bridge-multicast-flood bridge-unicast-flood broadcast link-type mtu uplink-id vlan-id vlan-protocol
+    vlan-raw-device vxlan-id vxlan-local-tunnelip vxlan-physdev vxlan-remoteip vxlan-svcnodeip
+    """.split()  # noqa: SIM905 - twenty quoted words are harder to read
+)
+"""Options that are keys by their own names."""
+_ADDRESSING = frozenset({"address", "netmask", "gateway"})
 
 
-def record(device: Device, live: State, *, auto: bool) -> dict[str, Any]:
+def records(config: Config, devices: Mapping[str, Device], live: State) -> list[dict[str, Any]]:
+    """Return every interface of *config*, and the NICs that are in none of its stanzas."""
+    drafts = {file.path: Draft(file) for file in config.files}
+    autos = {*config.autos, *config.hotplug}
+    carried = _carried(live)
+    found = [
+        _record(device, live.get(("link", device.base)), carried, auto=name in autos)
+        | {"priority": number}
+        | _comments(device, drafts)
+        for number, (name, device) in enumerate(devices.items(), 1)
+    ]
+    others = [link for link in live.values() if isinstance(link, Ethernet) and link.name not in devices]
+    return found + [
+        {
+            "iface": nic.name,
+            "type": "eth",
+            "method": "manual",
+            "method6": "manual",
+            "families": ["inet"],
+            "exists": 1,
+            "active": int(nic.up),
+            "autostart": 0,
+            "priority": len(found) + number,
+        }
+        for number, nic in enumerate(others, 1)
+    ]
+
+
+def _record(
+    device: Device, there: Resource | None, carried: Mapping[str, Sequence[Resource]], *, auto: bool
+) -> dict[str, Any]:
     """Return *device* with Proxmox VE's keys and types (booleans as 0 and 1), its live state beside it."""
-    link = device.link
-    there = live.get(("link", device.base))
+    physical = isinstance(there, Ethernet) if there is not None else None
     found: dict[str, Any] = {
         "iface": device.name,
-        "type": "alias" if ":" in device.name else _TYPES.get(type(link), link.kind) if link else "unknown",
+        "type": type_of(device.name, {key: line.value for key, line in device.lines.items()}, physical=physical),
         "autostart": int(auto),
         "exists": int(there is not None),
         "active": int(isinstance(there, Link) and there.up),
         "families": [stanza.family or "inet" for stanza in device.stanzas],
+        "method": "manual",
+        "method6": "manual",
         "origin": device.head.origin,
-        "live": _live(device.base, live),
+        "live": _live(there, carried.get(device.base, ())),
     }
     for stanza in device.stanzas:
         found["method6" if stanza.family == "inet6" else "method"] = stanza.method or "static"
+    return found | _addressing(device) | _options(device.stanzas) | _by_kind(device)
+
+
+def _addressing(device: Device) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for address, _ in device.addresses:
         interface = ip_interface(address.address)
         suffix = "6" if interface.version == 6 else ""
@@ -40,12 +110,30 @@ def record(device: Device, live: State, *, auto: bool) -> dict[str, Any]:
         found.setdefault(f"netmask{suffix}", str(interface.network.prefixlen))
     for route, _ in device.gateways:
         found.setdefault("gateway6" if route.family == "inet6" else "gateway", route.via)
-    if "mtu" in device.lines:
-        found["mtu"] = device.lines["mtu"].value
-    return found | _by_kind(device)
+    return found
+
+
+def _options(stanzas: Collection[Iface]) -> dict[str, Any]:
+    """Return each known option under its key, and the lines of all others, by family."""
+    found: dict[str, Any] = {}
+    for stanza in stanzas:
+        others = "options6" if stanza.family == "inet6" else "options"
+        for option in stanza.options:
+            key = _RENAMED.get(option.key) or (option.key if option.key in _PLAIN else "")
+            if key:
+                found[key] = option.value
+            elif option.key not in _ADDRESSING:
+                found.setdefault(others, []).append(f"{option.name} {option.value}")
+    if "ovs_options" in found:
+        words = found["ovs_options"].split()
+        found["ovs_options"] = " ".join(word for word in words if not word.startswith("tag="))
+        if tags := [word.removeprefix("tag=") for word in words if word.startswith("tag=")]:
+            found["ovs_tag"] = tags[-1]
+    return found
 
 
 def _by_kind(device: Device) -> dict[str, Any]:
+    """Return what an interface has though nobody said it, and what is said in several ways."""
     match device.link:
         case Bridge() as bridge:
             found: dict[str, Any] = {
@@ -53,28 +141,37 @@ def _by_kind(device: Device) -> dict[str, Any]:
                 "bridge_stp": "on" if bridge.stp else "off",
                 "bridge_fd": str(bridge.forward_delay),
             }
-            if bridge.vlan_aware:
-                found |= (
-                    {"bridge_vlan_aware": 1, "bridge_vids": device.lines["bridge-vids"].value}
-                    if ("bridge-vids" in device.lines)
-                    else {"bridge_vlan_aware": 1}
-                )
-            return found
+            return found | (
+                {"bridge_vlan_aware": int(bridge.vlan_aware)} if "bridge-vlan-aware" in device.lines else {}
+            )
         case Bond() as bond:
-            return {
-                "slaves": " ".join(bond.slaves),
-                "bond_mode": bond.mode,
-                "bond_miimon": str(bond.miimon),
-                **({"bond-primary": bond.primary} if bond.primary else {}),
-                **({"bond_xmit_hash_policy": bond.xmit_hash_policy} if "bond-xmit-hash-policy" in device.lines else {}),
-            }
+            return {"slaves": " ".join(bond.slaves), "bond_mode": bond.mode, "bond_miimon": str(bond.miimon)}
         case Vlan() as vlan:
             return {"vlan-raw-device": vlan.raw_device, "vlan-id": vlan.vlan_id, "vlan-protocol": vlan.protocol}
     return {}
 
 
-def _live(name: str, live: State) -> dict[str, Any]:
-    link = live.get(("link", name))
+def _comments(device: Device, drafts: Mapping[str, Draft]) -> dict[str, str]:
+    """Return the comment lines of each family, each ended; those of a lone inet6 stanza are the interface's."""
+    found: dict[str, str] = {}
+    alone = all(stanza.family == "inet6" for stanza in device.stanzas)
+    for stanza in device.stanzas:
+        key = "comments6" if stanza.family == "inet6" and not alone else "comments"
+        if texts := drafts[stanza.path].comments(stanza):
+            found[key] = found.get(key, "") + "".join(f"{text}\n" for text in texts)
+    return found
+
+
+def _carried(live: State) -> dict[str, list[Resource]]:
+    """Return the addresses and default routes of each link."""
+    found: dict[str, list[Resource]] = {}
+    for one in live.values():
+        if isinstance(one, Address) or (isinstance(one, Route) and one.dst == "default"):
+            found.setdefault(one.dev, []).append(one)
+    return found
+
+
+def _live(link: Resource | None, carried: Sequence[Resource]) -> dict[str, Any]:
     if not isinstance(link, Link):
         return {}
     return {
@@ -83,8 +180,6 @@ def _live(name: str, live: State) -> dict[str, Any]:
         "mtu": link.mtu,
         "mac": link.mac,
         "master": link.master or "",
-        "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == name],
-        "gateways": [
-            one.via for one in live.values() if isinstance(one, Route) and one.dev == name and one.dst == "default"
-        ],
+        "addresses": [one.address for one in carried if isinstance(one, Address)],
+        "gateways": [one.via for one in carried if isinstance(one, Route)],
     }

@@ -14,6 +14,7 @@ from pvenetd.interfaces.syntax import canonical
 from pvenetd.kinds import kind_of
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import options
+from pvenetd.kinds.vlan import Vlan
 
 ADDRESSING = ("address", "netmask", "cidr", "gateway")
 """Keys that have a twin for IPv6: ``cidr6``."""
@@ -85,6 +86,13 @@ def is_flag(text: str) -> bool:
 def defaults(kind: str) -> dict[str, str]:
     """Return what Proxmox VE writes for a new interface of the type *kind* though nobody said it."""
     return dict(_DEFAULTS.get(kind, {}))
+
+
+def needed(kind: str, name: str) -> tuple[str, ...]:
+    """Return the keys without which nothing of the type *kind* can be made by the name *name*."""
+    if kind == "vlan" and "raw_device" not in Vlan.implied(name):
+        return ("vlan-raw-device",)
+    return ("vxlan-id",) if kind == "vxlan" else ()
 
 
 def type_of(name: str, there: Mapping[str, str], *, physical: bool | None = None) -> str:

@@ -21,6 +21,8 @@ def judge(wish: Wish, after: Compiled, before: Callable[[], Compiled], kind: str
     *kind* is the type that the interface has to be of then.
     """
     errors = _kind_errors(wish, after.devices, kind) | _unknown(wish, after.problems)
+    if errors:
+        raise EditError(errors)
     problems = _new(after, before) if after.errors else ()
     for problem in (*problems, *_second_gateways(wish, after.problems)):
         key = _key(wish, problem)
@@ -87,13 +89,13 @@ def _key(wish: Wish, problem: Problem) -> str:
     """Return the key that a problem is told under: the one that was sent, else the option, else the interface."""
     if problem.interface not in ("", wish.iface):
         return problem.interface if not wish.values else "iface"
-    option = canonical(problem.option)
-    for key in wish.values:
+    option = canonical(problem.option) or problem.code
+    sent = {**wish.values, **dict.fromkeys(sorted(wish.dropped))}
+    for key in sent:
         if canonical(option_of(key) or "") == option:
             return key
     families = {"address": ("cidr", "address", "cidr6", "address6"), "gateway": ("gateway", "gateway6")}
-    sent = next((key for key in families.get(option, ()) if key in wish.values), "")
-    return sent or problem.option or "iface"
+    return next((key for key in families.get(option, ()) if key in sent), problem.option or "iface")
 
 
 def _users(name: str, devices: Mapping[str, Device], nics: Collection[str]) -> Iterator[str]:
