@@ -58,6 +58,7 @@ FILES = {
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
 SETTINGS = {
+    "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",
     "[apply] probe": "ask, around an apply, whether the default gateways, the peer of the session that applies and "
     "the probes answer after it who answered before it, and roll back at once where one does not: true",
     "[apply] probes": "more addresses that are pinged",

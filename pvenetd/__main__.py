@@ -89,10 +89,10 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     """Yield the daemon of the host below *root*, started, and its machine."""
     files = Files(root)
     journal = Journal(files)
-    host = Host(files)
+    config = settings.parse(files.read(settings.PATH))
+    host = Host(files, config.dhcp.client)
     engine = Engine(host, journal, Probes())
     try:
-        config = settings.parse(files.read(settings.PATH))
         design = nft.probe()
         daemon = Daemon(Store(files), engine, journal, config, design, nft.obstacle(design))
         if daemon.obstacle:

@@ -192,6 +192,9 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
         yield from (address for address, _ in device.addresses if not ip_interface(address.address).ip.is_unspecified)
         networks = [ip_interface(address.address).network for address, _ in device.addresses]
         peers = {address.peer for address, _ in device.addresses}
+        yield from device.clients
+        if device.dns:
+            yield device.dns
         for given, _ in device.gateways:
             route = _in_table(given, device, devices)
             if route.key in gateways:

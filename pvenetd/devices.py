@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from pvenetd import addressing, sysctls
+from pvenetd import addressing, methods, sysctls
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
@@ -27,7 +27,7 @@ from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
-from pvenetd.state import INTERFACES, Address, Route, Sysctl
+from pvenetd.state import INTERFACES, Address, Client, Dns, Route, Sysctl
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
@@ -40,18 +40,18 @@ _NOT_APPLIED = frozenset(
     alias bitrate bond-ad-actor-system bond-arp-interval
     bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na bond-primary-reselect bond-use-carrier bootfile
     bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
-    bridge-port-vids bridge-vlan-vni-map client description
-    dns-domain dns-nameservers dns-search endpoint ethernet-autoneg ethernet-port gro-offload
-    gso-offload hostname hwaddr leasehours leasetime link-autoneg
-    link-down link-duplex link-speed link-type ll-attempts local lro-offload media mode
-    provider request-prefix requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
-    uplink-id use vendor vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
+    bridge-port-vids bridge-vlan-vni-map description
+    endpoint ethernet-autoneg ethernet-port gro-offload
+    gso-offload hwaddr link-autoneg
+    link-down link-duplex link-speed link-type local lro-offload media mode
+    provider requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
+    uplink-id use vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
 """Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
 _NEEDLESS = frozenset({"bridge-maxwait", "bridge-ports-condone-regex", "bridge-waitport"})
 """What they ask for holds anyway: a late port is plugged when it comes, a port that is not ours stays."""
-_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "dns-", "offload-", "hardware-", "veth-", "tunnel-")
+_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hardware-", "veth-", "tunnel-")
 _CODES = {
     "bond-mode": "bond-mode",
     "vlan-protocol": "vlan-protocol",
@@ -67,7 +67,7 @@ _CODES = {
 """Option → code of a wrong value, where it is not ``unknown-value``."""
 _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
-_NOT_MODELLED = frozenset({"dhcp", "bootp", "auto", "ppp", "wvdial", "tunnel", "v4tunnel", "6to4", "ipv4ll"})
+_NOT_MODELLED = methods.NOT_APPLIED | {"tunnel", "v4tunnel", "6to4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Device:
     addresses: tuple[tuple[Address, Line], ...] = ()
     gateways: tuple[tuple[Route, Line], ...] = ()
     settings: tuple[Sysctl, ...] = ()
+    clients: tuple[Client, ...] = ()
+    dns: Dns | None = None
     commands: tuple[tuple[str, Line], ...] = ()
     """(phase, line) of the user's own commands."""
 
@@ -153,7 +155,12 @@ def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> D
         if stanza.method in _NOT_MODELLED:
             message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
             problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
-    device = replace(device, settings=sysctls.read(name, stanzas, problems))
+    device = replace(
+        device,
+        settings=sysctls.read(name, stanzas, problems),
+        clients=methods.clients(name, stanzas, problems),
+        dns=methods.dns(name, stanzas, problems),
+    )
     if device.ovs:
         message = "Open vSwitch is not applied by this version: it stays as it is"
         problems.append(device.problem("ovs-type", "unknown-value", message, severity="warning"))
@@ -245,7 +252,7 @@ def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, An
 
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
-    layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS}
+    layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS, *methods.OPTIONS}
     known_to_all = {*layer3, *PHASES, *PORT_OPTIONS, *_NEEDLESS, *port.OPTIONS, NAT_OPTION, ALWAYS_OPTION}
     good = {*known, *known_to_all, "link-type"}
     for key, line in device.lines.items():

@@ -42,6 +42,15 @@ class Apply(BaseModel):
     """How long they have to answer after an apply before it is rolled back."""
 
 
+class Dhcp(BaseModel):
+    """``[dhcp]``."""
+
+    model_config = _STRICT
+
+    client: Literal["auto", "dhclient", "dhcpcd"] = "auto"
+    """Which client is used; auto is whichever is installed, dhclient before dhcpcd."""
+
+
 class Settings(BaseModel):
     """All settings."""
 
@@ -49,6 +58,7 @@ class Settings(BaseModel):
 
     apply: Apply = Field(default_factory=Apply)
     firewall: Firewall = Field(default_factory=Firewall)
+    dhcp: Dhcp = Field(default_factory=Dhcp)
 
 
 def parse(data: bytes | None, path: str = PATH) -> Settings:

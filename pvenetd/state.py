@@ -268,7 +268,87 @@ class Hook(Resource):
         return 0 if self.phase == "pre-up" else 9
 
 
-NOUNS: dict[str, type[Resource]] = {noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook)}
+class Client(Resource):
+    """A DHCP client of an interface (RFC 2131, RFC 8415): what it leases is its own affair.
+
+    It is there when it has been started: an address comes when a server answers.
+    """
+
+    noun: ClassVar[str] = "client"
+    named: ClassVar[frozenset[str]] = frozenset({"iface", "family"})
+    rank: ClassVar[int] = 8
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner"}
+
+    iface: str
+    family: str
+    """``inet`` or ``inet6``."""
+    hostname: str = ""
+    leasetime: int | None = None
+    """Seconds."""
+    vendor: str = ""
+    client_id: str = ""
+    metric: int | None = None
+    """Of the routes it adds."""
+    prefix: bool = False
+    """Ask for a prefix, too (DHCPv6)."""
+    stateless: bool = False
+    """Ask for no address (DHCPv6)."""
+    mac: str = ""
+    """The interface's, where it is configured: with another one the client is started anew."""
+    attempts: int = 60
+    interval: float = 0.1
+    """How often to look for a link-local address before DHCPv6 begins, and the seconds between."""
+
+    @property
+    def key(self) -> Key:
+        return ("client", self.iface, self.family)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({("link", self.iface)})
+
+    @property
+    def redone_with(self) -> Key:
+        return ("link", self.iface)
+
+    def changes(self, current: Resource) -> Changes:
+        """Return what differs; an option that is gone is one, too."""
+        return {
+            name: (was, value)
+            for name, value in vars(self).items()
+            if name not in self.silent and (was := getattr(current, name, None)) != value
+        }
+
+
+class Dns(Resource):
+    """What the host's resolver is told for an interface (resolvconf(8), resolvectl(1))."""
+
+    noun: ClassVar[str] = "dns"
+    named: ClassVar[frozenset[str]] = frozenset({"iface"})
+    rank: ClassVar[int] = 8
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner"}
+
+    iface: str
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    domain: tuple[str, ...] = ()
+    sortlist: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return ("dns", self.iface)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({("link", self.iface)})
+
+    @property
+    def redone_with(self) -> Key:
+        return ("link", self.iface)
+
+
+NOUNS: dict[str, type[Resource]] = {noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns)}
 
 
 def state(resources: Iterable[Resource]) -> dict[Key, Resource]:

@@ -42,7 +42,7 @@ OPTIONS = {
     "privext": Setting("net/ipv6/conf/{}/use_tempaddr", _TO_TWO, "temporary addresses (RFC 8981); 2: prefer them"),
     "mpls-enable": Setting("net/mpls/conf/{}/input", _YES_NO, "take MPLS packets, where the kernel knows MPLS"),
 }
-_IMPLIED = {("inet6", "auto"): {"accept-ra": "2", "autoconf": "1"}, ("inet6", "dhcp"): {"accept-ra": "1"}}
+_IMPLIED = {("inet6", "auto"): {"accept-ra": "2", "autoconf": "1"}}
 """What a method sets where its stanza does not say (interfaces(5))."""
 
 

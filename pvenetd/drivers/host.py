@@ -6,11 +6,13 @@ import errno
 from collections.abc import Collection, Sequence
 
 from pvenetd.drivers import nft
+from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
 from pvenetd.drivers.netlink import addresses, links, lookup
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
+from pvenetd.drivers.resolver import Resolver
 from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
 from pvenetd.kinds.link import Link, wants_down
@@ -19,7 +21,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
 from pvenetd.plan import Op
 from pvenetd.resource import Key
-from pvenetd.state import Address, Chains, Hook, Route, State, Sysctl
+from pvenetd.state import Address, Chains, Client, Dns, Hook, Route, State, Sysctl
 
 
 class Host:
@@ -28,12 +30,14 @@ class Host:
     Used by one thread; only the engine's.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, dhcp_client: str = "auto") -> None:
         self._wire = Wire()
         self._mirror = Mirror(self._wire)
         self._nft = nft.Nftables()
         self._hooks = Hooks(files)
         self._settings = Settings(files)
+        self._clients = Clients(files, dhcp_client)
+        self._resolver = Resolver(files)
         self.events = self._mirror.events.socket
         """Readable when a link, an address or a route has changed."""
         self.rule_events = nft.events()
@@ -63,7 +67,8 @@ class Host:
         if only:
             found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
             return {key: found[key] for key in keys if key in found}
-        return {**self._mirror.state(), **chains, **self._hooks.observe(), **self._settings.observe(keys)}
+        others = {**self._clients.observe(), **self._resolver.observe(), **self._hooks.observe()}
+        return {**self._mirror.state(), **chains, **self._settings.observe(keys), **others}
 
     def way(self, peer: str, local: str) -> Way | None:
         """Return how the kernel sends packets from *local* to *peer*, None where it does not."""
@@ -88,6 +93,23 @@ class Host:
         match resource:
             case Link():
                 self._apply_links(op.verb, [resource])
+            case Address() | Route():
+                self._apply_layer3(op, resource)
+            case Chains():
+                self._nft.apply(op)
+            case Hook():
+                self._hooks.apply(op)
+            case Client():
+                self._clients.apply(op)
+            case Dns():
+                self._resolver.apply(op)
+            case _:
+                self._settings.apply(op)
+                if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
+                    addresses.remove_link_local(self._wire, resource.dev)
+
+    def _apply_layer3(self, op: Op, resource: Address | Route) -> None:
+        match resource:
             case Address() if op.verb == "-":
                 addresses.remove_address(self._wire, resource)
             case Address():
@@ -96,14 +118,6 @@ class Host:
                 addresses.remove_route(self._wire, resource)
             case Route():
                 addresses.bring_route(self._wire, resource)
-            case Chains():
-                self._nft.apply(op)
-            case Hook():
-                self._hooks.apply(op)
-            case _:
-                self._settings.apply(op)
-                if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
-                    addresses.remove_link_local(self._wire, resource.dev)
 
     def _apply_links(self, verb: str, wanted: Sequence[Link]) -> None:
         self._mirror.refresh()

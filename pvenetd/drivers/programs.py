@@ -54,16 +54,23 @@ class Programs:
         """Whether programs are systemd's units."""
 
     def run(
-        self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float, given: bytes = b""
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        seconds: float,
+        given: bytes = b"",
+        at_home: bool = False,
     ) -> Ended:
         """Run *command* to its end, with *given* as its standard input; what it leaves running lives on.
 
+        *at_home*, it sees another root's etc, run and var in place of the machine's, as programs do.
         Raises TimeoutError after so many *seconds*, OSError where there is no such program.
         """
         with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
             told.write(given)
             told.seek(0)
-            words, limit = [*command], seconds
+            words, limit = self._at_home(command) if at_home else [*command], seconds
             if self.by_systemd and Path("/run/dbus/system_bus_socket").exists():
                 kept = ["--wait", "--pipe", f"--property=RuntimeMaxSec={seconds:g}", "--property=KillMode=process"]
                 words = [*_unit(environment, *kept, "--service-type=exec"), "--", *map(_for_systemd, command)]
@@ -93,9 +100,7 @@ class Programs:
         record.parent.mkdir(parents=True, exist_ok=True)
         if shutil.which(command[0], path=PATH) is None:
             raise FileNotFoundError(2, "No such program", command[0])
-        if self._root != Path("/"):
-            command = ["unshare", "--mount", "/bin/sh", "-c", _MOVE_IN, str(self._root), *command]
-        command = ["/bin/sh", "-c", _INTRODUCE, str(record), *command]
+        command = ["/bin/sh", "-c", _INTRODUCE, str(record), *self._at_home(command)]
         if self.by_systemd:
             kept = [f"--unit={name}", "--service-type=exec", f"--description={about or name}"]
             command = [*_unit(environment, *kept), "--", *map(_for_systemd, command)]
@@ -129,6 +134,11 @@ class Programs:
         elif pid := self.running(name):
             _end(pid)
         self._record(name).unlink(missing_ok=True)
+
+    def _at_home(self, command: Sequence[str]) -> list[str]:
+        if self._root == Path("/"):
+            return [*command]
+        return ["unshare", "--mount", "/bin/sh", "-c", _MOVE_IN, str(self._root), *command]
 
     def _record(self, name: str) -> Path:
         return self._root / RECORDS / name

@@ -1,0 +1,101 @@
+"""The host's resolver is told of an interface's name servers: resolvconf(8), openresolv's too, or systemd-resolved.
+
+What was told, and whom, is kept in ``run/pvenetd/dns.json``.  Without either, nobody is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pvenetd.drivers.files import Files
+from pvenetd.drivers.programs import PATH, Programs
+from pvenetd.errors import KernelError
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
+from pvenetd.state import Dns, from_json, to_json
+
+log = logging.getLogger("pvenetd.resolver")
+
+_RECORD = "run/pvenetd/dns.json"
+_ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
+_SECONDS = 30.0
+"""Seconds a resolver's command may take: resolvconf restarts name servers."""
+
+
+class Resolver:
+    """What the resolver was told of all interfaces."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._programs = Programs(files.root)
+        self._records: dict[Key, dict[str, Any]] = {}
+        for record in files.read_json(_RECORD) or []:
+            (key,) = from_json([record["dns"]])
+            self._records[key] = record
+        self._warned = False
+
+    def observe(self) -> dict[Key, Resource]:
+        """Return what was told."""
+        return from_json(record["dns"] for record in self._records.values())
+
+    def apply(self, op: Op) -> None:
+        """Tell the resolver, or have it forget; the record is on disk before.  Raises `KernelError`."""
+        dns = op.resource
+        if not isinstance(dns, Dns):
+            return
+        whom = self._records.get(dns.key, {}).get("whom", "") if op.verb == "-" else self._whom()
+        if op.verb == "-":
+            self._records.pop(dns.key, None)
+            self._run(op, whom, _resolved(dns, forget=True) if whom == "resolved" else [_resolvconf(dns, "-d")])
+        else:
+            self._records[dns.key] = {"dns": to_json({dns.key: dns})[0], "whom": whom}
+            self._keep()
+            words = _resolved(dns) if whom == "resolved" else [_resolvconf(dns, "-a")]
+            self._run(op, whom, words, resolv_conf(dns).encode())
+        self._keep()
+
+    def _whom(self) -> str:
+        own = self._files.root == Path("/")
+        if own and Path("/run/systemd/resolve/stub-resolv.conf").exists() and shutil.which("resolvectl", path=PATH):
+            return "resolved"
+        if shutil.which("resolvconf", path=PATH):
+            return "resolvconf"
+        if not self._warned:
+            log.warning("neither resolvconf nor systemd-resolved is there: nobody is told of dns- lines")
+            self._warned = True
+        return ""
+
+    def _run(self, op: Op, whom: str, commands: list[list[str]], given: bytes = b"") -> None:
+        for words in commands if whom else ():
+            try:
+                done = self._programs.run(words, _ENVIRONMENT, seconds=_SECONDS, given=given, at_home=True)
+            except (TimeoutError, OSError) as error:
+                raise KernelError(str(op), 0, f"{' '.join(words)}: {error or 'no end'}") from error
+            if done.status and op.verb != "-":
+                reason = f"{' '.join(words)}: exit status {done.status}: {done.output.strip()[-200:]}"
+                raise KernelError(str(op), 0, reason)
+
+    def _keep(self) -> None:
+        self._files.write_json(_RECORD, list(self._records.values()))
+
+
+def resolv_conf(dns: Dns) -> str:
+    """Return *dns* as resolv.conf(5) has it."""
+    lines = [f"nameserver {server}" for server in dns.nameservers]
+    pairs = (("domain", dns.domain), ("search", dns.search), ("sortlist", dns.sortlist), ("options", dns.options))
+    lines += [f"{name} {' '.join(words)}" for name, words in pairs if words]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _resolvconf(dns: Dns, order: str) -> list[str]:
+    return ["resolvconf", order, f"{dns.iface}.pvenetd"]
+
+
+def _resolved(dns: Dns, *, forget: bool = False) -> list[list[str]]:
+    if forget:
+        return [["resolvectl", "revert", dns.iface]]
+    domains = [*dns.search, *(name for name in dns.domain if name not in dns.search)]
+    return [["resolvectl", "dns", dns.iface, *dns.nameservers], ["resolvectl", "domain", dns.iface, *(domains or [""])]]
