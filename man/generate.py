@@ -100,7 +100,8 @@ def option(name: str, facts: dict[str, Any]) -> str:
 def usage(command: Command) -> str:
     """Return a command with its arguments as they are typed."""
     found = Declared(command)
-    places = [f"[{one['metavar']}]" if one.get("nargs") == "?" else one["metavar"] for one in found.positionals]
+    shapes = {"?": "[{}]", "*": "[{}]...", None: "{}"}
+    places = [shapes[one.get("nargs")].format(one["metavar"]) for one in found.positionals]
     own = [f"[{option(names[0], facts)}]" for names, facts in found.arguments[: found.own] if names[0].startswith("-")]
     return " ".join([*command.words, *places, *own])
 

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 SOCKET = "run/pvenetd/api.sock"
-NODE = "/api2/json/nodes/localhost/pvenetd"
+HOST = "/api2/json/nodes/localhost"
+NODE = f"{HOST}/pvenetd"
 PATIENCE = 300.0
 """Seconds an answer may take; an apply of thousands of links takes some."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -23,15 +24,17 @@ class Request(NamedTuple):
 
     method: str
     path: tuple[str, ...]
-    """Below `NODE`, each part as it is, not encoded."""
+    """Below `below`, each part as it is, not encoded."""
     params: Mapping[str, Any] = MappingProxyType({})
     seconds: float = PATIENCE
     """How long the answer may take."""
+    below: str = NODE
+    """What *path* is below."""
 
     @property
     def target(self) -> str:
         """Return the path, percent-encoded."""
-        return "/".join([NODE, *map(quote, self.path)])
+        return "/".join([self.below, *map(quote, self.path)])
 
 
 class NoDaemonError(Exception):

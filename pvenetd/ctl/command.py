@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from pvenetd import __version__
@@ -19,13 +20,15 @@ class Takes(Protocol):
 
 
 class FileRequest(NamedTuple):
-    """What is asked of one file: read in this process, by this user."""
+    """What is asked of one file: read, or edited, in this process, by this user."""
 
     what: str
-    """``check``, ``list`` or ``show``."""
+    """``check``, ``list``, ``show``, ``create``, ``set`` or ``delete``."""
     file: str
     nics: str | None
     name: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
+    """What `name` is to have, by the API's keys."""
 
 
 def everywhere(parser: Takes) -> None:

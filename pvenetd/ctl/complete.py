@@ -51,7 +51,7 @@ def candidates(words: list[str]) -> list[str]:
         elif one.startswith("-"):
             options = Declared(_command(typed)).options
             takes = options.get(one, {})
-            expected = takes if takes and "action" not in takes else None
+            expected = takes if takes and takes.get("action") in (None, "append") else None
         else:
             typed.append(one)
     found = _values(expected, root, typed) if expected is not None else _next(typed, word, root)
@@ -69,7 +69,10 @@ def _next(typed: list[str], word: str, root: str) -> Iterable[str]:
         return [*declared.options, "--help"]
     if command is None:
         return [one.words[len(typed)] for one in COMMANDS if list(one.words[: len(typed)]) == typed]
-    rest = declared.positionals[len(typed) - len(command.words) :]
+    places = declared.positionals
+    if places and places[-1].get("nargs") == "*":
+        places += places[-1:] * len(typed)
+    rest = places[len(typed) - len(command.words) :]
     return _values(rest[0], root, typed) if rest else ()
 
 
@@ -82,10 +85,20 @@ def _values(facts: dict[str, Any], root: str, typed: list[str]) -> Iterable[str]
             return [name for name in _listed(_LINKS) if name.startswith("tap")]
         case "VMID" | "N":
             return [name.removesuffix(".conf") for name in _listed(Path(root, _GUESTS))]
+        case "KEY=VALUE":
+            return [f"{key}=" for key in _keys()]
+        case "KEY":
+            return _keys()
         case "NIC":
             return _nics(Path(root, _GUESTS, f"{typed[-1]}.conf"))
     choices: tuple[str, ...] = facts.get("choices", ())
     return choices
+
+
+def _keys() -> list[str]:
+    from pvenetd.edits.keys import known
+
+    return known()
 
 
 _LINKS = Path("/sys/class/net")

@@ -17,6 +17,9 @@ from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.command import Command, FileRequest, everywhere
 from pvenetd.ctl.commands import COMMANDS, GROUPS
 
+_BY_KEY = "Parameter verification failed."
+"""What the API says of an edit whose reasons stand by key."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
@@ -109,7 +112,7 @@ def _complete(words: list[str]) -> int:
 def _refused(body: dict[str, Any], arguments: argparse.Namespace) -> int:
     """Tell why it was refused: every problem with its line, or every parameter with its reason."""
     lines = [str(body.get("message", "refused"))]
-    if body.get("problems"):
+    if body.get("problems") and lines[0] != _BY_KEY:
         lines = [_problem(one) for one in body["problems"]] + ([body["outcome"]] if body.get("outcome") else [])
     elif body.get("errors"):
         lines = [f"{field}: {reason}" for field, reason in body["errors"].items()]

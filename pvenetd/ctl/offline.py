@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from pvenetd import settings
+from pvenetd.api.edits import Edit
 from pvenetd.api.errors import refusal
 from pvenetd.api.route import Caller
 from pvenetd.api.route import answer as asked
@@ -22,14 +23,17 @@ from pvenetd.api.routes import ROUTES
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.command import FileRequest
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.edits import Change, creation, deletion, setting
 from pvenetd.daemon.interfaces import problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
+from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
-from pvenetd.errors import ConfigError, PvenetError, Unavailable
+from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.includes import Disk, load
+from pvenetd.interfaces.syntax import parse
 from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import State
@@ -88,7 +92,7 @@ def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, An
 async def _answer(root: Path, request: Request) -> tuple[int, dict[str, Any]]:
     try:
         async with _daemon(root, by_kernel=request.path[-1] in _BY_KERNEL) as daemon:
-            if request.method != "GET":
+            if request.method != "GET" and request.path[-1] in _BY_KERNEL:
                 await daemon.adopt()
             return 200, await asked(daemon, ROUTES, _ME, request.method, request.target, request.params)
     except PvenetError as error:
@@ -101,12 +105,35 @@ async def _read(root: Path, request: FileRequest) -> tuple[int, dict[str, Any]]:
         async with _daemon(root, by_kernel=False) as daemon:
             if request.what == "check":
                 return 200, {"data": {"problems": await _problems(daemon, root, request.file, nics)}}
+            if request.what in _EDITS:
+                await _edit(daemon, request, nics)
+                return 200, {"data": None}
             config = _alone(request.file) if request.file else None
             if request.what == "show":
                 return 200, {"data": await daemon.interfaces.show(request.name, config, nics=nics)}
             return 200, {"data": await daemon.interfaces.records(config, nics=nics)}
     except PvenetError as error:
         return refusal(error)
+
+
+_EDITS: dict[str, Callable[[Wish], Change]] = {
+    "create": creation,
+    "set": setting,
+    "delete": lambda wish: deletion(wish.iface),
+}
+
+
+async def _edit(daemon: Daemon, request: FileRequest, nics: list[str] | None) -> None:
+    """Edit a file of the user's in its place, if nobody else does meanwhile."""
+    name, files = str(Path.cwd() / request.file), Files(Path("/"))
+    before = files.read(name)
+    if before is None:
+        raise NotFound(f"{request.file}: no such file")
+    wish = Edit.model_validate({"node": "localhost", "iface": request.name, **request.values}).wish()
+    after = await daemon.interfaces.edited(parse(before, request.file), _EDITS[request.what](wish), nics)
+    if files.read(name) != before:
+        raise Conflict(f"{request.file} has changed meanwhile: try again")
+    files.put(name, after)
 
 
 async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | None) -> list[dict[str, Any]]:

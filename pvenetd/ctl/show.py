@@ -128,6 +128,21 @@ def _fields(values: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {text}"
 
 
+def edited(_: Any, arguments: argparse.Namespace) -> Iterator[Block]:
+    """Show where an edit has gone."""
+    yield "written" if arguments.file else "staged (pvenetctl interfaces diff, pvenetctl plan, pvenetctl apply)"
+
+
+def reverted(_: Any, __: argparse.Namespace) -> Iterator[Block]:
+    """Show that nothing is staged any more."""
+    yield "dropped: nothing is staged"
+
+
+def difference(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a unified diff."""
+    yield from data["text"].removesuffix("\n").split("\n") if data["text"] else ()
+
+
 def problems(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     """Show ``FILE:LINE: error CODE: text`` for each problem."""
     yield from map(problem, data["problems"])

@@ -14,7 +14,8 @@ from pvenetd.edits.edit import kind_of_interface
 from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import Conflict
-from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.config import Config, single
+from pvenetd.interfaces.syntax import File, parse
 
 Verdict = Callable[[Config, Config, Collection[str]], None]
 """Raises `EditError`: the configuration before, after, and the NICs there are."""
@@ -70,6 +71,15 @@ class Edits(Applies):
             verdict(view.config, self._store.staging.after(contents).config, nics)
             active = {name: view.read[name][0] for name in contents}
             self._store.staging.put({name: None if data == active[name] else data for name, data in contents.items()})
+
+    async def edited(self, file: File, change: Change, nics: Collection[str] | None = None) -> bytes:
+        """Return what *change* makes of *file* alone; *nics* replace the kernel's links.  Raises `EditError`."""
+        edited, verdict = change
+        before = single(file)
+        text = edited(before).get(file.path, str(file))
+        if text != str(file):
+            verdict(before, single(parse(text, file.path)), await self._nics() if nics is None else nics)
+        return text.encode("utf-8", "surrogateescape")
 
     async def revert(self) -> list[str]:
         """Drop what is staged; return the files whose edits went."""

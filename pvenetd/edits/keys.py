@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pvenetd.interfaces.edit import COMMANDS
 from pvenetd.interfaces.syntax import canonical
-from pvenetd.kinds import kind_of
+from pvenetd.kinds import KINDS, kind_of
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import options
 from pvenetd.kinds.vlan import Vlan
@@ -23,6 +23,11 @@ TYPES = ("eth", "bridge", "bond", "vlan", "vxlan", "alias", "dummy", "loopback",
 """Types that a new interface may be said to have; others follow from its options."""
 
 _OPTION = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_PROXMOX = (
+    "bond_miimon", "bond_mode", "bond_xmit_hash_policy", "bridge_fd", "bridge_ports", "bridge_stp", "bridge_vids",
+    "bridge_vlan_aware", "ovs_bonds", "ovs_bridge", "ovs_options", "ovs_ports", "ovs_tag", "slaves",
+)  # fmt: skip
+"""Keys that are spelled otherwise than their options."""
 _LISTS = frozenset({"bridge-ports", "bond-slaves", "ovs-ports", "ovs-bonds", "bridge-vids"})
 _OR_NONE = frozenset({"bridge-ports", "bond-slaves"})
 _PATTERNS = frozenset({"regex", "glob", "noregex", "noglob"})
@@ -81,6 +86,13 @@ def flag(text: str) -> bool:
 def is_flag(text: str) -> bool:
     """Return whether *text* is a boolean of the API."""
     return text.lower() in _TRUE | _FALSE
+
+
+def known() -> list[str]:
+    """Return every key that somebody may want to type: Proxmox VE's, and the options of every kind."""
+    own = [f"{key}{family}" for key in (*ADDRESSING, "comments", "method") for family in ("", "6")]
+    found = {spelling for kind in KINDS.values() for spelling, (_, option) in options(kind).items() if option.name}
+    return sorted({*own, "autostart", "type", *_PROXMOX, *COMMANDS, *found})
 
 
 def defaults(kind: str) -> dict[str, str]:

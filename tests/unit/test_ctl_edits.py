@@ -1,0 +1,105 @@
+"""pvenetctl interfaces create, set, delete, diff and revert without a daemon, and in a file of the user's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pvenetd.ctl.complete import candidates
+from tests.unit.test_ctl import FILES, Run, ctl, root
+
+__all__ = ["ctl", "root"]
+
+BASE = FILES["etc/network/interfaces"]
+FD = "\tbridge-fd 0\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    found = tmp_path / "mine"
+    found.write_text(BASE)
+    return found
+
+
+def test_edits_wait_until_they_are_applied(ctl: Run, root: Path) -> None:
+    staged = root / "etc/network/interfaces.new"
+    text = BASE.replace("eth0", "none")
+    (root / "etc/network/interfaces").write_text(text)
+    assert ctl("interfaces", "set", "vmbr0", "bridge_fd=0", "comments=LAN") == (
+        0,
+        "staged (pvenetctl interfaces diff, pvenetctl plan, pvenetctl apply)\n",
+        "",
+    )
+    assert staged.read_text() == f"{text}{FD}\t#LAN\n"
+    _, out, _ = ctl("interfaces", "diff")
+    assert out.splitlines()[:2] == ["--- /etc/network/interfaces", "+++ /etc/network/interfaces.new"]
+    assert out.splitlines()[-2:] == ["+\tbridge-fd 0", "+\t#LAN"]
+    assert json.loads(ctl("interfaces", "diff", "--json")[1])["interfaces"][0]["options"] == {
+        "bridge-fd": {"before": [], "after": ["0"]},
+        "comments": {"before": [], "after": ["LAN"]},
+    }
+    assert ctl("interfaces", "create", "vmbr1", "type=bridge", "post-up=true", "post-up=false")[0] == 0
+    assert staged.read_text().endswith("\tpost-up true\n\tpost-up false\n")
+    assert ctl("interfaces", "delete", "vmbr1")[0] == 0
+    assert ctl("interfaces", "set", "vmbr0", "--delete", "bridge_fd", "--delete", "comments")[0] == 0
+    assert not staged.exists()
+    assert ctl("interfaces", "diff") == (0, "", "")
+    ctl("interfaces", "set", "vmbr0", "mtu=1400")
+    assert ctl("interfaces", "revert")[1] == "dropped: nothing is staged\n"
+    assert not staged.exists()
+    assert (root / "etc/network/interfaces").read_text() == text
+
+
+def test_a_file_is_edited_in_its_place(ctl: Run, file: Path) -> None:
+    file.chmod(0o640)
+    at = ("--file", str(file), "--nics", "eth0,eth1")
+    assert ctl("interfaces", "set", "vmbr0", "mtu=1400", *at) == (0, "written\n", "")
+    assert file.read_text() == f"{BASE}\tmtu 1400\n"
+    assert ctl("interfaces", "create", "eth1", "type=eth", *at)[0] == 0
+    assert ctl("interfaces", "delete", "eth1", *at)[0] == 0
+    assert ctl("interfaces", "set", "vmbr0", "--delete", "mtu", *at)[0] == 0
+    assert file.read_text() == BASE
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in file.parent.iterdir() if path.is_file()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        ("set vmbr0 mtu=x bridge_ports=eth7", 1, ["bridge_ports: ", "mtu: "]),
+        ("set vmbr0 cidr=x gateway=y", 1, ["cidr: ", "gateway: "]),
+        ("set vmbr9 mtu=1400", 1, ["iface: interface does not exist"]),
+        ("create vmbr0 type=bridge", 1, ["iface: interface already exists"]),
+        ("delete vmbr9", 1, ["iface: interface does not exist"]),
+        ("set vmbr0 mtu", 2, []),
+        ("set vmbr0 =1", 2, []),
+        ("create", 2, []),
+    ],
+)
+def test_refusals_are_told_by_key(ctl: Run, file: Path, words: str, status: int, told: list[str]) -> None:
+    found, out, err = ctl("interfaces", *words.split(), "--file", str(file), "--nics", "eth0")
+    assert (found, out) == (status, "")
+    assert all(one in err for one in told)
+    assert len(err.splitlines()) == len(told) or status == 2
+    assert file.read_text() == BASE
+
+
+def test_a_file_that_is_not_there(ctl: Run, tmp_path: Path) -> None:
+    status, _, err = ctl("interfaces", "set", "a", "mtu=1", "--file", str(tmp_path / "none"), "--nics", "")
+    assert (status, err) == (1, f"{tmp_path}/none: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("interfaces set lo bridge_v", ["bridge_vids=", "bridge_vlan_aware="]),
+        ("interfaces set lo mtu=1 cidr", ["cidr6=", "cidr="]),
+        ("interfaces set lo --delete cidr", ["cidr", "cidr6"]),
+        ("interfaces set l", ["lo"]),
+        ("interfaces create x type", ["type="]),
+    ],
+)
+def test_keys_are_completed(typed: str, found: list[str]) -> None:
+    assert candidates(typed.split(" ")) == found
