@@ -127,7 +127,22 @@ def _links(
             changes |= _bridge(link, [mtu_of(port, devices) for port in members.get(name, ())], uppers.get(name, []))
         if name in master_of:
             changes |= _port(devices.get(name), link, master_of[name])
+        if is_down(name, devices):
+            changes["up"] = False
         yield link.model_copy(update=changes)
+
+
+def is_down(name: str, devices: Mapping[str, Device]) -> bool:
+    """Return whether *name* stays down, by its own ``link-down`` or that of a link it stands on."""
+    for _ in range(len(devices) + 1):  # a loop has its own problem
+        link = devices[name].link if name in devices else None
+        if link is not None and not link.up:
+            return True
+        lower = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if link is None else None
+        if lower is None:
+            return False
+        name = lower
+    return False
 
 
 def _implied(name: str, nics: Collection[str], peer: str | None, master: Device | None) -> Link | None:
@@ -195,7 +210,7 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
         yield from device.clients
         if device.dns:
             yield device.dns
-        for given, _ in device.gateways:
+        for given, _ in () if is_down(name, devices) else device.gateways:  # the kernel takes none on a link down
             route = _in_table(given, device, devices)
             if route.key in gateways:
                 continue

@@ -37,13 +37,12 @@ ALWAYS_OPTION = "always-run-commands"
 """Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
 _NOT_APPLIED = frozenset(
     """
-    alias bitrate bond-ad-actor-system bond-arp-interval
-    bond-arp-ip-target bond-num-grat-arp bond-num-unsol-na bond-primary-reselect bond-use-carrier bootfile
+    bitrate bond-active-slave bond-give-a-chance bond-lacp-bypass-allow bond-queue-id bootfile
     bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
-    bridge-port-vids bridge-vlan-vni-map description
+    bridge-port-vids bridge-vlan-vni-map
     endpoint ethernet-autoneg ethernet-port gro-offload
     gso-offload hwaddr link-autoneg
-    link-down link-duplex link-speed link-type local lro-offload media mode
+    link-duplex link-speed link-type local lro-offload media mode
     provider requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
     uplink-id use vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
@@ -180,7 +179,7 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
     if issubclass(kind, Vlan):
         values |= kind.implied(device.name)
     for line in all_options:
-        if line.key in known:
+        if line.key in known and not _says_nothing(device, line, problems):
             name, option = known[line.key]
             gathers = option.several and name in spelled
             values[name] = f"{values[name]} {line.value}" if gathers else line.value
@@ -218,6 +217,19 @@ def _validated(
 def _is_number(field: FieldInfo) -> bool:
     arms = get_args(field.annotation) or (field.annotation,)
     return float not in arms and any(int in (arm, *get_args(arm)[:1]) for arm in arms)
+
+
+def _says_nothing(device: Device, line: Line, problems: list[Problem]) -> bool:
+    """Return whether a MAC is left to the kernel: ``hwaddress random``, ``bridge_hw eno1``; which is a warning."""
+    words = line.value.split()
+    if line.key == "hwaddress" and words[-1] == "random":
+        message = "hwaddress random: the kernel draws one for a new link; a link that is there keeps its own"
+    elif line.key == "bridge-hw" and ":" not in line.value and is_ifname(words[-1]):
+        message = f"bridge-hw {words[-1]}: a port's MAC is not taken, the kernel takes the lowest of all ports'"
+    else:
+        return False
+    problems.append(device.problem(line.key, "unknown-value", message, "write the MAC itself", severity="warning"))
+    return True
 
 
 def _port_settings(device: Device, all_options: list[Line], problems: list[Problem]) -> tuple[port.Setting, ...]:

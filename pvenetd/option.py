@@ -24,6 +24,10 @@ class Wire:
 
     to: Callable[[Any], Any]
     of: Callable[[Any], Any]
+    over: Callable[[Any, Any], Any] | None = None
+    """(value now, value wanted) → what has to be told, where that is not the value wanted."""
+    absent: Any = None
+    """What the kernel means where it leaves the attribute out; None: its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ IP = Wire(to=lambda text: text, of=lambda text: "" if ip_address(text).is_unspec
 
 def bit(number: int) -> Wire:
     """Return the wire of a flag that shares its attribute with others: written as (value, mask)."""
-    return Wire(to=lambda on: (on << number, 1 << number), of=lambda bits: bool(bits >> number & 1))
+    return Wire(to=lambda on: (on << number, 1 << number), of=lambda bits: bool(bits >> number & 1), absent=0)
 
 
 def choice(names: Iterable[str]) -> Wire:
@@ -184,6 +188,17 @@ def _member_list(value: object) -> object:
 
 VlanSet = Annotated[str, AfterValidator(lambda text: vlan_text(vlan_ranges(text)) if text else "")]
 Mac = Annotated[str, BeforeValidator(_mac)]
+
+
+def _note(text: str) -> str:
+    if len(text.encode(errors="surrogateescape")) > _LONGEST_NOTE:
+        raise ValueError(f"is longer than {_LONGEST_NOTE} bytes")
+    return text
+
+
+_LONGEST_NOTE = 200
+"""Bytes: the kernel takes 255 (IFALIASZ), of which the mark needs some."""
+Note = Annotated[str, AfterValidator(_note)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_member_list)]
 Ip = Annotated[str, AfterValidator(lambda text: str(ip_address(text)))]
 IpOrNone = Annotated[str, AfterValidator(lambda text: str(ip_address(text)) if text else "")]

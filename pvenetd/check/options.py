@@ -8,13 +8,10 @@ from pvenetd import nat
 from pvenetd.check.scene import Scene
 from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS, Device
 from pvenetd.errors import Problem
-from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.port import OPTIONS
 from pvenetd.option import vlan_ranges, yes_no
-
-_WITH_PRIMARY = ("active-backup", "balance-tlb", "balance-alb")
-"""Modes in which one slave is preferred (the kernel's Documentation/networking/bonding.rst)."""
 
 
 def bonds(scene: Scene) -> Iterator[Problem]:
@@ -23,27 +20,29 @@ def bonds(scene: Scene) -> Iterator[Problem]:
     for port in scene.ports:
         slaves.setdefault(port.master.name, []).append(port.name)
     for device in scene.devices.values():
-        link = device.link
-        if not isinstance(link, Bond):
-            continue
-        mine = slaves.get(device.name, [])
-        if link.primary and link.primary not in mine:
-            message = f"bond-primary {link.primary} is no slave of {device.name}"
-            yield device.problem("bond-primary", "bond-primary", message, f"slaves: {' '.join(mine) or 'none'}")
-        elif link.primary and link.mode not in _WITH_PRIMARY:
-            message = f"bond-primary means nothing in mode {link.mode}"
-            yield device.problem("bond-primary", "bond-primary", message, _modes(_WITH_PRIMARY), severity="warning")
-        if "bond-lacp-rate" in device.lines and link.mode != "802.3ad":
-            message = f"bond-lacp-rate means nothing in mode {link.mode}"
-            yield device.problem("bond-lacp-rate", "bond-mode", message, _modes(("802.3ad",)), severity="warning")
-        for option, delay in (("bond-updelay", link.updelay), ("bond-downdelay", link.downdelay)):
-            if delay and (not link.miimon or delay % link.miimon):
-                message = f"{option} {delay} is no multiple of bond-miimon {link.miimon}"
-                yield device.problem(option, "unknown-value", message, "the kernel rounds it down", severity="warning")
+        if isinstance(device.link, Bond):
+            yield from _bond(device, device.link, slaves.get(device.name, []))
 
 
-def _modes(names: tuple[str, ...]) -> str:
-    return f"it is for bond-mode {', '.join(names)}"
+def _bond(device: Device, link: Bond, slaves: list[str]) -> Iterator[Problem]:
+    if link.primary and link.primary not in slaves:
+        message = f"bond-primary {link.primary} is no slave of {device.name}"
+        yield device.problem("bond-primary", "bond-primary", message, f"slaves: {' '.join(slaves) or 'none'}")
+    for field in sorted(link.model_fields_set & ONLY.keys()):
+        option = device.spelling(field)
+        if link.mode not in ONLY[field] and option in device.lines:
+            message = f"{option} means nothing in mode {link.mode}"
+            hint = f"it is for bond-mode {', '.join(mode for mode in MODES if mode in ONLY[field])}"
+            code = "bond-primary" if field == "primary" else "bond-mode"
+            yield device.problem(option, code, message, hint, severity="warning")
+    if link.miimon and link.arp_interval and link.mode in ONLY["arp_interval"]:
+        message = f"bond-arp-interval {link.arp_interval} beside bond-miimon {link.miimon}: the kernel does one of both"
+        yield device.problem("bond-arp-interval", "unknown-value", message, "drop one of them")
+    for field in DELAYS:
+        option, delay = device.spelling(field), getattr(link, field)
+        if delay % link.miimon if link.miimon else delay:
+            message = f"{option} {delay} is no multiple of bond-miimon {link.miimon}"
+            yield device.problem(option, "unknown-value", message, "the kernel rounds it down", severity="warning")
 
 
 def bridges(scene: Scene) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from pvenetd.errors import KernelError
-from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
@@ -209,12 +209,22 @@ class Fake:
         if isinstance(there, Bridge):
             self._set_bridge(there, field, value)
         if isinstance(there, Bond):
-            _refuse(errno.EPERM, unless=field not in ("updelay", "downdelay") or not value or there.miimon > 0)
-            _refuse(errno.EPERM, unless=field != "lacp_rate" or there.mode == "802.3ad")
-            _refuse(errno.EPERM, unless=field != "primary" or there.mode in _WITH_PRIMARY)
+            _refuse(errno.EPERM, unless=field not in DELAYS or not value or there.miimon > 0)
+            _refuse(errno.EPERM, unless=there.mode in ONLY.get(field, MODES))
+            self._set_bond(there, field, value)
         if field == "disable_ipv6" and value:
             self._drop(key for key, one in self._now.items() if isinstance(one, Address | Route) and _v6_on(one, name))
         self._change(name, **{field: value})
+
+    def _set_bond(self, bond: Bond, field: str, value: Any) -> None:
+        """Follow the kernel: one way to watch at a time, and delays are kept as multiples of miimon."""
+        if field == "miimon":
+            ratio = value / bond.miimon if bond.miimon else 0
+            self._change(bond.name, **{name: int(getattr(bond, name) * ratio) for name in DELAYS})
+            if value:
+                self._change(bond.name, arp_interval=0, arp_validate="none")
+        if field == "arp_interval" and value:
+            self._change(bond.name, miimon=0, **dict.fromkeys(DELAYS, 0))
 
     def _set_bridge(self, bridge: Bridge, field: str, value: Any) -> None:
         if field == "stp" and value and bridge.forward_delay < _LEAST_DELAY:
@@ -328,9 +338,6 @@ class Fake:
         bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
         aware = isinstance(bridge, Bridge) and bridge.vlan_aware
         return link if aware else link.model_copy(update={"pvid": None, "vids": None})
-
-
-_WITH_PRIMARY = ("active-backup", "balance-tlb", "balance-alb")
 
 
 def _of_the_host(sysctls: Iterable[str]) -> list[Key]:

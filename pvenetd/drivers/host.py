@@ -157,7 +157,7 @@ class Host:
         if old != new and getattr(self._mirror.link(old), "kind", "") == "bond":
             links.bring(self._wire, there, {"master": ""}, flap=False)
             there = self._there(wanted.name)  # a bond gives a slave its first MTU and MAC back
-        values = {name: value for name, (_, value) in wanted.changes(there).items()}
+        values = links.told(wanted, wanted.changes(there))
         master = getattr(self._mirror.link(new), "kind", "")
         if master == "bridge" and "master" in values:
             values = links.of_a_port(wanted) | values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pvenetd.kinds.link import Link
-from pvenetd.option import Mtu, Option
+from pvenetd.option import Mtu, Note, Option
 from pvenetd.resource import Changes, Resource
 
 _ETHERNET_SIZED = ("ethernet", "veth", "macvlan", "tap")
@@ -18,6 +18,8 @@ class Ethernet(Link):
     silent: ClassVar[frozenset[str]] = Link.silent | {"kind"}
 
     kind: str = "ethernet"
+    alias: Annotated[Note | None, Option("alias", ("description",))] = None
+    """Words for people, shown by ip(8); without it, or without it again, as it is."""
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = 1500
     """Largest packet in bytes; without the option Ethernet's own 1500."""
 
@@ -35,9 +37,14 @@ class Loopback(Link):
     silent: ClassVar[frozenset[str]] = Link.silent | {"kind", "mtu"}
 
     kind: str = "loopback"
+    alias: Annotated[Note | None, Option("alias", ("description",))] = None
+    """Words for people, shown by ip(8); without it, or without it again, as it is."""
 
 
 class Foreign(Link):
     """A link of a kind pvenetd does not model, as the kernel shows it."""
 
     silent: ClassVar[frozenset[str]] = Link.silent | {"kind"}
+
+    alias: Note | None = None
+    """As it is."""

@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, ClassVar, Self
 
+from pydantic import BeforeValidator, Field
+
 from pvenetd.kinds import port
-from pvenetd.option import IFINDEX, PLAIN, Mac, Mtu, Option, VlanSet, Wire, annotated
+from pvenetd.option import IFINDEX, PLAIN, Mac, Mtu, Note, Option, VlanSet, Wire, annotated, yes_no
 from pvenetd.resource import Key, spell
+
+
+def _not_down(value: object) -> object:
+    return not yes_no(value) if isinstance(value, str) else value
 
 
 class Link(port.Port):
@@ -46,8 +52,12 @@ class Link(port.Port):
     name: str
     made_here: bool = True
     """pvenetd makes it, and deletes it; False where another program does, and it is only configured."""
-    up: bool = True
-    """Administratively up (IFF_UP)."""
+    up: Annotated[bool, BeforeValidator(_not_down), Option("link-down")] = True
+    """Administratively up (IFF_UP): ``link-down yes`` keeps it down."""
+    alias: Annotated[Note | None, Option("alias", ("description",))] = ""
+    """Words for people, shown by ip(8) after the mark that it is ours; at most 200 bytes."""
+    txqueuelen: Annotated[int | None, Field(ge=0, lt=2**31), Option("txqueuelen", ("txqlen",), nl="IFLA_TXQLEN")] = None
+    """Packets that wait to be sent; without it, or without it again, as it is."""
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = None
     """Largest packet in bytes."""
     mac: Annotated[Mac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pvenetd.kinds.link import Link
+from pvenetd.option import Note
 
 
 class Tap(Link):
@@ -15,5 +16,7 @@ class Tap(Link):
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"multi_queue"}
 
     kind: str = "tap"
+    alias: Note | None = None
+    """As it is."""
     multi_queue: bool | None = None
     """More than one queue (IFF_MULTI_QUEUE): fixed when it is made."""

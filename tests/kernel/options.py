@@ -131,4 +131,4 @@ def _seen(scene: Scene, row: Row) -> object:
             found = found[int(step)] if step.isdigit() and int(step) < len(found) else None
         else:
             found = (found or {}).get(step)
-    return found
+    return sorted(found, key=str) if isinstance(found, list) and found and isinstance(found[0], dict) else found

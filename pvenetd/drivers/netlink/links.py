@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from pvenetd.drivers.netlink import fdb, vlans
+from pvenetd.drivers.netlink import fdb, mark, vlans
 from pvenetd.drivers.netlink.shape import Attributes, spelled, table
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
@@ -28,6 +28,7 @@ from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.option import IFINDEX, IP, Option
 from pvenetd.option import Wire as Coding
+from pvenetd.resource import Changes
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 _HEADER = struct.Struct("=HiI")
@@ -45,10 +46,6 @@ _UP, _LOOPBACK = 0x1, 0x8
 _ETHER, _TAP_TYPE = 1, 2
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
-_MARK = "pvenetd:"
-"""IFLA_IFALIAS of what is ours begins with it; the owner follows."""
-_CONFIGURED = " (configured)"
-"""So it ends where another program made the link: it is let go, and never deleted."""
 
 Names = Callable[[int], str]
 
@@ -77,8 +74,7 @@ def observe(body: bytes, name_of: Names) -> Link:
     values: dict[str, Any] = {
         "kind": kind.model_fields["kind"].default or info_kind,
         "name": top.get("IFLA_IFNAME"),
-        "owner": _owner(top.get("IFLA_IFALIAS")),
-        "made_here": not (top.get("IFLA_IFALIAS") or "").endswith(_CONFIGURED),
+        **mark.read(top.get("IFLA_IFALIAS", ""))._asdict(),
         "up": bool(flags & _UP),
         "group": top.get("IFLA_GROUP"),
         "master": "",
@@ -89,6 +85,8 @@ def observe(body: bytes, name_of: Names) -> Link:
         if payload is not None:
             value = read(payload)
             values[field] = _name(value, name_of) if wire is IFINDEX else wire.of(value)
+        elif wire.absent is not None:
+            values[field] = wire.of(wire.absent)
     if top.get("IFLA_LINK_NETNSID") is not None:  # its IFLA_LINK is an index of another network namespace
         values |= {field: None for field, option, _ in attributes(kind) if option.nl == "IFLA_LINK"}
     if kind is Tap:
@@ -137,10 +135,6 @@ def _kind(info_kind: str, data: Attributes, hardware: int, flags: int) -> type[L
     if not info_kind:
         return Loopback if flags & _LOOPBACK else Ethernet if hardware == _ETHER else Foreign
     return BY_INFO_KIND.get(info_kind, Foreign)
-
-
-def _owner(alias: str | None) -> str:
-    return alias.removeprefix(_MARK).removesuffix(_CONFIGURED) if alias and alias.startswith(_MARK) else ""
 
 
 def _name(number: int, name_of: Names) -> str:
@@ -193,13 +187,8 @@ def _default(wanted: Link, name: str) -> Any:
 
 
 def _mark(wanted: Link) -> bytes:
-    attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", _alias(wanted, wanted.owner))]
+    attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", mark.spelled(wanted))]
     return _newlink(0, spelled("link", attrs))
-
-
-def _alias(link: Link, owner: str) -> str:
-    made_elsewhere = not link.creatable and not isinstance(link, Tap)  # who made a tap shows in the tap
-    return f"{_MARK}{owner}{_CONFIGURED if made_elsewhere else ''}" if owner else ""
 
 
 def _make_tap(wire: Wire, wanted: Tap) -> None:
@@ -234,6 +223,12 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
         fdb.bring(wire, number, wanted.remotes, "")
     if flap or "up" in values or "master" in values:  # a bond sets down what it lets go
         wire.change([_flags(number, up=wanted.up)])
+
+
+def told(wanted: Link, changes: Changes) -> dict[str, Any]:
+    """Return what the kernel is told of *changes*, by field."""
+    over = {field: wire.over for field, _, wire in attributes(type(wanted)) if wire.over}
+    return {name: over[name](was, value) if name in over else value for name, (was, value) in changes.items()}
 
 
 def of_a_port(wanted: Link) -> dict[str, Any]:
@@ -283,7 +278,7 @@ def _release(wire: Wire, there: Link) -> None:
         number = index(there.name)
     except RefusedError:
         return
-    attrs: list[Any] = [("IFLA_IFALIAS", "")]
+    attrs: list[Any] = [("IFLA_IFALIAS", there.alias or "")]
     if there.master:
         attrs.append(("IFLA_MASTER", 0))
     release = _newlink(number, spelled("link", attrs))
@@ -318,8 +313,8 @@ def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
     forward_delay 0 as long as STP is on, though the same message switches it off.
     """
     attrs = [(option, value) for option, value in _attrs(wanted, values, "") if option != "IFLA_LINK"]
-    if "owner" in values:
-        attrs.append(("IFLA_IFALIAS", _alias(wanted, values["owner"])))
+    if "owner" in values or "alias" in values:
+        attrs.append(("IFLA_IFALIAS", mark.spelled(wanted)))
     if values.get("group") is not None:
         attrs.append(("IFLA_GROUP", values["group"]))
     messages = [_newlink(number, spelled("link", attrs))] if attrs else []
