@@ -168,7 +168,8 @@ class Fake:
         there = self._link(wanted.name)
         told = {name: getattr(wanted, name) for name in wanted.port_only if getattr(wanted, name) is not None}
         wanted = wanted.filled(self._as_shown(there))
-        values: dict[str, Any] = {name: new for name, (_, new) in wanted.changes(self._as_shown(there)).items()}
+        changes = wanted.changes(self._as_shown(there))
+        values: dict[str, Any] = {name: new for name, (_, new) in changes.items() if name not in wanted.follows}
         if "master" in values:
             self._free(there)
         if values.get("master"):
@@ -209,7 +210,7 @@ class Fake:
         if isinstance(there, Bridge):
             self._set_bridge(there, field, value)
         if isinstance(there, Bond):
-            _refuse(errno.EPERM, unless=field not in DELAYS or not value or there.miimon > 0)
+            _refuse(errno.EPERM, unless=field not in DELAYS or there.miimon > 0)
             _refuse(errno.EPERM, unless=there.mode in ONLY.get(field, MODES))
             self._set_bond(there, field, value)
         if field == "disable_ipv6" and value:

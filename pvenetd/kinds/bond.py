@@ -220,6 +220,10 @@ class Bond(Link):
         mode = _number_of_mode(str(values.get("mode", MODES[0])))
         return values if "miimon" in values or not asks or mode in _NO_ARP else {**values, "miimon": 0}
 
+    @property
+    def follows(self) -> frozenset[str]:
+        return frozenset(DELAYS) if self.miimon == 0 else frozenset()
+
     def changes(self, current: Resource) -> Changes:
         """Return what differs: nothing that this mode has not, and delays as the multiples that the kernel keeps."""
         found = super().changes(current)
@@ -232,7 +236,7 @@ class Bond(Link):
             if (wanted := getattr(self, name)) is not None:
                 was = found.pop(name, (wanted, wanted))[0]
                 rounded = wanted - wanted % miimon if miimon else 0
-                if miimon and (rounded != was or (rounded and "miimon" in found)):  # another miimon makes it another
+                if rounded != was or (rounded and "miimon" in found):  # another miimon makes it another
                     found[name] = (was, rounded)
         return found
 

@@ -104,6 +104,11 @@ class Link(port.Port):
         return False
 
     @property
+    def follows(self) -> frozenset[str]:
+        """Return the fields that come right by themselves, and that the kernel will not be told."""
+        return frozenset()
+
+    @property
     def creatable(self) -> bool:
         return bool(self.kinds) and self.made_here
 

@@ -228,7 +228,11 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
 def told(wanted: Link, changes: Changes) -> dict[str, Any]:
     """Return what the kernel is told of *changes*, by field."""
     over = {field: wire.over for field, _, wire in attributes(type(wanted)) if wire.over}
-    return {name: over[name](was, value) if name in over else value for name, (was, value) in changes.items()}
+    return {
+        name: over[name](was, value) if name in over else value
+        for name, (was, value) in changes.items()
+        if name not in wanted.follows
+    }
 
 
 def of_a_port(wanted: Link) -> dict[str, Any]:
