@@ -62,7 +62,12 @@ class Part:
 PARTS = (
     Part("kernel", "the lab's kernel", ("tests/lab/uml-kernel",), counts="none"),
     Part("image", "the lab's Debian host", ("tests/lab/hostvm", "--build"), needs=("kernel",), counts="none"),
-    Part("native", "this machine's kernel", (*NATIVE, "-m", "not lab and not host", *NOT_LINT), group="netns"),
+    Part(
+        "native",
+        "this machine's kernel",
+        (*NATIVE, "-m", "not lab and not host and not power", *NOT_LINT),
+        group="netns",
+    ),
     Part("lint", "style, types, imports, shell", (*NATIVE, "tests/test_lint.py")),
     Part("deb", "the Debian package", ("tests/build-deb",), counts="one"),
     Part(
@@ -73,6 +78,7 @@ PARTS = (
         counts="one",
         environment=lambda: {"ONCE": "1"},
     ),
+    Part("power", "power cuts at each moment of an apply", (*NATIVE, "-m", "power"), needs=("kernel",)),
     Part("lab", "the full kernel", (*LAB, "-m", "lab or netns"), needs=("kernel",)),
     Part(
         "host",
@@ -81,7 +87,7 @@ PARTS = (
         needs=("image", "deb"),
         environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
     ),
-    Part("debian", "all on Debian's Python", (*HOST, "-m", "not host", *NOT_LINT), needs=("image",)),
+    Part("debian", "all on Debian's Python", (*HOST, "-m", "not host and not power", *NOT_LINT), needs=("image",)),
 )
 
 

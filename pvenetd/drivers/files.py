@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pvenetd.interfaces.includes import STAGED
 from pvenetd.journal import content
 
 _MOST = 16 << 20
@@ -121,7 +122,10 @@ class Files:
 
 
 class Journal:
-    """The records of `pvenetd.journal`, as files."""
+    """The records of `pvenetd.journal`, as files.
+
+    A record carries the kernel's boot id: after a power cut there is nothing left in the kernel to undo.
+    """
 
     PENDING = "var/lib/pvenetd/pending.json"
     PREVIOUS = "var/lib/pvenetd/previous.json"
@@ -131,13 +135,15 @@ class Journal:
 
     def begin(self, record: dict[str, Any]) -> None:
         """Keep *record*, then bring the files to how they are after the apply."""
-        self._files.write_json(self.PENDING, record)
+        self._files.write_json(self.PENDING, {**record, "boot": _boot()})
         for name, versions in record["files"].items():
             self._files.put(name, content(versions[1]))
 
     def pending(self) -> dict[str, Any] | None:
-        """Return the record of an apply that was neither committed nor undone."""
+        """Return the record of an apply that was neither committed nor undone; of an earlier boot, its files alone."""
         record: dict[str, Any] | None = self._files.read_json(self.PENDING)
+        if record and record.get("boot", _boot()) != _boot():
+            record |= {"touched": [], "back": []}
         return record
 
     def previous(self) -> dict[str, Any] | None:
@@ -157,9 +163,16 @@ class Journal:
 
     def undo(self, record: dict[str, Any]) -> None:
         """Bring the files back to how they were, then forget *record*."""
-        for name, versions in record["files"].items():
-            self._files.put(name, content(versions[0]))
+        for name, (before, after) in record["files"].items():
+            if name.endswith(STAGED) and self._files.read(name) not in (content(before), content(after)):
+                continue  # somebody has edited since
+            self._files.put(name, content(before))
         self._files.remove(self.PENDING)
+
+
+def _boot() -> str:
+    """Return what tells this run of the kernel from every other (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _sync_directory(path: Path) -> None:

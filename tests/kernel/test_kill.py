@@ -31,6 +31,7 @@ CASES = (
     pytest.param("vxlan/new_vni", marks=pytest.mark.netns),
     pytest.param("bond/mode_changed", marks=pytest.mark.lab),
     pytest.param("bridge/vlan_aware_management", marks=pytest.mark.lab),
+    pytest.param("whole/host_renumbered", marks=pytest.mark.lab),
 )
 _FINISHED, _BROKEN = 0, 3
 NEVER = -1
