@@ -142,7 +142,7 @@ class Journal:
     def pending(self) -> dict[str, Any] | None:
         """Return the record of an apply that was neither committed nor undone; of an earlier boot, its files alone."""
         record: dict[str, Any] | None = self._files.read_json(self.PENDING)
-        if record and record.get("boot", _boot()) != _boot():
+        if record and record.pop("boot", _boot()) != _boot():
             record |= {"touched": [], "back": []}
         return record
 
