@@ -141,14 +141,16 @@ class Journal:
 
     def pending(self) -> dict[str, Any] | None:
         """Return the record of an apply that was neither committed nor undone; of an earlier boot, its files alone."""
-        record: dict[str, Any] | None = self._files.read_json(self.PENDING)
-        if record and record.pop("boot", _boot()) != _boot():
-            record |= {"touched": [], "back": []}
-        return record
+        return self._read(self.PENDING)
 
     def previous(self) -> dict[str, Any] | None:
         """Return the record of the last committed apply."""
-        record: dict[str, Any] | None = self._files.read_json(self.PREVIOUS)
+        return self._read(self.PREVIOUS)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        record: dict[str, Any] | None = self._files.read_json(name)
+        if record and record.pop("boot", "") not in ("", _boot()):
+            record |= {"touched": [], "back": []}
         return record
 
     def commit(self) -> None:

@@ -137,3 +137,24 @@ def test_a_journal_brings_files_there_and_back(files: Files) -> None:
     journal.commit()
     assert journal.pending() is None
     assert journal.previous() == record
+
+
+def test_of_an_earlier_boot_only_the_files_are_undone(files: Files) -> None:
+    files.write(NAME, b"old")
+    record = {"touched": [["link", "vmbr0"]], "back": [{"noun": "link"}], "files": {NAME: versions(b"old", b"new")}}
+    Journal(files).begin(record)
+    kept = files.read_json(Journal.PENDING)
+    files.write_json(Journal.PENDING, kept | {"boot": "another"})
+    assert Journal(files).pending() == {**record, "touched": [], "back": []}
+
+
+def test_an_edit_that_came_after_an_apply_survives_its_rollback(files: Files) -> None:
+    staged = f"{NAME}.new"
+    files.write(NAME, b"old")
+    files.write(staged, b"new")
+    record = {"touched": [], "back": [], "files": {NAME: versions(b"old", b"new"), staged: versions(b"new", None)}}
+    journal = Journal(files)
+    journal.begin(record)
+    files.write(staged, b"newer")
+    journal.undo(record)
+    assert (files.read(NAME), files.read(staged)) == (b"old", b"newer")
