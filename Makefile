@@ -6,7 +6,7 @@ help:
 	@echo 'make run              a sandbox host with a guest, until interrupted (ONCE=1: check it and exit)'
 	@echo 'make test             everything that proves the project, with a summary (PARTS="lint native": only these)'
 	@echo 'make lint             the linters alone'
-	@echo 'make bench            times beside those of the usual tools'
+	@echo 'make bench            times beside those of the usual tools (BENCHES="plug memory": only these)'
 	@echo 'make deb              the Debian package, into dist/'
 	@echo "make lab CMD='…'      run a command on the lab's full kernel"
 	@echo "make host CMD='…'     run a command on the lab's Debian host"
@@ -25,7 +25,7 @@ lint: setup
 	@.venv/bin/python -m pytest -q tests/test_lint.py
 
 bench: setup
-	@.venv/bin/python -m tests.bench
+	@.venv/bin/python -m tests.bench $(BENCHES)
 
 deb: setup
 	@tests/build-deb

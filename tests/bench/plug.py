@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
 from typing import Any
 
+from tests.bench.record import record
 from tests.sandbox.client import hook, request
 from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, Space, make_tap
@@ -42,15 +42,7 @@ def run() -> Iterator[dict[str, Any]]:
             for vmid in range(_FIRST, _FIRST + REPETITIONS):
                 ours.append(_ours(world, vmid, firewall=firewall))
                 theirs.append(_theirs(host, peer, vmid, firewall=firewall))
-            ratio = median(ours) / median(theirs)
-            yield {
-                "bench": name,
-                "ours": round(median(ours), 2),
-                "peer": round(median(theirs), 2),
-                "unit": "ms",
-                "ratio": round(ratio, 3),
-                "n": REPETITIONS,
-            }
+            yield record(name, ours, theirs)
 
 
 def started_programs() -> list[str]:
