@@ -45,12 +45,14 @@ CODES = {
     "vxlan": "a VXLAN option that does not fit",
     "duplicate-vlan": "one VLAN of one link twice",
     "missing-stanza": "auto or allow-... names what has no stanza (warning)",
+    "nic-renamed": "a NIC that is not there, and one that looks like it (warning)",
     "overlapping-networks": "one network on two interfaces (warning)",
     "source-missing": "a sourced file that is not there (warning)",
 }
 FILES = {
     "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
     "etc/network/interfaces.new": "staged configuration, until it is applied",
+    "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",
     "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",
     "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw": "firewall rules, in Proxmox VE's format",

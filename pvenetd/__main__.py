@@ -20,6 +20,7 @@ from pvenetd.daemon.store import Store
 from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
+from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.engine import Engine
@@ -98,6 +99,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.interfaces.way = host.way
+        daemon.interfaces.nics.source = Nics()
         await daemon.start()
         yield daemon, host
     finally:

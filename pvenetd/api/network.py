@@ -13,7 +13,9 @@ from pvenetd.api.route import Beside, Iface, OfNode, Routes, nodes
 from pvenetd.daemon.applies import Asked, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import problem_record
+from pvenetd.errors import NotFound
 from pvenetd.management import Session
+from pvenetd.names import is_ifname
 
 routes = Routes()
 
@@ -101,6 +103,24 @@ async def check(daemon: Daemon, params: Check) -> dict[str, Any]:
     """Return all that is wrong with the configuration that would be applied."""
     nics = None if params.nics is None else [name for name in params.nics.split(",") if name]
     return {"problems": [problem_record(problem) for problem in await daemon.interfaces.check(nics=nics)]}
+
+
+class Pin(OfNode):
+    """Which NICs to give their names for good."""
+
+    ifaces: str = ""
+    """Names, with commas; all that are present without."""
+    remove: bool = False
+    """Take it back."""
+
+
+@routes.post("/nodes/{node}/pvenetd/pin")
+async def pin(daemon: Daemon, params: Pin) -> list[dict[str, Any]]:
+    """Write, or remove, the .link files by which NICs keep their names at the next boot; return each."""
+    names = [name for name in params.ifaces.split(",") if name]
+    if wrong := [name for name in names if not is_ifname(name)]:
+        raise NotFound(f"the kernel takes no name like '{wrong[0]}'")
+    return daemon.interfaces.nics.pin(names, remove=params.remove)
 
 
 @routes.get("/nodes/{node}/pvenetd/plan")

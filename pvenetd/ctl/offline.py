@@ -27,6 +27,7 @@ from pvenetd.daemon.edits import Change, creation, deletion, setting
 from pvenetd.daemon.interfaces import problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
+from pvenetd.drivers.nics import Nics
 from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavailable
@@ -154,9 +155,10 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     machine = Later(files)
     engine = Engine(machine, journal)
     try:
-        yield Daemon(
-            Store(files), engine, journal, settings.parse(files.read(settings.PATH)), _design(by_kernel=by_kernel)
-        )
+        design = _design(by_kernel=by_kernel)
+        daemon = Daemon(Store(files), engine, journal, settings.parse(files.read(settings.PATH)), design)
+        daemon.interfaces.nics.source = Nics()
+        yield daemon
     finally:
         engine.close()
         machine.close()

@@ -21,6 +21,8 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
         yield f"drift          {_operations(drift)} to bring the host back to it (pvenetctl plan --drift)"
     if missing := data["interfaces"]["waiting"]:
         yield f"waiting for    {', '.join(missing)} (not there yet)"
+    for nic in data["interfaces"]["nics"]:
+        yield f"NIC            {nic}"
     yield f"firewall       {_firewall(data['firewall'])}"
     if not data["errors"]:
         yield "errors         none"
@@ -41,6 +43,17 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     if data["guests"]:
         yield ""
         yield from guests(data["guests"], _)
+
+
+def pinned(data: list[dict[str, Any]], arguments: argparse.Namespace) -> Iterator[Block]:
+    """Show which files were written or removed."""
+    for one in data:
+        now = f", now {one['now']}," if one["now"] != one["iface"] else ""
+        yield f"{one['file']}: " + (f"NIC {one['mac']}{now} is {one['iface']}" if one["mac"] else "removed")
+    if data:
+        yield "In effect at the next boot; where the initramfs names NICs, run update-initramfs -u first."
+    elif not arguments.remove:
+        yield "no NIC is here"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

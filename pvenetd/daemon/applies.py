@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pvenetd.compile import Compiled, compile_interfaces
 from pvenetd.daemon.good import Good
+from pvenetd.daemon.nics import Nics
 from pvenetd.daemon.store import Store, View
 from pvenetd.engine import Engine, Pending, Terms
-from pvenetd.errors import Conflict, CutsOff
+from pvenetd.errors import ConfigError, Conflict, CutsOff
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config
 from pvenetd.journal import Journal
@@ -64,6 +66,7 @@ class Applies:
         self._settings = settings
         self.applied: Callable[[], Awaitable[object]] = self._nothing
         """Called when the host's addresses may have changed."""
+        self.nics = Nics(store.files)
         self.way: Callable[[str, str], Way | None] = _no_way
         """How the kernel sends packets to a peer from a local address; called in the applier."""
 
@@ -112,11 +115,21 @@ class Applies:
         asked = asked or Asked()
         async with self._store.staging.editing() as view:
             wanted = (await self.compiled(view.config)).checked()
-            return await self._bring(wanted, self._versions(view), asked)
+            done = await self._bring(wanted, self._versions(view), asked)
+        if not self._engine.pending:
+            await self.remember_nics()
+        return done
 
     async def confirm(self, apply: str = "") -> str:
         """Keep what was applied, *apply* if it is named; return its id.  Raises `Conflict` where it does not wait."""
-        return await self._engine.confirm(apply)
+        kept = await self._engine.confirm(apply)
+        await self.remember_nics()
+        return kept
+
+    async def remember_nics(self) -> None:
+        """Write down which NIC has which name in the active configuration, as far as that can be read."""
+        with suppress(ConfigError):
+            self.nics.remember(await self.compiled(staged=False))
 
     def extend(self, seconds: float, apply: str = "") -> Pending:
         """Have what waits for `confirm` wait longer.  Raises `Conflict` where it does not wait."""

@@ -53,6 +53,7 @@ class Daemon:
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
         await self.adopt()
+        await self.interfaces.remember_nics()
         await self.load()
 
     async def adopt(self) -> None:
@@ -126,6 +127,7 @@ class Daemon:
         found: dict[str, Any] = {"staged": int(self.store.is_staged()), "waiting": await self._quietly_waiting()}
         if pending := self.engine.pending:
             found["confirm"] = {"id": pending.id, "seconds": round(self.engine.left(), 1)}
+        found["nics"] = await self._quietly_gone()
         try:
             found["drift"] = len(await self.interfaces.drift())
             found["plan"] = len(await self.interfaces.plan())
@@ -139,6 +141,12 @@ class Daemon:
     async def _quietly_waiting(self) -> list[str]:
         try:
             return await self.interfaces.waiting()
+        except PvenetError:
+            return []
+
+    async def _quietly_gone(self) -> list[str]:
+        try:
+            return [str(found) for found in self.interfaces.nics.gone(await self.interfaces.compiled())]
         except PvenetError:
             return []
 

@@ -19,7 +19,8 @@ class Interfaces(Edits):
     async def check(self, config: Config | None = None, *, nics: Collection[str] | None = None) -> tuple[Problem, ...]:
         """Return all that is wrong with *config*, or what would be applied; *nics* replace the kernel's links."""
         try:
-            return (await self.compiled(config, nics=nics)).problems
+            compiled = await self.compiled(config, nics=nics)
+            return (*compiled.problems, *(self.nics.problems(compiled) if nics is None else ()))
         except ConfigError as error:
             return error.problems
 

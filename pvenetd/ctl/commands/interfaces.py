@@ -43,6 +43,15 @@ def _check_request(arguments: argparse.Namespace) -> Request | FileRequest:
     return Request("GET", ("check",), given(nics=arguments.nics))
 
 
+def _pin(parser: Takes) -> None:
+    parser.add_argument("ifaces", metavar="IFACE", nargs="*", help="name of a NIC; all that are there without")
+    parser.add_argument("--remove", action="store_true", help="take it back")
+
+
+def _pin_request(arguments: argparse.Namespace) -> Request:
+    return Request("POST", ("pin",), given(ifaces=",".join(arguments.ifaces) or None, remove=arguments.remove or None))
+
+
 # edits
 
 
@@ -171,6 +180,14 @@ COMMANDS = (
         "drop what is staged",
         _revert_request,
         show.reverted,
+        offline=True,
+    ),
+    Command(
+        ("interfaces", "pin"),
+        "have NICs keep their names, or get back those they had, from the next boot on",
+        _pin_request,
+        show.pinned,
+        _pin,
         offline=True,
     ),
 )
