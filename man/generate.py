@@ -61,6 +61,7 @@ FILES = {
 }
 SETTINGS = {
     "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",
+    "[interfaces] staged_at_boot": "whether an edit that waits to be applied goes live with the next boot: false",
     "[apply] probe": "ask, around an apply, whether the default gateways, the peer of the session that applies and "
     "the probes answer after it who answered before it, and roll back at once where one does not: true",
     "[apply] probes": "more addresses that are pinged",
@@ -160,7 +161,9 @@ def pvenetd() -> str:
         "Keeps the host's interfaces, guests' ports and the firewall as the files below say, over netlink.",
         "Every change is planned, applied, verified, and rolled back where it fails or is not confirmed in time.",
         "It is asked by \\fBpvenetctl\\fR(1), or by HTTP at its socket with the paths of Proxmox VE's API.",
-        "At its start nothing of the host's own interfaces is changed; firewall and guests' ports are brought",
+        "At its start nothing of the host's own interfaces is changed, unless pvenetd-ifupdown is installed: then",
+        "the active configuration is applied, the last good one where it is broken, and devices that turn up later",
+        "are configured when they do.  Firewall and guests' ports are brought",
         "to what the files say.",
         ".SH OPTIONS",
     ]

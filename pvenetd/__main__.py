@@ -68,6 +68,7 @@ async def run(root: Path) -> None:
             loop.create_task(watch(host.rule_events, daemon.engine.restore, gather=0)),
             loop.create_task(notifier.pulse()),
         ]
+        await daemon.boot.settled()
         notifier.ready()
         log.info("serving %s", root)
         await stop.wait()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from pvenetd.errors import KernelError, PvenetError, VerifyError
+from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.plan import Op, plan, steps, undo
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Chains, State
@@ -21,6 +21,8 @@ log = logging.getLogger("pvenetd.engine")
 
 T = TypeVar("T")
 
+_TRIES = 2
+"""How often is tried what must not fail as a whole: the second time what was in the way may be gone."""
 AS_IT_WAS = "rolled back: the host is as it was"
 
 
@@ -102,6 +104,16 @@ class Applier:
         """
         return await self.work(lambda: self._converge(owner, wanted))
 
+    async def bring(
+        self, owner: str, wanted: State, only: Collection[Key] | None = None
+    ) -> tuple[tuple[Op, ...], dict[Key, str]]:
+        """Bring the machine to *wanted* as far as it goes; return what was done, and what failed with its reason.
+
+        Nothing is rolled back: at boot, what fails must keep nothing else down.  With *only*, other
+        keys stay as they are.
+        """
+        return await self.work(lambda: self._bring(owner, wanted, only))
+
     async def restore(self) -> tuple[Op, ...]:
         """Load again the chains that somebody has taken away or changed, and return what was done.
 
@@ -121,6 +133,40 @@ class Applier:
         self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
         self._keep(owner, wanted)
         return ops
+
+    def _bring(self, owner: str, wanted: State, only: Collection[Key] | None) -> tuple[tuple[Op, ...], dict[Key, str]]:
+        union = self._union(owner, wanted)
+        done: list[Op] = []
+        failed: dict[Key, str] = {}
+        for _ in range(_TRIES):
+            commands = {key: why for key, why in failed.items() if key[0] == "hook"}
+            before = self._observe(None, union)
+            target = union if only is None else {**before, **{key: union[key] for key in only if key in union}}
+            others = _in_conflict(target, before, owner)
+            ops = plan({key: one for key, one in target.items() if key not in others}, before, {owner})
+            failed = {**commands, **others}
+            done += self._as_far_as_it_goes(owner, [op for op in ops if op.resource.key not in commands], failed)
+        self._keep(owner, wanted)
+        if failed:
+            self.failed[owner] = "\n".join(failed.values())
+        return tuple(done), failed
+
+    def _as_far_as_it_goes(self, owner: str, ops: Iterable[Op], failed: dict[Key, str]) -> list[Op]:
+        """Run *ops* but for those that need what has failed; add to *failed*."""
+        done = []
+        for op in ops:
+            key = op.resource.key
+            if lost := [need for need in op.resource.needs if need in failed and op.verb != "-"]:
+                failed[key] = f"{op}: {' '.join(lost[0])} has failed"
+                continue
+            try:
+                self._steps(owner, [op])
+                done.append(op)
+            except KernelError as error:
+                failed[key] = str(error)
+                log.error("%s", error, extra={"owner": owner, "op": str(op)})  # noqa: TRY400
+                self.told("failed", {"owner": owner, "error": str(error), "outcome": "carried on without"})
+        return done
 
     def _restore(self) -> tuple[Op, ...]:
         wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
@@ -206,6 +252,17 @@ class Applier:
             self._desired[owner] = wanted
         else:
             self._desired.pop(owner, None)
+
+
+def _in_conflict(wanted: State, there: State, owner: str) -> dict[Key, str]:
+    """Return the links that somebody else's link of that name keeps from being made."""
+    found = {}
+    for key in (key for key in wanted if key[0] == "link" and key in there):
+        try:
+            plan({key: wanted[key]}, {key: there[key]}, {owner})
+        except Conflict as error:
+            found[key] = str(error)
+    return found
 
 
 def _nobody(what: str, facts: Mapping[str, Any]) -> None:

@@ -6,18 +6,20 @@ Pure: what is on disk and which NICs there are comes in as values.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 
 from pvenetd import nat
 from pvenetd.check import check
 from pvenetd.check.mtu import mtu_of
-from pvenetd.check.scene import implied_parent
+from pvenetd.choice import Choice
+from pvenetd.choice import wanted as choice_of
+from pvenetd.commands import Hook
 from pvenetd.devices import NAT_OPTION, Device, peers, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
-from pvenetd.hooks import hooks_of, substituted
+from pvenetd.hooks import hooks_of, substituted, with_scripts
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Line
 from pvenetd.kinds.bond import Bond
@@ -29,7 +31,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.option import join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, Hook, Route, Sysctl, state
+from pvenetd.state import INTERFACES, Route, Sysctl, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class Compiled:
     problems: tuple[Problem, ...]
     devices: Mapping[str, Device] = field(default_factory=dict)
     masquerades: tuple[nat.Masquerade, ...] = ()
+    config: Config = field(default_factory=Config)
+    nics: frozenset[str] = frozenset()
+    """The links that were there without it."""
+
+    @property
+    def hotplug(self) -> frozenset[str]:
+        """Return what may well not be there."""
+        return frozenset(self.config.hotplug) - {*self.config.autos}
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -54,22 +64,28 @@ class Compiled:
         return self.state
 
 
-def compile_interfaces(config: Config, nics: Collection[str], design: Design = "ct") -> Compiled:
+def compile_interfaces(
+    config: Config, nics: Collection[str], design: Design = "ct", choice: Choice | None = None
+) -> Compiled:
     """Return what *config* asks for; *nics* are the links that are there without it.
 
-    *design* is how this kernel's guests' chains learn of connections.
+    *design* is how this kernel's guests' chains learn of connections, *choice* what is up or down against the files.
     """
-    compiled = examine(config, nics)
+    choice = choice or Choice()
+    given, config = config, choice.applied(config)
+    compiled = replace(examine(config, nics), config=given, nics=frozenset(nics))
     devices = compiled.devices
     if compiled.errors:
         return compiled
     nics = {*nics, *peers(devices)}
     ports = memberships(devices, nics)
-    wanted = _wanted(config, devices, ports)
+    wanted = _in_order(choice_of(config, devices, ports, choice), devices)
     resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
     masquerades = tuple(found for name in wanted if name in devices for found in _masquerades(devices[name]))
     resources += _nat(masquerades, design)
-    return Compiled(state(resources), compiled.problems, devices, masquerades)
+    if choice.scripts:
+        resources = with_scripts(resources, [devices[name] for name in wanted if name in devices], config.no_scripts)
+    return replace(compiled, state=state(resources), masquerades=masquerades)
 
 
 def examine(config: Config, nics: Collection[str]) -> Compiled:
@@ -80,27 +96,9 @@ def examine(config: Config, nics: Collection[str]) -> Compiled:
     return Compiled({}, tuple(problems), devices)
 
 
-def _wanted(config: Config, devices: Mapping[str, Device], ports: list[Membership]) -> list[str]:
-    """Return what is brought up: auto and allow-hotplug, and what those stand on, in the file's order."""
-    chosen = {name for name in (*config.autos, *config.hotplug) if name in devices}
-    below: dict[str, list[str]] = {}
-    for port in ports:
-        below.setdefault(port.master.name, []).append(port.name)
-    todo = list(chosen)
-    found: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name in found:
-            continue
-        found.add(name)
-        todo += below.get(name, [])
-        link = devices[name].link if name in devices else None
-        if link is not None:
-            todo += link.lower
-        elif name not in devices and (parent := implied_parent(name)):
-            todo.append(parent)
-        todo += [devices[name].base] if name in devices and devices[name].base in devices else []
-    return [name for name in devices if name in found] + sorted(found - devices.keys())
+def _in_order(names: Collection[str], devices: Mapping[str, Device]) -> list[str]:
+    """Return *names* in the file's order, those without a stanza last."""
+    return [name for name in devices if name in names] + sorted({*names} - devices.keys())
 
 
 def _links(

@@ -123,6 +123,15 @@ class Engine(Applier):
         self._applying = asyncio.create_task(self._apply_and_decide(_Change(wanted, files, confirm, terms)))
         return await asyncio.shield(self._applying)
 
+    async def take_for_applied(self, files: Mapping[str, list[str | None]]) -> None:
+        """Have the journal know *files* as applied: the machine follows them, as far as it goes."""
+
+        def job() -> None:
+            self._journal.begin(record(secrets.token_hex(4), (), {}, files))
+            self._journal.commit()
+
+        await self.work(job)
+
     async def settled(self) -> None:
         """Wait until no apply and no rollback is running."""
         for task in (self._applying, self._rollback):

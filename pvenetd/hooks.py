@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from pvenetd import nat
+from pvenetd.choice import matching
+from pvenetd.commands import Hook, Scripts
 from pvenetd.devices import ALWAYS_OPTION, PHASES, Device
 from pvenetd.interfaces.syntax import Iface, Line
 from pvenetd.option import yes_no
-from pvenetd.state import INTERFACES, Hook
+from pvenetd.resource import Resource
+from pvenetd.state import INTERFACES
 
 Variables = tuple[tuple[str, str], ...]
 
@@ -54,12 +57,33 @@ def _hooks(device: Device, stanza: Iface, called: str) -> Iterator[Hook]:
             )
 
 
+def with_scripts(resources: list[Resource], devices: Iterable[Device], without: Collection[str]) -> list[Resource]:
+    """Return *resources* with the scripts of each stanza of *devices* that is brought up, but for those *without*.
+
+    Around them are classic ifupdown's scripts for all interfaces.
+    """
+    around = (("ADDRFAM", "meta"), ("IFACE", "--all"), ("LOGICAL", "--all"), ("METHOD", "none"), ("VERBOSITY", "0"))
+    found: dict[str, list[Scripts]] = {phase: [_scripts("--all", "meta", phase, around)] for phase in ("pre-up", "up")}
+    for device in devices:
+        if (device.link is None and ":" not in device.name) or matching([device.name], without):
+            continue
+        for stanza, called in stanzas_of(device):
+            for phase, scripts in found.items():
+                given = environment(device, stanza)
+                scripts.append(_scripts(device.name, called, phase, given, stanza.head.origin))
+    return [*found["pre-up"], *resources, *found["up"][1:], found["up"][0]]
+
+
+def _scripts(name: str, stanza: str, phase: str, given: Variables, origin: str = "") -> Scripts:
+    return Scripts(iface=name, stanza=stanza, phase=phase, environment=given, owner=INTERFACES, origin=origin)
+
+
 def environment(device: Device, stanza: Iface) -> Variables:
     """Return the variables that commands and scripts are given: unknown options are among them."""
     options = {_variable(line.key): line.value for line in reversed(_own_first(stanza)) if line.key not in PHASES}
     named = {
         "IFACE": device.name,
-        "LOGICAL": device.name,
+        "LOGICAL": stanza.head.words[0] if stanza.head.words else device.name,
         "ADDRFAM": stanza.family or "inet",
         "METHOD": stanza.method or "static",
         "VERBOSITY": "0",

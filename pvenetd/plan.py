@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
+from pvenetd.commands import Hook
 from pvenetd.errors import Conflict
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Changes, Key, Resource, spell
-from pvenetd.state import Hook, State
+from pvenetd.state import State
 
 _AT_ONCE = 64
 """Links deleted in one step."""

@@ -51,10 +51,21 @@ class Dhcp(BaseModel):
     """Which client is used; auto is whichever is installed, dhclient before dhcpcd."""
 
 
+class Interfaces(BaseModel):
+    """``[interfaces]``."""
+
+    model_config = _STRICT
+
+    staged_at_boot: bool = False
+    """Whether an edit that waits to be applied goes live with the next boot, as Proxmox VE does it."""
+
+
 class Settings(BaseModel):
     """All settings."""
 
     model_config = _STRICT
+
+    interfaces: Interfaces = Field(default_factory=Interfaces)
 
     apply: Apply = Field(default_factory=Apply)
     firewall: Firewall = Field(default_factory=Firewall)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 
+from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds import make
 from pvenetd.kinds.link import Link
 from pvenetd.option import Ip
@@ -210,64 +211,6 @@ class Chains(Resource):
         return [f"digest={self.digest[:12]}"]
 
 
-class Hook(Resource):
-    """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes.
-
-    A stanza has two of them, and when the text of either changes both are undone and done again:
-    what ``up`` has done may be undone by ``post-down``.
-    """
-
-    noun: ClassVar[str] = "hook"
-    named: ClassVar[frozenset[str]] = frozenset({"iface", "phase", "stanza"})
-    fixed: ClassVar[frozenset[str]] = frozenset({"run", "undo", "digest"})
-    silent: ClassVar[frozenset[str]] = Resource.silent | {"owner", "environment", "always"}
-
-    iface: str
-    stanza: str = "inet"
-    """Its family; ``inet.2`` for the second of one family."""
-    phase: str
-    """``pre-up`` (undone by post-down) or ``up`` (up and post-up; undone by pre-down and down)."""
-    run: tuple[tuple[str, str], ...] = ()
-    """(PHASE, shell command), in order."""
-    undo: tuple[tuple[str, str], ...] = ()
-    digest: str = ""
-    """Of all commands of the stanza."""
-    always: bool = False
-    """Run at every apply, as ifupdown2 does."""
-    environment: tuple[tuple[str, str], ...] = ()
-    """IFACE, LOGICAL, ADDRFAM, METHOD and IF_*, as ifupdown sets them."""
-
-    @property
-    def key(self) -> Key:
-        return ("hook", self.iface, self.phase, self.stanza)
-
-    def describe(self) -> str:
-        """Return ``hook vmbr0 up``, with the stanza where it is not the usual one: ``hook vmbr0 inet6 up``."""
-        return " ".join(["hook", self.iface, *([self.stanza] if self.stanza != "inet" else []), self.phase])
-
-    @property
-    def needs(self) -> frozenset[Key]:
-        return frozenset() if self.phase == "pre-up" else frozenset({("link", self.link)})
-
-    @property
-    def redone_with(self) -> Key:
-        return ("link", self.link)
-
-    @property
-    def link(self) -> str:
-        """Return the link whose coming up it follows; an alias has that of its interface."""
-        return self.iface.partition(":")[0]
-
-    def details(self) -> list[str]:
-        """Return the commands that are run."""
-        return [f"'{command}'" for _, command in self.run]
-
-    @property
-    def order(self) -> int:
-        """Return 0 before links are touched, 9 after everything else."""
-        return 0 if self.phase == "pre-up" else 9
-
-
 class Client(Resource):
     """A DHCP client of an interface (RFC 2131, RFC 8415): what it leases is its own affair.
 
@@ -348,7 +291,9 @@ class Dns(Resource):
         return ("link", self.iface)
 
 
-NOUNS: dict[str, type[Resource]] = {noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns)}
+NOUNS: dict[str, type[Resource]] = {
+    noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns, Scripts)
+}
 
 
 def state(resources: Iterable[Resource]) -> dict[Key, Resource]:

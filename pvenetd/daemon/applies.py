@@ -64,6 +64,8 @@ class Applies:
         self._good = Good(store.files.root, journal)
         self._design = design
         self._settings = settings
+        self.current: Compiled | None = None
+        """What was applied last, where pvenetd knows."""
         self.applied: Callable[[], Awaitable[object]] = self._nothing
         """Called when the host's addresses may have changed."""
         self.nics = Nics(store.files)
@@ -71,18 +73,35 @@ class Applies:
         """How the kernel sends packets to a peer from a local address; called in the applier."""
 
     async def compiled(
-        self, config: Config | None = None, *, staged: bool = True, nics: Collection[str] | None = None
+        self,
+        config: Config | None = None,
+        *,
+        staged: bool = True,
+        nics: Collection[str] | None = None,
+        reloaded: bool = False,
     ) -> Compiled:
         """Return *config*, or the staged configuration, or the active one, compiled.
 
+        What was brought up or down by hand is so; *reloaded*, what comes up by itself is up.
         Raises `ConfigError` for an unreadable file.
         """
         config = config or self._store.interfaces(staged=staged)
-        return self.compile(config, await self._nics() if nics is None else nics)
+        choice = self._store.choice()
+        nics = await self._nics() if nics is None else nics
+        return compile_interfaces(config, nics, self._design, choice.reloaded(config) if reloaded else choice)
 
-    def compile(self, config: Config, nics: Collection[str]) -> Compiled:
-        """Return *config* compiled."""
-        return compile_interfaces(config, nics, self._design)
+    async def compiled_again(self, compiled: Compiled) -> Compiled:
+        """Return *compiled* as it is with the links that are there now."""
+        nics = await self._nics()
+        return compiled if nics == compiled.nics else await self.compiled(compiled.config, nics=nics)
+
+    def good(self) -> Config | None:
+        """Return the configuration that was applied last, None where there was none.  Raises `ConfigError`."""
+        return self._good.config()
+
+    async def take_for_applied(self) -> None:
+        """Have the active configuration be the last good one.  Raises `ConfigError`."""
+        await self._engine.take_for_applied(self._versions(self._store.view(staged=False)))
 
     async def plan(self) -> tuple[Op, ...]:
         """Return what `apply` would do.  Raises `ConfigError`."""
@@ -90,7 +109,8 @@ class Applies:
 
     async def forecast(self) -> Applied:
         """Return what `apply` would do, and what guests would lose.  Raises `ConfigError`."""
-        ops, before = await self._engine.forecast(INTERFACES, (await self.compiled()).checked())
+        wanted = (await self.compiled(reloaded=True)).checked()
+        ops, before = await self._engine.forecast(INTERFACES, wanted)
         return Applied(ops, outages(ops, before))
 
     async def drift(self) -> tuple[Op, ...]:
@@ -114,11 +134,13 @@ class Applies:
         """
         asked = asked or Asked()
         async with self._store.staging.editing() as view:
-            wanted = (await self.compiled(view.config)).checked()
-            done = await self._bring(wanted, self._versions(view), asked)
+            compiled = await self.compiled(view.config, reloaded=True)
+            applied = await self._bring(compiled.checked(), self._versions(view), asked)
+        self._store.choose(self._store.choice().reloaded(view.config))
+        self.current = compiled
         if not self._engine.pending:
             await self.remember_nics()
-        return done
+        return applied
 
     async def confirm(self, apply: str = "") -> str:
         """Keep what was applied, *apply* if it is named; return its id.  Raises `Conflict` where it does not wait."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pvenetd import __version__
+from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.interfaces import Interfaces
@@ -38,6 +39,8 @@ class Daemon:
         self.store = store
         self.engine = engine
         self.interfaces = Interfaces(store, engine, journal, design, settings.apply)
+        self.settings = settings
+        self.boot = Boot(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
         self.obstacle = obstacle
@@ -52,9 +55,23 @@ class Daemon:
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
-        await self.adopt()
+        if self.store.owns():
+            await self._quietly(self.firewall.load_host)  # no packet before its rules
+            await self._quietly(self._bring_up)
+            await self.guests.adopt()
+        else:
+            await self.adopt()
         await self.interfaces.remember_nics()
         await self.load()
+
+    async def _bring_up(self) -> None:
+        await self.boot.start(staged=self.settings.interfaces.staged_at_boot)
+
+    async def _quietly(self, job: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await job()
+        except PvenetError as error:
+            log.error("%s", error)  # noqa: TRY400
 
     async def adopt(self) -> None:
         """Take what carries our marks for applied by an earlier run; the host is left as it is."""
@@ -79,6 +96,7 @@ class Daemon:
 
     async def noticed(self) -> None:
         """Follow what has happened to links and addresses."""
+        await self.boot.follow()
         await self.guests.noticed()
         await self.firewall.follow()
 
@@ -124,7 +142,11 @@ class Daemon:
         ]
 
     async def _configuration(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"staged": int(self.store.is_staged()), "waiting": await self._quietly_waiting()}
+        found: dict[str, Any] = {
+            "mode": "owner" if self.store.owns() else "guest",
+            "staged": int(self.store.is_staged()),
+            "waiting": await self._quietly_waiting(),
+        }
         if pending := self.engine.pending:
             found["confirm"] = {"id": pending.id, "seconds": round(self.engine.left(), 1)}
         found["nics"] = await self._quietly_gone()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
+from pvenetd.choice import Choice
+from pvenetd.choice import from_json as choice_of
 from pvenetd.daemon.staging import ACTIVE, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
 from pvenetd.guests.qm_conf import Guest, parse_conf, vmid_of
 from pvenetd.interfaces.config import Config
+from pvenetd.journal import content
 
 __all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
 GUESTS = "etc/pvenetd/qemu-server"
 FIREWALL = "etc/pvenetd/firewall"
+OWNER = "usr/share/pvenetd/owner"
+"""Where it is, pvenetd owns the host's interfaces; the package pvenetd-ifupdown has it."""
+CHOICE = "run/pvenetd/choice.json"
 
 
 class Store:
@@ -36,6 +43,24 @@ class Store:
     def interfaces(self, *, staged: bool = True) -> Config:
         """Return the interfaces configuration, the staged one where there is one.  Raises `ConfigError`."""
         return self.view(staged=staged).config
+
+    def owns(self) -> bool:
+        """Return whether pvenetd brings the host's interfaces up at boot: by which package is installed."""
+        return self.files.read(OWNER) is not None
+
+    def choice(self) -> Choice:
+        """Return what was brought up or down by hand since boot."""
+        data = self.files.read(CHOICE)
+        return choice_of(json.loads(data) if data else None, scripts=self.owns())
+
+    def choose(self, choice: Choice) -> None:
+        """Keep *choice* until the next boot."""
+        if choice != self.choice():
+            self.files.put(CHOICE, json.dumps(choice.to_json()).encode())
+
+    def put_version(self, name: str, version: str | None) -> None:
+        """Make *name* hold one of the versions that `staged_versions` tells."""
+        self.files.put(name, content(version))
 
     def staged_versions(self) -> dict[str, list[str | None]]:
         """Return what an apply does to every staged file and its active one, as a journal's record holds it.

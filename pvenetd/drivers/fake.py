@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from pvenetd.commands import Hook, Scripts
 from pvenetd.errors import KernelError
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
@@ -24,7 +25,7 @@ from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.names import is_ifname
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Hook, Route, State, Sysctl
+from pvenetd.state import Address, Route, State, Sysctl
 
 _FIRST_VLAN = {"pvid": 1, "vids": "1"}
 """What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
@@ -112,8 +113,8 @@ class Fake:
                 self._bring_route(resource)
             case Sysctl():
                 self._set_sysctl(op.verb, resource)
-            case Hook():
-                self.ran += resource.undo if op.verb == "-" else resource.run
+            case Hook() | Scripts():
+                self.ran += _commands(op, resource)
                 self._keep(op)
             case _:
                 self._keep(op)
@@ -339,6 +340,12 @@ class Fake:
         bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
         aware = isinstance(bridge, Bridge) and bridge.vlan_aware
         return link if aware else link.model_copy(update={"pvid": None, "vids": None})
+
+
+def _commands(op: Op, resource: Hook | Scripts) -> Iterable[tuple[str, str]]:
+    if isinstance(resource, Scripts):
+        return [(op.verb, resource.describe())]
+    return resource.undo if op.verb == "-" else resource.run
 
 
 def _of_the_host(sysctls: Iterable[str]) -> list[Key]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+from collections.abc import Iterable
 from typing import Any
 
+from pvenetd.commands import Hook, Scripts
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.programs import PATH, Programs
 from pvenetd.errors import KernelError
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Hook, from_json, to_json
+from pvenetd.state import from_json, to_json
 
 log = logging.getLogger("pvenetd.hooks")
 
@@ -25,6 +28,17 @@ _TIMEOUT = 120.0
 _STARTING = ("pre-up", "up", "post-up")
 _PHASES = {"up": "post-up", "down": "pre-down"}
 """What PHASE says of an option, where it is not its own name: the two are one in ifupdown."""
+_SCRIPTS = {
+    ("pre-up", False): ("pre-up",),
+    ("up", False): ("up", "post-up"),
+    ("up", True): ("pre-down", "down"),
+    ("pre-up", True): ("post-down",),
+}
+"""(phase, whether it goes down) → the if-*.d that are run: classic ifupdown's, and ifupdown2's two more."""
+_SCRIPT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""run-parts(8)."""
+_OURS = frozenset({"bridge", "bridgevlan", "bridgevlanport", "ethtool", "ifenslave", "mtu", "pvenetd", "vlan", "vxlan"})
+"""Scripts whose work pvenetd does itself, as ifupdown2 does."""
 _LAST_WORDS = 300
 """Characters of a failed command's output that its error quotes."""
 
@@ -55,9 +69,12 @@ class Hooks:
         to undo something is only told of: what goes is not kept up by it.
         """
         hook = op.resource
+        self.observe()
+        if isinstance(hook, Scripts):
+            self._run_scripts(op, hook)
+            self._record(op, hook)
         if not isinstance(hook, Hook):
             return
-        self.observe()
         for phase, command in hook.undo if op.verb == "-" else hook.run:
             if words := self._failure(hook, phase, command):
                 if op.verb != "-":
@@ -65,19 +82,35 @@ class Hooks:
                 log.warning("%s: %s", op, words)
         self._record(op, hook)
 
+    def _run_scripts(self, op: Op, scripts: Scripts) -> None:
+        """Run the scripts of a phase; one that fails is another package's, and takes nothing back."""
+        for phase in _SCRIPTS[scripts.phase, op.verb == "-"]:
+            directory = f"etc/network/if-{phase}.d"
+            for name in self._files.names(directory):
+                path = self._files.path(f"{directory}/{name}")
+                if _SCRIPT_NAME.fullmatch(name) and name not in _OURS and path.is_file() and os.access(path, os.X_OK):
+                    words = self._ended([str(path)], f"/{directory}/{name}", phase, scripts.environment)
+                    if words:
+                        log.warning("%s: %s", op, words)
+
     def _failure(self, hook: Hook, phase: str, command: str) -> str:
         """Run one command; return what went wrong, nothing where nothing did."""
+        return self._ended(["/bin/sh", "-c", command], f"{phase} {command}", phase, hook.environment)
+
+    def _ended(self, command: list[str], called: str, phase: str, given: Iterable[tuple[str, str]]) -> str:
         mode = "start" if phase in _STARTING else "stop"
-        variables = {**self._usual, **dict(hook.environment), "MODE": mode, "PHASE": _PHASES.get(phase, phase)}
+        variables = {**self._usual, **dict(given), "MODE": mode, "PHASE": _PHASES.get(phase, phase)}
         try:
-            ended = self._programs.run(["/bin/sh", "-c", command], variables, seconds=_TIMEOUT)
+            ended = self._programs.run(command, variables, seconds=_TIMEOUT)
         except TimeoutError:
-            return f"{phase} {command}: no end after {_TIMEOUT:g} seconds"
+            return f"{called}: no end after {_TIMEOUT:g} seconds"
+        except OSError as error:
+            return f"{called}: {error.strerror}"
         words = ended.output.strip()[-_LAST_WORDS:]
-        how = f"{phase} {command}: exit status {ended.status}" + (f": {words}" if words else "")
+        how = f"{called}: exit status {ended.status}" + (f": {words}" if words else "")
         return how if ended.status else ""
 
-    def _record(self, op: Op, hook: Hook) -> None:
+    def _record(self, op: Op, hook: Hook | Scripts) -> None:
         if op.verb == "-":
             self._done.pop(hook.key, None)
             line: dict[str, Any] = {"undone": list(hook.key)}

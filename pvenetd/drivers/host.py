@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection, Sequence
 
+from pvenetd.commands import Hook, Scripts
 from pvenetd.drivers import nft
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
@@ -21,7 +22,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
 from pvenetd.plan import Op
 from pvenetd.resource import Key
-from pvenetd.state import Address, Chains, Client, Dns, Hook, Route, State, Sysctl
+from pvenetd.state import Address, Chains, Client, Dns, Route, State, Sysctl
 
 
 class Host:
@@ -97,7 +98,7 @@ class Host:
                 self._apply_layer3(op, resource)
             case Chains():
                 self._nft.apply(op)
-            case Hook():
+            case Hook() | Scripts():
                 self._hooks.apply(op)
             case Client():
                 self._clients.apply(op)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from pvenetd.commands import Hook
 from pvenetd.drivers.fake import Fake
 from pvenetd.errors import Conflict
 from pvenetd.kinds.bridge import Bridge
@@ -15,7 +16,7 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.plan import plan, undo, waiting
-from pvenetd.state import INTERFACES, Address, Chains, Hook, Route, State, Sysctl, from_json, state, to_json
+from pvenetd.state import INTERFACES, Address, Chains, Route, State, Sysctl, from_json, state, to_json
 from tests.harness import plain
 from tests.states import NICS, wanted_states
 
