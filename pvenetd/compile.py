@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_interface
 from pvenetd import nat
 from pvenetd.check import check
 from pvenetd.check.mtu import mtu_of
+from pvenetd.check.scene import implied_parent
 from pvenetd.choice import Choice
 from pvenetd.choice import wanted as choice_of
 from pvenetd.commands import Hook
