@@ -79,7 +79,7 @@ def wanted(config: Config, devices: Mapping[str, Device], ports: Iterable[Member
 def below(
     names: Iterable[str], devices: Mapping[str, Device], ports: Iterable[Membership], without: Collection[str] = ()
 ) -> set[str]:
-    """Return *names* and all they stand on: ports, lower links, an alias's interface."""
+    """Return *names* and all they stand on: ports, lower links, an alias's interface, a VRF."""
     members: dict[str, list[str]] = {}
     for port in ports:
         members.setdefault(port.master.name, []).append(port.name)
@@ -91,6 +91,8 @@ def below(
         found.add(name)
         todo += members.get(name, [])
         todo += lower(name, devices)
+        link = devices[name].link if name in devices else None
+        todo += [link.master] if link is not None and link.master else []
     return found
 
 

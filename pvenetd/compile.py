@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_interface
 
 from pvenetd import nat
 from pvenetd.check import check
-from pvenetd.check.mtu import mtu_of
+from pvenetd.check.mtu import mtu_of, usual_mtu
 from pvenetd.check.scene import implied_parent
 from pvenetd.choice import Choice
 from pvenetd.choice import wanted as choice_of
@@ -120,8 +120,8 @@ def _links(
         if link is None:
             continue
         changes: dict[str, object] = {}
-        if link.like_lower and link.mtu is None:
-            changes["mtu"] = mtu_of(name, devices)
+        if link.mtu is None and (mtu := usual_mtu(link, devices)):
+            changes["mtu"] = mtu
         if isinstance(link, Bridge):
             changes |= _bridge(link, [mtu_of(port, devices) for port in members.get(name, ())], uppers.get(name, []))
         if name in master_of:

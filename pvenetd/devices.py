@@ -42,15 +42,15 @@ _NOT_APPLIED = frozenset(
     bridge-port-vids bridge-vlan-vni-map
     endpoint ethernet-autoneg ethernet-port gro-offload
     gso-offload hwaddr link-autoneg
-    link-duplex link-speed link-type local lro-offload media mode
-    provider requires rx-offload server tso-offload ttl tunnel-mode tx-offload unit
-    uplink-id use vrf vrf-table vxlan-ageing vxlan-mcastgrp vxlan-physdev vxlan-svcnodeip vxlan-ttl
+    link-duplex link-speed local lro-offload media mode
+    provider requires rx-offload server tso-offload ttl tx-offload unit
+    uplink-id use vxlan-purge-remotes
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
 """Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
 _NEEDLESS = frozenset({"bridge-maxwait", "bridge-ports-condone-regex", "bridge-waitport"})
 """What they ask for holds anyway: a late port is plugged when it comes, a port that is not ours stays."""
-_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hardware-", "veth-", "tunnel-")
+_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hardware-")
 _CODES = {
     "bond-mode": "bond-mode",
     "vlan-protocol": "vlan-protocol",
@@ -61,12 +61,20 @@ _CODES = {
     "vxlan-id": "vxlan",
     "vxlan-local-tunnelip": "address",
     "vxlan-remoteip": "address",
+    "vxlan-svcnodeip": "address",
+    "vxlan-mcastgrp": "address",
+    "tunnel-local": "address",
+    "tunnel-endpoint": "address",
+    "local": "address",
+    "endpoint": "address",
+    "geneve-id": "vxlan",
+    "geneve-remote": "address",
     "mtu": "mtu",
 }
 """Option → code of a wrong value, where it is not ``unknown-value``."""
 _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
-_NOT_MODELLED = methods.NOT_APPLIED | {"tunnel", "v4tunnel", "6to4"}
+_NOT_MODELLED = methods.NOT_APPLIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +179,7 @@ def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> D
 
 
 def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> Link | None:
-    kind = kind_of(device.name, {key: line.value for key, line in device.lines.items()})
+    kind = kind_of(device.name, _telling(device))
     known = options(kind)
     _unknown(device, known, problems)
     values: dict[str, Any] = {"name": device.name, "owner": INTERFACES, "origin": device.head.origin}
@@ -207,7 +215,7 @@ def _validated(
         return kind.model_validate(values)
     except ValidationError as error:
         found = [entry for entry in error.errors() if entry["loc"][0] not in wrong]
-    problems += [_refused(device, spelled, values, entry) for entry in found]
+    problems += [_refused(kind, device, spelled, values, entry) for entry in found]
     bad = {str(entry["loc"][0]) for entry in found} | wrong
     if any(fields[name].is_required() for name in bad if name in fields):
         return None
@@ -245,6 +253,14 @@ def _port_settings(device: Device, all_options: list[Line], problems: list[Probl
     return tuple(found)
 
 
+def _telling(device: Device) -> dict[str, str]:
+    """Return the options that tell its kind; the methods of interfaces(5) tell a tunnel's, too."""
+    found = {key: line.value for key, line in device.lines.items()}
+    if "tunnel" in device.methods and "mode" in found:
+        found.setdefault("tunnel-mode", found["mode"])
+    return {"tunnel-mode": "sit", **found} if device.methods & {"v4tunnel", "6to4"} else found
+
+
 def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:
     if "vlan_id" not in values:
         return device.problem(
@@ -255,11 +271,17 @@ def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:
     return None
 
 
-def _refused(device: Device, spelled: Mapping[str, str], values: Mapping[str, Any], found: Any) -> Problem:
+def _refused(
+    kind: type[Link], device: Device, spelled: Mapping[str, str], values: Mapping[str, Any], found: Any
+) -> Problem:
     name = str(found["loc"][0])
-    option = spelled.get(name, "vlan-id" if name == "vlan_id" else name)
+    first = next((option for option, (field, _) in options(kind).items() if field == name), name)
+    option = spelled.get(name, first)
     message = found["msg"].removeprefix("Value error, ")
     code = _CODES.get(option, "unknown-value")
+    if found["type"] == "missing":
+        code = "missing-parent" if name in kind.lower_fields else code
+        return device.problem(option, code, f"{device.name} has no {option}")
     return device.problem(option, code, f"{option}: '{values.get(name, '')}': {message}")
 
 

@@ -59,6 +59,8 @@ def _seconds_of(ticks: int) -> float:
 
 PLAIN = Wire(to=lambda value: value, of=lambda value: value)
 FLAG = Wire(to=int, of=bool)
+PRESENT = Wire(to=lambda on: on or None, of=bool)
+"""A flag that is set by being there."""
 TICKS = Wire(to=lambda seconds: round(seconds * USER_HZ), of=_seconds_of)
 IFINDEX = Wire(to=lambda name: name, of=lambda name: name)
 """A link by name here and by index on the wire; the driver, who knows the indices, translates."""
@@ -202,6 +204,33 @@ Note = Annotated[str, AfterValidator(_note)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_member_list)]
 Ip = Annotated[str, AfterValidator(lambda text: str(ip_address(text)))]
 IpOrNone = Annotated[str, AfterValidator(lambda text: str(ip_address(text)) if text else "")]
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"should be one of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def _word(word: str, number: int) -> BeforeValidator:
+    """Return what reads *word* as *number*, and hexadecimal numbers."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return number if value.lower() == word else int(value, 16) if value.lower().startswith("0x") else value
+
+    return BeforeValidator(read)
+
+
+Ttl = Annotated[int, _word("auto", 0), _word("inherit", 0), Field(ge=0, le=255)]
+Tos = Annotated[int, _word("inherit", 1), Field(ge=0, le=255)]
+DF: Wire = choice(("unset", "set", "inherit"))
+"""Don't fragment, in an outer header (linux/if_link.h VXLAN_DF_*, GENEVE_DF_*)."""
+Df = Annotated[str, AfterValidator(_one_of("unset", "set", "inherit"))]
 VlanId = Annotated[int, Field(ge=1, le=4094)]
 Mtu = Annotated[int, Field(ge=68, le=65535)]
 """Bytes; 68 is the smallest IPv4 allows (RFC 791)."""

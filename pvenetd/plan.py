@@ -65,8 +65,9 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
     gone |= _redone(desired, current, owners, gone)
     last = {key for key in gone if key not in desired and key[0] in ("route", "address")}
     died = _cascade(current, gone) | _flushed(current, gone - last)
+    lost = died | _deleted(current, gone)
     wanted = {**desired, **_restored(desired, current, gone, died, owners)}
-    left = {key: resource.after(gone | died) for key, resource in current.items() if key not in gone | died}
+    left = {key: resource.after(lost) for key, resource in current.items() if key not in gone | died}
     waiting = _waiting(wanted, left)
     added = [
         op
@@ -75,7 +76,6 @@ def plan(desired: State, current: State, owners: Collection[str] | None = None) 
         and (_owned(resource, owners) or left.get(key) is not current.get(key))
         and (op := _bring(resource, left.get(key)))
     ]
-    lost = died | {key for key in gone if current[key].deletable}
     doomed = [current[key] for key in sorted(gone, reverse=True) if not _taken_along(key, current, lost, gone)]
     late = [resource for resource in doomed if resource.key in last]
     early = [resource for resource in doomed if resource.key not in last]
@@ -126,11 +126,12 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
     deleted = frozenset(op.resource.key for op in ops if op.verb == "-" and op.resource.key in before)
     died = _cascade(before, deleted) | _flushed(before, deleted)
     back = {key: before[key] for key in deleted | died}
+    lost = died | _deleted(before, deleted)
     changed = {op.resource.key: set(op.changes) for op in ops if op.verb == "~"}
     for key, was in before.items():
         if key in back:
             continue
-        left = was.after(deleted | died)
+        left = was.after(lost)
         fields = changed.get(key, set()) | {name for name, value in was if getattr(left, name) != value}
         if fields:
             back[key] = _only(fields, was)
@@ -186,13 +187,18 @@ def _redone(desired: State, current: State, owners: Collection[str] | None, gone
 
 def _cascade(current: State, gone: frozenset[Key]) -> frozenset[Key]:
     """Return what the kernel deletes along with *gone*."""
-    lost = frozenset(key for key in gone if current[key].deletable)
+    lost = _deleted(current, gone)
     died: frozenset[Key] = frozenset()
     while more := frozenset(
         key for key, resource in current.items() if key not in gone | died and resource.dies_with & (lost | died)
     ):
         died |= more
     return died
+
+
+def _deleted(current: State, gone: frozenset[Key]) -> frozenset[Key]:
+    """Return those of *gone* that go; the others are only let go, and take nothing along."""
+    return frozenset(key for key in gone if current[key].deletable)
 
 
 def _taken_along(key: Key, current: State, lost: frozenset[Key], gone: frozenset[Key]) -> bool:
@@ -220,10 +226,11 @@ def _restored(
 ) -> dict[Key, Resource]:
     """Return what nobody here wants but went with a link that comes back: it is not ours to lose."""
     back: dict[Key, Resource] = {}
+    lost = died | _deleted(current, gone)
     for key, resource in sorted(current.items(), key=lambda item: item[0]):
         if key in desired or key in gone or (resource.owner and owners is None):
             continue
-        torn = resource.after(gone | died) is not resource
+        torn = resource.after(lost) is not resource
         needs = resource.needs | resource.dies_with
         there = all(need in desired or need not in gone | died for need in needs) and resource.possible(desired)
         if (torn or key in died) and there:

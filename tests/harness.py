@@ -26,6 +26,7 @@ from pvenetd.errors import KernelError
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.journal import versions
+from pvenetd.kinds import KINDS
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.plan import Op, plan
@@ -35,7 +36,8 @@ from pvenetd.state import INTERFACES, State, from_json
 GOLDEN = Path(__file__).parent / "golden"
 ACTIVE = "etc/network/interfaces"
 FIRST = b"# what was active before\n"
-_LAB_KINDS = frozenset({"bond", "vlan", "dummy"})
+_LAB_KINDS = frozenset(KINDS) - {"ethernet", "loopback", "bridge", "vxlan", "veth", "tap"}
+"""What the kernel of a small machine may lack."""
 _HOURS = 3600.0
 """A confirm window that no test sees the end of."""
 

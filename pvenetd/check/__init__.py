@@ -25,6 +25,7 @@ _CHECKS: tuple[Callable[[Scene], Iterator[Problem]], ...] = (
     options.bonds,
     options.bridges,
     options.port_options,
+    options.vrfs,
     options.commands,
     options.masquerades,
     tunnels.vxlans,

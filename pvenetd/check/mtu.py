@@ -10,25 +10,29 @@ from pvenetd.devices import Device
 from pvenetd.errors import Problem
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.kinds.link import Link
 
 _DEFAULT_MTU = 1500
-_VXLAN_OVERHEAD = {4: 50, 6: 70}
-"""Bytes around a frame: Ethernet 14, IP 20 or 40, UDP 8, VXLAN 8 (RFC 7348 section 5)."""
 
 
 def mtu_of(name: str, devices: Mapping[str, Device]) -> int:
     """Return the MTU *name* has by the configuration alone: its own, its parent's, or Ethernet's 1500."""
-    for _ in range(MAX_NESTING):  # a loop has its own problem
-        device = devices.get(name)
-        link = device.link if device else None
-        if link is not None and link.mtu is not None:
-            return link.mtu
-        parent = (link.lower[0] if link.like_lower else None) if link is not None else implied_parent(name)
-        if parent is None:
-            break
-        name = parent
-    return _DEFAULT_MTU
+    return _mtu_of(name, devices, MAX_NESTING) or _DEFAULT_MTU
+
+
+def usual_mtu(link: Link, devices: Mapping[str, Device]) -> int | None:
+    """Return the MTU that *link* has where its stanza says nothing, None where it keeps what it has."""
+    return link.usual_mtu(mtu_of(link.lower[0], devices) if link.lower else None)
+
+
+def _mtu_of(name: str, devices: Mapping[str, Device], deep: int) -> int | None:
+    """Return the MTU of *name*, *deep* steps down at most: a loop has its own problem."""
+    link = devices[name].link if name in devices else None
+    if link is not None and link.mtu is not None:
+        return link.mtu
+    parent = implied_parent(name) if link is None else next(iter(link.lower), None)
+    below = _mtu_of(parent, devices, deep - 1) or _DEFAULT_MTU if parent and deep else None
+    return below if link is None else link.usual_mtu(below)
 
 
 def mtus(scene: Scene) -> Iterator[Problem]:
@@ -55,7 +59,7 @@ def mtus(scene: Scene) -> Iterator[Problem]:
 
 
 def tunnels(scene: Scene) -> Iterator[Problem]:
-    """Find VXLANs whose outer packets are larger than the link they leave by, as far as that can be told.
+    """Find tunnels whose outer packets are larger than the link they leave by, as far as that can be told.
 
     An MTU that is written is wrong; one that is nobody's choice is only told of: the kernel fragments.
     """
@@ -66,20 +70,21 @@ def tunnels(scene: Scene) -> Iterator[Problem]:
     }
     for device in scene.devices.values():
         link = device.link
-        if not isinstance(link, Vxlan) or link.mtu is None:
+        if link is None or not link.overhead:
             continue
-        below = getattr(link, "physdev", "") or by_address.get(link.local or "")
-        if not below:
+        below = next(iter(link.lower), None) or by_address.get(getattr(link, "local", ""))
+        own = link.mtu or usual_mtu(link, scene.devices)
+        if not below or not own:
             continue
-        overhead = _VXLAN_OVERHEAD[6 if ":" in (link.local or "") else 4]
+        overhead = link.overhead
         room = mtu_of(below, scene.devices) - overhead
-        if link.mtu > room:
-            message = f"{device.name} has mtu {link.mtu}, its packets are {overhead} bytes longer, and {below} "
+        if own > room:
+            message = f"{device.name} has mtu {own}, its packets are {overhead} bytes longer, and {below} "
             message += f"takes {room + overhead}"
             yield device.problem(
                 "mtu",
                 "mtu",
                 message,
-                f"mtu {room}, or mtu {link.mtu + overhead} for {below}",
+                f"mtu {room}, or mtu {own + overhead} for {below}",
                 severity="error" if "mtu" in device.lines else "warning",
             )

@@ -11,6 +11,7 @@ from pvenetd.errors import Problem
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.port import OPTIONS
+from pvenetd.kinds.vrf import Vrf
 from pvenetd.option import vlan_ranges, yes_no
 
 
@@ -105,6 +106,28 @@ def _vlan_error(option: str, text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def vrfs(scene: Scene) -> Iterator[Problem]:
+    """Find VRFs that share a table, and members of VRFs that are none, or members of something else, too."""
+    first: dict[int, str] = {}
+    master_of = {port.name: port.master.name for port in scene.ports}
+    for device in scene.devices.values():
+        link = device.link
+        if isinstance(link, Vrf) and (other := first.setdefault(link.table, device.name)) != device.name:
+            message = f"vrf-table {link.table} is {other}'s already"
+            yield device.problem("vrf-table", "unknown-value", message, "one table a VRF")
+        if link is None or not link.master:
+            continue
+        vrf = scene.devices.get(link.master)
+        if not scene.has(link.master):
+            message = f"VRF {link.master} of {device.name} does not exist"
+            yield device.problem("vrf", "missing-parent", message, f"a stanza for {link.master} with vrf-table auto")
+        elif vrf and vrf.link and not isinstance(vrf.link, Vrf):
+            yield device.problem("vrf", "parent-type", f"{link.master} is no VRF", "its stanza has vrf-table")
+        elif device.name in master_of:
+            message = f"{device.name} is a member of {master_of[device.name]} already"
+            yield device.problem("vrf", "member-used-twice", message, "a link has one master")
 
 
 def commands(scene: Scene) -> Iterator[Problem]:

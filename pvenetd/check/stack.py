@@ -74,18 +74,7 @@ def same_vlan(scene: Scene) -> Iterator[Problem]:
 
 def loops(scene: Scene) -> Iterator[Problem]:
     """Find devices that stand on themselves, through ports, slaves and raw devices of any depth."""
-    below: dict[str, set[str]] = {}
-    for port in scene.ports:
-        below.setdefault(port.master.name, set()).add(port.name)
-        if port.name not in scene.devices:
-            for link in implied(port.name):
-                below.setdefault(link.name, set()).add(link.raw_device)
-    for device in scene.devices.values():
-        if device.link and device.link.lower:
-            below.setdefault(device.name, set()).update(device.link.lower)
-            for parent in device.link.lower:
-                for link in implied(parent) if parent not in scene.devices else ():
-                    below.setdefault(link.name, set()).add(link.raw_device)
+    below = _below(scene)
     for circle in _circles(below):
         for device in filter(None, map(scene.devices.get, circle)):
             path = [] if len(circle) > _SHOWN else _way_back(device.name, below, circle)
@@ -94,6 +83,25 @@ def loops(scene: Scene) -> Iterator[Problem]:
             option = device.spelling(lower[0]) if lower else members_option(device)
             word = path[1] if path else ""
             yield device.problem(option, "loop", f"{device.name} stands on itself: {shown}", word=word)
+
+
+def _below(scene: Scene) -> dict[str, set[str]]:
+    """Return by name what each link stands on, its ports and members too."""
+    below: dict[str, set[str]] = {}
+    for port in scene.ports:
+        below.setdefault(port.master.name, set()).add(port.name)
+        if port.name not in scene.devices:
+            for link in implied(port.name):
+                below.setdefault(link.name, set()).add(link.raw_device)
+    for device in scene.devices.values():
+        if device.link and device.link.master:
+            below.setdefault(device.link.master, set()).add(device.name)
+        if device.link and device.link.lower:
+            below.setdefault(device.name, set()).update(device.link.lower)
+            for parent in device.link.lower:
+                for link in implied(parent) if parent not in scene.devices else ():
+                    below.setdefault(link.name, set()).add(link.raw_device)
+    return below
 
 
 def _circles(below: Mapping[str, set[str]]) -> list[set[str]]:

@@ -17,10 +17,13 @@ from pvenetd.commands import Hook, Scripts
 from pvenetd.errors import KernelError
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.geneve import Geneve
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.kinds.vrf import Vrf
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.names import is_ifname
 from pvenetd.plan import Op
@@ -151,12 +154,19 @@ class Fake:
         _refuse(errno.EEXIST, unless=wanted.key not in self._now)
         _refuse(errno.EINVAL, unless=is_ifname(wanted.name))
         _refuse(errno.EOPNOTSUPP, unless=wanted.creatable)
-        fixed = {name: value for name, value in wanted if name in wanted.fixed | wanted.named | {"owner", "made_here"}}
+        first = frozenset(type(wanted).model_fields) - {"remotes"} if wanted.telling == "all" else wanted.first
+        fixed = {
+            name: value
+            for name, value in wanted
+            if name in first | wanted.fixed | wanted.named | {"owner", "made_here"}
+        }
         for other in self._links():
             _refuse(errno.EEXIST, unless=not _clash(wanted, other))
+        for lower in wanted.lower:
+            self._link(lower)
         mtu = _STANDARD_MTU
-        if isinstance(wanted, Vlan):
-            mtu = self._link(wanted.raw_device).mtu or mtu
+        if wanted.like_lower:
+            mtu = self._link(wanted.lower[0]).mtu or mtu
         kernels = {"miimon": 0} if isinstance(wanted, Bond) else {}
         values: dict[str, Any] = {**fixed, **kernels, "up": False, "mtu": mtu}
         self._now[wanted.key] = _shown(type(wanted).model_construct(**values))
@@ -186,7 +196,7 @@ class Fake:
 
     def _enslave(self, there: Link, to: str) -> None:
         master = self._link(to)
-        _refuse(errno.EOPNOTSUPP, unless=isinstance(master, Bridge | Bond))
+        _refuse(errno.EOPNOTSUPP, unless=isinstance(master, Bridge | Bond | Vrf))
         _refuse(errno.ELOOP, unless=there.name != master.name and there.kind != master.kind)
         self._change(there.name, master=master.name, **(_FIRST_VLAN if isinstance(master, Bridge) else {}))
         if isinstance(master, Bond):
@@ -236,15 +246,18 @@ class Fake:
 
     def _set_mtu(self, name: str, mtu: int) -> None:
         there = self._link(name)
-        if isinstance(there, Vlan):
-            _refuse(errno.ERANGE, unless=mtu <= (self._link(there.raw_device).mtu or mtu))
+        if there.like_lower:
+            number = errno.ERANGE if isinstance(there, Vlan) else errno.EINVAL
+            _refuse(number, unless=mtu <= (self._link(there.lower[0]).mtu or mtu))
+        if isinstance(there, Vxlan) and there.physdev:
+            _refuse(errno.EINVAL, unless=mtu + there.overhead <= (self._link(there.physdev).mtu or mtu))
         if isinstance(there, Bridge):
             self._own_mtu.add(name)
         self._change(name, mtu=mtu)
         for other in list(self._links()):
             if isinstance(there, Bond) and other.master == name:
                 self._set_mtu(other.name, mtu)
-            if isinstance(other, Vlan) and other.raw_device == name and (other.mtu or 0) > mtu:
+            if other.like_lower and name in other.lower and (other.mtu or 0) > mtu:
                 self._set_mtu(other.name, mtu)
         if there.master:
             self._follow(there.master)
@@ -260,8 +273,8 @@ class Fake:
         there = self._link(name)
         if there.up == up:
             return
-        if up and isinstance(there, Vlan):
-            _refuse(errno.ENETDOWN, unless=self._link(there.raw_device).up)
+        if up and there.like_lower:
+            _refuse(errno.ENETDOWN, unless=self._link(there.lower[0]).up)
         self._change(name, up=up)
         if not up:
             self._drop(key for key, one in self._now.items() if _v6_on(one, name) and key[0] == "address")
@@ -287,6 +300,9 @@ class Fake:
         while more := {key for key, one in self._now.items() if one.dies_with & gone} - gone:
             gone |= more
         self._drop(gone)
+        for other in self._links():
+            if isinstance(other, Tunnel) and ("link", other.physdev) in gone:
+                self._change(other.name, physdev="")
         self._own_mtu.discard(there.name)
         self._follow(there.master or "")
 
@@ -390,7 +406,19 @@ def _clash(wanted: Link, other: Link) -> bool:
                 other.protocol,
             )
         case Vxlan(), Vxlan():
-            return (wanted.vni, wanted.dstport) == (other.vni, other.dstport)
+            return (wanted.vni, wanted.dstport, wanted.over_ipv6, wanted.gbp) == (
+                other.vni,
+                other.dstport,
+                other.over_ipv6,
+                other.gbp,
+            )
+        case Geneve(), Geneve():
+            return (wanted.vni, wanted.dstport, wanted.remote) == (other.vni, other.dstport, other.remote)
+        case Tunnel(), Tunnel():
+            ends = ("kind", "local", "remote", "physdev", "ikey")
+            return all(getattr(wanted, name, None) == getattr(other, name, None) for name in ends)
+        case Vrf(), Vrf():
+            return wanted.table == other.table
     return False
 
 

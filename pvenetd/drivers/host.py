@@ -21,7 +21,7 @@ from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
 from pvenetd.plan import Op
-from pvenetd.resource import Key
+from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Chains, Client, Dns, Route, State, Sysctl
 
 
@@ -167,15 +167,21 @@ class Host:
         wanted = wanted.filled(there)
         must_be_down = wants_down(wanted, values)
         kept = self._mirror.on(wanted.name) if must_be_down else []
+        if "master" in values and "vrf" in (master, getattr(self._mirror.link(old), "kind", "")):
+            kept = [one for one in self._mirror.on(wanted.name) if isinstance(one, Address)]  # it is down for a moment
         flap = must_be_down or bool(values.get("master") and master == "bond")
         links.bring(self._wire, wanted, values, flap=flap)
         if "remotes" in values:
             self._mirror.touch(wanted.name)
         if kept:
-            self._mirror.refresh([wanted.key, ("address", wanted.name)])
-            there_now = self._mirror.on(wanted.name)
-            for lost in (one for one in kept if one not in there_now):
-                self._apply(Op("+", lost))
+            self._give_back(wanted.name, kept)
+
+    def _give_back(self, name: str, kept: Collection[Resource]) -> None:
+        """Put back what link *name* has lost of *kept* while it was down."""
+        self._mirror.refresh([("link", name), ("address", name)])
+        there_now = self._mirror.on(name)
+        for lost in (one for one in kept if one not in there_now):
+            self._apply(Op("+", lost))
 
     def _there(self, name: str, *, anew: bool = True) -> Link:
         self._mirror.refresh([("link", name)] if anew else [])  # of what we made just now an event has told
@@ -184,11 +190,16 @@ class Host:
         raise RefusedError(errno.ENODEV, "")
 
     def _remove(self, there: Sequence[Link]) -> None:
-        """Delete links or let go of one; a bond sets down what it lets go, so that is set as it was."""
+        """Delete links or let go of one; what a bond sets down then, or a VRF for a moment, is put back."""
         names = {link.name for link in there}
         bonds = [link.name for link in there if link.kind == "bond"]
         slaves = [slave for bond in bonds for slave in self._mirror.ports(bond) if slave.name not in names]
+        vrfs = [link.name for link in there if link.kind == "vrf"]
+        members = [member.name for vrf in vrfs for member in self._mirror.ports(vrf) if member.name not in names]
+        kept = {name: [one for one in self._mirror.on(name) if isinstance(one, Address)] for name in members}
         links.remove(self._wire, there)
+        for name, addresses_then in kept.items():
+            self._give_back(name, addresses_then)
         self._mirror.refresh(slave.key for slave in slaves)
         for slave in slaves:
             self._bring(slave.model_copy(update={"master": "", "mac": None}))  # the bond gave it its own MAC back

@@ -7,24 +7,35 @@ from typing import Any
 
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.dummy import Dummy
+from pvenetd.kinds.dummy import Dummy, Ifb
 from pvenetd.kinds.ethernet import Ethernet, Foreign, Loopback
+from pvenetd.kinds.geneve import Geneve
+from pvenetd.kinds.gre import Gre, Gretap, Ip6gre, Ip6gretap
+from pvenetd.kinds.ipip import Ip6tnl, Ipip, Sit
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.macvlan import Macvlan, Macvtap
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.kinds.vrf import Vrf
+from pvenetd.kinds.vti import Vti, Vti6
 from pvenetd.kinds.vxlan import Vxlan
 
 KINDS: dict[str, type[Link]] = {
     kind.model_fields["kind"].default: kind
-    for kind in (Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Veth, Dummy, Tap)
+    for kind in (
+        *(Ethernet, Loopback, Bridge, Bond, Vlan, Vxlan, Geneve, Gre, Gretap, Ip6gre, Ip6gretap, Ipip, Sit, Ip6tnl),
+        *(Vti, Vti6, Vrf, Veth, Macvlan, Macvtap, Dummy, Ifb, Tap),
+    )
 }
 """By the name that State, plans and the API use."""
 
 BY_INFO_KIND: dict[str, type[Link]] = {info: kind for kind in KINDS.values() for info in kind.kinds}
 """By the kernel's IFLA_INFO_KIND."""
 
-CLAIMS = (Bridge, Bond, Vxlan, Veth, Vlan)
+_TUNNELS = (Gre, Gretap, Ip6gre, Ip6gretap, Ipip, Sit, Ip6tnl, Vti, Vti6)
+
+CLAIMS = (Bridge, Bond, Vxlan, Geneve, *_TUNNELS, Vrf, Veth, Macvtap, Macvlan, Dummy, Ifb, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
 
@@ -35,7 +46,7 @@ def kind_of(name: str, options: Mapping[str, str]) -> type[Link]:
     for kind in CLAIMS:
         if kind.claims(name, options):
             return kind
-    return Dummy if options.get("link-type") == "dummy" else Ethernet
+    return Ethernet
 
 
 def make(values: dict[str, Any]) -> Link:

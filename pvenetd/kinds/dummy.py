@@ -1,7 +1,8 @@
-"""Dummy: a link that goes nowhere, for addresses of its own: ``link-type dummy`` (ip-link(8))."""
+"""Links for traffic that goes nowhere else: ``link-type`` dummy (addresses of its own) or ifb (ip-link(8))."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pvenetd.kinds.link import Link
@@ -16,3 +17,16 @@ class Dummy(Link):
     kind: str = "dummy"
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = 1500
     """Largest packet in bytes."""
+
+    @classmethod
+    def claims(cls, name: str, options: Mapping[str, str]) -> bool:
+        """Return whether a stanza with *options* is one."""
+        return options.get("link-type") == cls.kinds[0]
+
+
+class Ifb(Dummy):
+    """A device that what comes in by others is redirected to, to be shaped (tc-mirred(8))."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("ifb",)
+
+    kind: str = "ifb"

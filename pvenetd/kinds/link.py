@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -62,8 +62,8 @@ class Link(port.Port):
     """Largest packet in bytes."""
     mac: Annotated[Mac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None
     """Hardware address; without one it stays as it is."""
-    master: Annotated[str | None, Option("", nl="IFLA_MASTER", wire=IFINDEX)] = ""
-    """The bridge or bond it is a port of; empty for none."""
+    master: Annotated[str | None, Option("vrf", nl="IFLA_MASTER", wire=IFINDEX)] = ""
+    """The VRF it belongs to; a bridge or bond, whose own stanza names it as a port; empty for none."""
     group: int | None = None
     """IFLA_GROUP: all of one guest's links carry its VMID, to be deleted in one go."""
     disable_ipv6: bool | None = None
@@ -107,6 +107,19 @@ class Link(port.Port):
     def follows(self) -> frozenset[str]:
         """Return the fields that come right by themselves, and that the kernel will not be told."""
         return frozenset()
+
+    @property
+    def overhead(self) -> int:
+        """Return how many bytes longer than its own packets those are that carry them."""
+        return 0
+
+    def usual_mtu(self, below: int | None) -> int | None:
+        """Return its MTU where nothing says otherwise; *below* is that of the link it stands on, None for none."""
+        return below if self.like_lower else None
+
+    def composed(self) -> dict[str, Any]:
+        """Return attributes that follow from several fields; of kinds that are told all at once."""
+        return {}
 
     @property
     def creatable(self) -> bool:

@@ -110,7 +110,7 @@ async def prove(row: Row, scene: Scene, namespaces: Namespaces, root: Path) -> N
                 assert _seen(scene, row) == was, f"rolled back from {lines or 'none'}"
             await engine.apply(desired, change)
             now = _seen(scene, row)
-            assert expected is ANY or now == expected, lines or "gone"
+            assert expected is ANY or now == expected, f"{lines or 'gone'}: {now!r}"
             before = lines
         engine.close()
 

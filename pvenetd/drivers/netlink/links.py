@@ -163,7 +163,8 @@ def make(wire: Wire, wanted: Link) -> None:
     attrs += _attrs(wanted, values, "")
     if isinstance(wanted, Bridge) and not wanted.mac and not {*wanted.ports} - {"none"}:
         attrs.append(("IFLA_ADDRESS", _own_mac()))
-    body = spelled("link", attrs) + _info(wanted, _attrs(wanted, values, wanted.prefix))
+    mine = _everything(wanted) if wanted.telling == "all" else _attrs(wanted, values, wanted.prefix)
+    body = spelled("link", attrs) + _info(wanted, mine)
     wire.change([_newlink(0, body, CREATE | EXCL), _mark(wanted)])
 
 
@@ -220,7 +221,7 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
     if values.get("vids") is not None or values.get("pvid") is not None:
         vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
     if isinstance(wanted, Vxlan) and values.get("remotes") is not None:
-        fdb.bring(wire, number, wanted.remotes, "")
+        fdb.bring(wire, number, wanted.remotes, wanted.svcnode)
     if flap or "up" in values or "master" in values:  # a bond sets down what it lets go
         wire.change([_flags(number, up=wanted.up)])
 
@@ -321,13 +322,20 @@ def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
         attrs.append(("IFLA_IFALIAS", mark.spelled(wanted)))
     if values.get("group") is not None:
         attrs.append(("IFLA_GROUP", values["group"]))
-    messages = [_newlink(number, spelled("link", attrs))] if attrs else []
     mine = _attrs(wanted, values, wanted.prefix)
-    if wanted.telling == "each":
+    if wanted.telling == "each" or not mine:
+        messages = [_newlink(number, spelled("link", attrs))] if attrs else []
         return messages + [_newlink(number, _info(wanted, [attr])) for attr in mine]
-    if mine and wanted.telling == "all":
-        mine = _attrs(wanted, dict(wanted), wanted.prefix)
-    return messages + ([_newlink(number, _info(wanted, mine))] if mine else [])
+    if wanted.mtu and not any(name == "IFLA_MTU" for name, _ in attrs):
+        attrs.append(("IFLA_MTU", wanted.mtu))  # the kernel has computed it anew, from the route to the other end
+    mine = _everything(wanted) if wanted.telling == "all" else mine
+    return [_newlink(number, _info(wanted, mine)), _newlink(number, spelled("link", attrs))]
+
+
+def _everything(wanted: Link) -> list[tuple[str, Any]]:
+    """Return all attributes of its kind: what is not said goes back to the kernel's default."""
+    values = {name: value for name, value in wanted if value != ""}  # a gretap refuses 0.0.0.0 for no other end
+    return list({**dict(_attrs(wanted, values, wanted.prefix)), **wanted.composed()}.items())
 
 
 def _info(wanted: Link, attrs: list[tuple[str, Any]]) -> bytes:
@@ -351,20 +359,22 @@ def _port(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:
 def _attrs(wanted: Link, values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     """Return the attributes of *values* in one nest: of the kind, of the port, or (no prefix) of the link itself."""
     nests = (wanted.prefix, "IFLA_BRPORT_")
-    return [
-        (option.nl, _number(value) if wire is IFINDEX else wire.to(value))
-        if wire is not IP
-        else _address(wanted, option, value)
+    found = [
+        _attr(wanted, option, wire, value)
         for field, option, wire in attributes(type(wanted))
         if (value := values.get(field)) is not None
         and (option.nl.startswith(prefix) if prefix else not option.nl.startswith(nests))
     ]
+    return [(name, value) for name, value in found if value is not None]
 
 
-def _address(wanted: Link, option: Option, text: str) -> tuple[str, str]:
-    if option.nl6 and wanted.over_ipv6:
-        return option.nl6, text or str(IPv6Address(0))
-    return option.nl, text or str(IPv4Address(0))
+def _attr(wanted: Link, option: Option, wire: Coding, value: Any) -> tuple[str, Any]:
+    if wire is IFINDEX:
+        return option.nl, _number(value)
+    if wire is IP:
+        nothing = IPv6Address(0) if wanted.over_ipv6 else IPv4Address(0)
+        return option.nl6 if option.nl6 and wanted.over_ipv6 else option.nl, value or str(nothing)
+    return option.nl, wire.to(value)
 
 
 def _number(name: str) -> int:

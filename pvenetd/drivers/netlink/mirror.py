@@ -191,7 +191,7 @@ class Mirror:
         if self._filters_vlans(link) or self._filters_vlans(self.link(link.master)):
             more["vids"], more["pvid"] = vlans.observe(self._wire, number)
         if isinstance(link, Vxlan):
-            more["remotes"] = sorted_addresses(fdb.remotes(self._wire, number))
+            more["remotes"] = sorted_addresses({*fdb.remotes(self._wire, number)} - {link.svcnode})
         if link.kind == "tap" or link.master:
             more["disable_ipv6"] = links.ipv6_disabled(link.name)
         if more:

@@ -21,6 +21,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from pvenetd.drivers.netlink.tunnels import TABLES
 from pvenetd.drivers.netlink.wire import attributes, nla
 
 
@@ -84,6 +85,7 @@ _FORMS: Mapping[str, Form] = {
     **dict.fromkeys(("ip4addr", "ip6addr", "ipaddr", "target"), _IP),
     "bits": Form(lambda data: int(struct.unpack_from("=I", data)[0]), lambda bits: struct.pack("=II", *bits)),
     "lifetimes": Form(lambda data: struct.unpack_from("=II", data), lambda pair: struct.pack("=IIII", *pair, 0, 0)),
+    "ports": Form(lambda data: struct.unpack(">HH", data), lambda ports: struct.pack(">HH", *ports)),
     "pairs": Form(_pairs_read, _pairs_written),
     "addresses": Form(_addresses_read, _addresses_written),
 }
@@ -126,6 +128,9 @@ _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }
 
 
+_MORE_TABLES = {**TABLES, **_MORE}
+
+
 @cache
 def table(nest: str) -> Mapping[str, tuple[int, Form]]:
     """Return number and form of each attribute of *nest*: a key of `shapes` or an IFLA_INFO_KIND."""
@@ -139,7 +144,7 @@ def table(nest: str) -> Mapping[str, tuple[int, Form]]:
     shape = shapes.get(nest) or ifinfmsg.ifinfo.data_map.get(nest)
     rows = shape.nla_map if shape else ()
     known = [row if len(row) > 2 else (number, *row) for number, row in enumerate(rows)]
-    forms = {name: (number, form) for number, name, form, *_ in known} | dict(_MORE.get(nest, {}))
+    forms = {name: (number, form) for number, name, form, *_ in known} | dict(_MORE_TABLES.get(nest, {}))
     return {name: (number, _FORMS[form]) for name, (number, form) in forms.items() if form in _FORMS}
 
 
