@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pvenetd.compile import examine
+from pvenetd.compile import Compiled, examine
 from pvenetd.daemon.applies import Applies
 from pvenetd.edits.change import deleted, updated
 from pvenetd.edits.create import created
@@ -17,8 +18,9 @@ from pvenetd.errors import Conflict
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.syntax import File, parse
 
-Verdict = Callable[[Config, Config, Collection[str]], None]
-"""Raises `EditError`: the configuration before, after, and the NICs there are."""
+Examine = Callable[[Config], Compiled]
+Verdict = Callable[[Config, Config, Collection[str], Examine], None]
+"""Raises `EditError`: the configuration before, after, the NICs there are, and how a configuration is checked."""
 Change = tuple[Callable[[Config], dict[str, str]], Verdict]
 """Path → new text of each file that changes, and whether it may be written."""
 
@@ -36,23 +38,36 @@ def setting(wish: Wish) -> Change:
 def deletion(name: str) -> Change:
     """Return the change that takes an interface away."""
 
-    def verdict(before: Config, after: Config, nics: Collection[str]) -> None:
-        judge_deletion(name, examine(after, nics), lambda: examine(before, nics), nics)
+    def verdict(before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
+        judge_deletion(name, examine(after), lambda: examine(before), nics)
 
     return lambda config: deleted(config, name), verdict
 
 
 def _verdict(wish: Wish) -> Verdict:
-    def verdict(before: Config, after: Config, nics: Collection[str]) -> None:
+    def verdict(before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
+        del nics
         kind = kind_of_interface(before, wish.iface) if wish.iface in before.by_name else wish.kind
-        wanted = None if kind == "unknown" else kind
-        judge(wish, examine(after, nics), lambda: examine(before, nics), wanted)
+        judge(wish, examine(after), lambda: examine(before), None if kind == "unknown" else kind)
 
     return verdict
 
 
 class Edits(Applies):
     """The configuration on disk, and how it is edited."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._examined: deque[tuple[Config, frozenset[str], Compiled]] = deque(maxlen=2)
+
+    def _examine(self, config: Config, nics: Collection[str]) -> Compiled:
+        """Return what is wrong with *config*; what was just made is not made again: it may be thousands of stanzas."""
+        names = frozenset(nics)
+        for other, others, found in self._examined:
+            if other is config and others == names:
+                return found
+        self._examined.append((config, names, examine(config, names)))
+        return self._examined[-1][2]
 
     async def edit(self, change: Change, digest: str | None = None) -> None:
         """Stage *change*.  Raises `EditError`, `ConfigError`, and `Conflict` where *digest* is of other files."""
@@ -68,7 +83,8 @@ class Edits(Applies):
             contents = {names[path]: text.encode("utf-8", "surrogateescape") for path, text in texts.items()}
             if not contents:
                 return
-            verdict(view.config, self._store.staging.after(contents).config, nics)
+            after = self._store.staging.after(contents).config
+            verdict(view.config, after, nics, lambda config: self._examine(config, nics))
             active = {name: view.read[name][0] for name in contents}
             self._store.staging.put({name: None if data == active[name] else data for name, data in contents.items()})
 
@@ -78,7 +94,9 @@ class Edits(Applies):
         before = single(file)
         text = edited(before).get(file.path, str(file))
         if text != str(file):
-            verdict(before, single(parse(text, file.path)), await self._nics() if nics is None else nics)
+            there = await self._nics() if nics is None else nics
+            after = single(parse(text, file.path))
+            verdict(before, after, there, lambda config: self._examine(config, there))
         return text.encode("utf-8", "surrogateescape")
 
     async def revert(self) -> list[str]:

@@ -15,6 +15,7 @@ import json
 import posixpath
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from pvenetd.errors import ConfigError, Conflict, Problem
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.includes import STAGED as SUFFIX
 from pvenetd.interfaces.includes import Disk, load
-from pvenetd.interfaces.syntax import File
+from pvenetd.interfaces.syntax import File, parse
 from pvenetd.journal import content, versions
 
 ACTIVE = "etc/network/interfaces"
@@ -41,6 +42,8 @@ _PAUSE = 0.005
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
 """What a killed writer leaves: `Files` writes beside a file, under this name, before it renames."""
 _ROWS = re.compile(r"[^\n]*\n|[^\n]+")
+_KEPT = 3
+"""Configurations kept in memory: the active one, the staged one, and what an edit makes of it."""
 _TRIES = 5
 """How often a reader begins anew because a set of edits came in between."""
 
@@ -101,6 +104,7 @@ class Staging:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._seen: deque[tuple[dict[str, tuple[bytes, File]], Config]] = deque(maxlen=_KEPT)
 
     def view(self, *, staged: bool = True) -> View:
         """Return the configuration as it would be applied, or as it is active.  Raises `ConfigError`."""
@@ -117,8 +121,27 @@ class Staging:
         return self._load({f"{name}{SUFFIX}": data for name, data in contents.items()})
 
     def _load(self, edits: Mapping[str, bytes | None] | None) -> View:
+        """Return a view; a file that is as it was is not parsed again, and nothing new is the same `Config` again."""
         reader = _Reader(self._files.root, edits)
-        return View(load(f"/{ACTIVE}", reader, reader.place), reader.found)
+        parsed: dict[str, tuple[bytes, File]] = {}
+
+        def known(data: bytes, path: str) -> File:
+            for others, _ in self._seen:
+                if (found := others.get(path)) and found[0] == data:
+                    break
+            else:
+                found = data, parse(data, path)
+            parsed[path] = found
+            return found[1]
+
+        config = load(f"/{ACTIVE}", reader, reader.place, known)
+        for at, (_, other) in enumerate(self._seen):
+            if _same(config, other):
+                config = other
+                del self._seen[at]
+                break
+        self._seen.appendleft((parsed, config))
+        return View(config, reader.found)
 
     def versions(self) -> dict[str, list[str | None]]:
         """Return what making the staged edits active does to files, as `Journal` keeps it: name → before and after.
@@ -240,6 +263,15 @@ class _Reader:
             return self._disk.read(path + SUFFIX)
         except FileNotFoundError:
             return None
+
+
+def _same(config: Config, other: Config) -> bool:
+    """Return whether two configurations were made of the same parsed files, in the same way."""
+    return (
+        len(config.files) == len(other.files)
+        and all(one is two for one, two in zip(config.files, other.files, strict=True))
+        and config.problems == other.problems
+    )
 
 
 def _difference(name: str, active: bytes, staged: bytes) -> str:

@@ -85,18 +85,22 @@ def _regular(status: os.stat_result) -> None:
         raise NotRegularError("not a regular file")
 
 
-def load(path: str, reader: Reader, place: Callable[[str], str] = str) -> Config:
+Parse = Callable[[bytes, str], File]
+"""As `parse`: content and path → `File`."""
+
+
+def load(path: str, reader: Reader, place: Callable[[str], str] = str, parse: Parse = parse) -> Config:
     """Return *path* with all that it sources, each file's stanzas where its ``source`` line stands.
 
     A file is read once: sourced again it says nothing new.  *place* tells, of a path that was read,
-    where its text stands: beside it, for an edit that waits.  Raises `ConfigError` where *path* itself
-    cannot be read; what is wrong further down is in `Config.problems`.
+    where its text stands: beside it, for an edit that waits; *parse* may know files from before.
+    Raises `ConfigError` where *path* itself cannot be read; what is wrong further down is in `Config.problems`.
     """
     try:
         data = reader.read(path)
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(path, 0, "syntax", f"cannot be read: {_reason(error)}")]) from error
-    loader = _Loader(reader, place)
+    loader = _Loader(reader, place, parse)
     loader.add(parse(data, place(path)), (normpath(path),))
     return merge(loader.files, loader.stanzas, loader.problems)
 
@@ -104,8 +108,9 @@ def load(path: str, reader: Reader, place: Callable[[str], str] = str) -> Config
 class _Loader:
     """Reads one configuration, depth first."""
 
-    def __init__(self, reader: Reader, place: Callable[[str], str]) -> None:
+    def __init__(self, reader: Reader, place: Callable[[str], str], parse: Parse) -> None:
         self._reader = reader
+        self._parse = parse
         self._place = place
         self._sourced_at: dict[str, str] = {}
         self.files: list[File] = []
@@ -147,7 +152,7 @@ class _Loader:
         except (OSError, ValueError) as error:
             self._complain(source, f"{path} cannot be read: {_reason(error)}")
         else:
-            self.add(parse(data, self._place(path)), (*within, normpath(path)))
+            self.add(self._parse(data, self._place(path)), (*within, normpath(path)))
 
     def _paths(self, source: Source, pattern: str) -> Iterator[str]:
         if not source.is_directory:

@@ -47,7 +47,7 @@ def run(text: str, change: Change) -> str:
     if not texts:
         return text
     (after,) = texts.values()
-    verdict(before, config(after), NICS)
+    verdict(before, config(after), NICS, lambda found: examine(found, NICS))
     return after
 
 

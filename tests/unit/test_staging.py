@@ -66,6 +66,19 @@ def test_a_file_called_new_without_another_is_a_file_of_its_own(files: Mortal) -
     assert names(Staging(files), staged=False) == ["brand", "lan0", "wan0"]
 
 
+def test_what_did_not_change_is_not_parsed_again(files: Mortal) -> None:
+    staging = Staging(files)
+    first = staging.view().config
+    assert staging.view().config is staging.view(staged=False).config is first
+    after = staging.after({WAN: b"iface wan1 inet manual\n"}).config
+    assert after.files[0] is first.files[0]
+    staging.put({WAN: b"iface wan1 inet manual\n"})
+    assert staging.view().config is after
+    assert staging.view(staged=False).config is first
+    files.write(LAN, b"iface lan3 inet manual\n")
+    assert names(staging) == ["lan3", "wan1"]
+
+
 def test_changes_are_a_diff_of_every_file(files: Mortal) -> None:
     staging = Staging(files)
     assert staging.view().changes() == ""
