@@ -133,10 +133,13 @@ def _unit(key: Key) -> str:
 
 
 def _name(pid: str) -> str:
+    """Return the name of a process that lives, empty where it does not."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return "" if rest.split()[0] in "ZX" else name
 
 
 def _stem(client: Client) -> str:

@@ -10,7 +10,8 @@ import pytest
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.host import Host
-from pvenetd.plan import plan
+from pvenetd.plan import Op, plan
+from pvenetd.state import Client
 from tests.harness import Case, check, kinder, parameters
 from tests.kernel.seen import seen
 from tests.netns import Namespaces
@@ -29,3 +30,5 @@ async def test_case(case: Case, tmp_path: Path, namespaces: Namespaces) -> None:
         await check(case, host, tmp_path, look=seen)
         await check(case, fake, tmp_path / "fake")
         assert not kinder(fake.observe(asked), host.observe(asked)), "the fake ends like the kernel"
+        for client in [one for one in host.observe().values() if isinstance(one, Client)]:
+            host.apply(Op("-", client))
