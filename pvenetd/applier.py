@@ -141,7 +141,7 @@ class Applier:
         for _ in range(_TRIES):
             commands = {key: why for key, why in failed.items() if key[0] == "hook"}
             before = self._observe(None, union)
-            target = union if only is None else {**before, **{key: union[key] for key in only if key in union}}
+            target = union if only is None else _changed(before, union, only)
             others = _in_conflict(target, before, owner)
             ops = plan({key: one for key, one in target.items() if key not in others}, before, {owner})
             failed = {**commands, **others}
@@ -252,6 +252,12 @@ class Applier:
             self._desired[owner] = wanted
         else:
             self._desired.pop(owner, None)
+
+
+def _changed(before: State, wanted: State, only: Collection[Key]) -> State:
+    """Return *before*, but for *only*, which is as *wanted*."""
+    kept = {key: one for key, one in before.items() if key not in only}
+    return {**kept, **{key: wanted[key] for key in only if key in wanted}}
 
 
 def _in_conflict(wanted: State, there: State, owner: str) -> dict[Key, str]:

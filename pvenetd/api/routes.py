@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pvenetd.api import edits, firewall, guests, host, network
+from pvenetd.api import edits, firewall, guests, host, ifupdown, network
 from pvenetd.api.route import Route
 
-ROUTES: tuple[Route, ...] = (*host.routes, *network.routes, *edits.routes, *guests.routes, *firewall.routes)
+ROUTES: tuple[Route, ...] = (
+    *host.routes,
+    *network.routes,
+    *edits.routes,
+    *ifupdown.routes,
+    *guests.routes,
+    *firewall.routes,
+)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pvenetd.choice import Choice
 from pvenetd.compile import Compiled, compile_interfaces
 from pvenetd.daemon.good import Good
 from pvenetd.daemon.nics import Nics
@@ -15,6 +16,7 @@ from pvenetd.engine import Engine, Pending, Terms
 from pvenetd.errors import ConfigError, Conflict, CutsOff
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.includes import STAGED
 from pvenetd.journal import Journal
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
@@ -79,6 +81,7 @@ class Applies:
         staged: bool = True,
         nics: Collection[str] | None = None,
         reloaded: bool = False,
+        choice: Choice | None = None,
     ) -> Compiled:
         """Return *config*, or the staged configuration, or the active one, compiled.
 
@@ -86,7 +89,7 @@ class Applies:
         Raises `ConfigError` for an unreadable file.
         """
         config = config or self._store.interfaces(staged=staged)
-        choice = self._store.choice()
+        choice = choice or self._store.choice()
         nics = await self._nics() if nics is None else nics
         return compile_interfaces(config, nics, self._design, choice.reloaded(config) if reloaded else choice)
 
@@ -101,7 +104,8 @@ class Applies:
 
     async def take_for_applied(self) -> None:
         """Have the active configuration be the last good one.  Raises `ConfigError`."""
-        await self._engine.take_for_applied(self._versions(self._store.view(staged=False)))
+        view = self._store.view(staged=False)
+        await self._engine.take_for_applied(self._beside_staged(self._versions(view)))
 
     async def plan(self) -> tuple[Op, ...]:
         """Return what `apply` would do.  Raises `ConfigError`."""
@@ -132,10 +136,18 @@ class Applies:
 
         Raises `ConfigError`, `KernelError`, `VerifyError`, `Unreachable`, `Conflict`, `CutsOff`.
         """
-        asked = asked or Asked()
         async with self._store.staging.editing() as view:
-            compiled = await self.compiled(view.config, reloaded=True)
-            applied = await self._bring(compiled.checked(), self._versions(view), asked)
+            return await self._apply(view, self._versions(view), asked or Asked())
+
+    async def reload(self) -> Applied:
+        """Apply the active configuration, whatever is staged; raises as `apply` does."""
+        async with self._store.staging.editing():
+            view = self._store.view(staged=False)
+            return await self._apply(view, self._beside_staged(self._versions(view)), Asked(sure=True))
+
+    async def _apply(self, view: View, files: dict[str, list[str | None]], asked: Asked) -> Applied:
+        compiled = await self.compiled(view.config, reloaded=True)
+        applied = await self._bring(compiled.checked(), files, asked)
         self._store.choose(self._store.choice().reloaded(view.config))
         self.current = compiled
         if not self._engine.pending:
@@ -210,6 +222,16 @@ class Applies:
     def _versions(self, view: View) -> dict[str, list[str | None]]:
         """Return the files an apply of *view* changes, and those it keeps, each before and after."""
         return self._good.versions(view, self._store.files.read)
+
+    def _beside_staged(self, files: dict[str, list[str | None]]) -> dict[str, list[str | None]]:
+        """Return *files* without those that an edit waits in: it stays, and so does what was edited in place."""
+        kept = dict(files)
+        for name in files:
+            if name.endswith(STAGED) and self._store.files.read(name) is not None:
+                del kept[name]
+                active = files[name.removesuffix(STAGED)][1]
+                kept[name.removesuffix(STAGED)] = [active, active]
+        return kept
 
     async def _nothing(self) -> None:
         pass

@@ -12,7 +12,9 @@ from pvenetd import __version__
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guests import Guests
+from pvenetd.daemon.hand import Hand
 from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.query import Query
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
@@ -41,6 +43,8 @@ class Daemon:
         self.interfaces = Interfaces(store, engine, journal, design, settings.apply)
         self.settings = settings
         self.boot = Boot(store, engine, self.interfaces)
+        self.hand = Hand(store, engine, self.interfaces)
+        self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
         self.obstacle = obstacle

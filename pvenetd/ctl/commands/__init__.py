@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, interfaces
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
     *apply.COMMANDS,
     *interfaces.COMMANDS,
+    *ifupdown.COMMANDS,
     *guests.COMMANDS,
     *firewall.COMMANDS,
     *hook.COMMANDS,
