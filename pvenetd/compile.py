@@ -203,6 +203,7 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
         if device is None or device.ovs:
             continue
         yield from device.settings
+        yield from device.card
         yield from (address for address, _ in device.addresses if not ip_interface(address.address).ip.is_unspecified)
         networks = [ip_interface(address.address).network for address, _ in device.addresses]
         peers = {address.peer for address, _ in device.addresses}

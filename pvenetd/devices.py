@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from pvenetd import addressing, methods, sysctls
+from pvenetd import addressing, cards, methods, sysctls
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
@@ -23,6 +23,8 @@ from pvenetd.kinds import kind_of, port
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
+from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
@@ -40,11 +42,8 @@ _NOT_APPLIED = frozenset(
     bitrate bond-active-slave bond-give-a-chance bond-lacp-bypass-allow bond-queue-id bootfile
     bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
     bridge-port-vids bridge-vlan-vni-map
-    endpoint ethernet-autoneg ethernet-port gro-offload
-    gso-offload hwaddr link-autoneg
-    link-duplex link-speed local lro-offload media mode
-    provider requires rx-offload server tso-offload ttl tx-offload unit
-    uplink-id use vxlan-purge-remotes
+    driver-message-level endpoint ethernet-port hwaddr local media mode
+    provider requires server ttl unit uplink-id use vxlan-purge-remotes
     """.split()  # noqa: SIM905 - ninety quoted words are harder to read
 )
 """Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
@@ -89,6 +88,8 @@ class Device:
     """Option (with dashes) → the line it last stands at."""
     addresses: tuple[tuple[Address, Line], ...] = ()
     gateways: tuple[tuple[Route, Line], ...] = ()
+    card: tuple[Ethtool, ...] = ()
+    """What its card is told: one, or nothing."""
     settings: tuple[Sysctl, ...] = ()
     clients: tuple[Client, ...] = ()
     dns: Dns | None = None
@@ -164,6 +165,7 @@ def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> D
             problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
     device = replace(
         device,
+        card=cards.read(name, stanzas, problems),
         settings=sysctls.read(name, stanzas, problems),
         clients=methods.clients(name, stanzas, problems),
         dns=methods.dns(name, stanzas, problems),
@@ -287,7 +289,16 @@ def _refused(
 
 def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
     layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS, *methods.OPTIONS}
-    known_to_all = {*layer3, *PHASES, *PORT_OPTIONS, *_NEEDLESS, *port.OPTIONS, NAT_OPTION, ALWAYS_OPTION}
+    known_to_all = {
+        *layer3,
+        *PHASES,
+        *PORT_OPTIONS,
+        *_NEEDLESS,
+        *port.OPTIONS,
+        *CARD_OPTIONS,
+        NAT_OPTION,
+        ALWAYS_OPTION,
+    }
     good = {*known, *known_to_all, "link-type"}
     for key, line in device.lines.items():
         if key in good:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pvenetd.commands import Hook
 from pvenetd.errors import Conflict
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Changes, Key, Resource, spell
 from pvenetd.state import State
@@ -139,7 +140,9 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
 
 
 def _only(fields: set[str], was: Resource) -> Resource:
-    """Return *was*, of a link only *fields*; a port that comes back has to be told all it was told."""
+    """Return *was*, of a link and its card only *fields*; a port that comes back has to be told all it was told."""
+    if isinstance(was, Ethtool):
+        return was.model_copy(update={name: None for name, _ in was if name not in fields | was.named | was.silent})
     if not isinstance(was, Link):
         return was
     kept = fields | was.named | {"owner", "kind", "made_here"} | (was.port_only if "master" in fields else set())

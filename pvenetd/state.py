@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 
 from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds import make
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.option import Ip
 from pvenetd.resource import Changes, Key, Resource, spell
@@ -292,7 +293,7 @@ class Dns(Resource):
 
 
 NOUNS: dict[str, type[Resource]] = {
-    noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns, Scripts)
+    noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns, Scripts, Ethtool)
 }
 
 

@@ -17,6 +17,7 @@ from pvenetd.commands import Hook, Scripts
 from pvenetd.errors import KernelError
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.geneve import Geneve
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
@@ -44,6 +45,8 @@ _SETTINGS = {
     "input": "0",
 }
 """What a new link's settings are."""
+_CARD: dict[str, Any] = {"rx": True, "tx": True, "sg": True, "tso": True, "gso": True, "gro": False}
+"""What ethtool(8) shows of a veth's end."""
 _LEAST_DELAY = 2
 """Seconds: the smallest forward delay with STP on (IEEE 802.1D, BR_MIN_FORWARD_DELAY)."""
 
@@ -80,7 +83,7 @@ class Fake:
         return untouched | {
             key: self._as_shown(resource) if isinstance(resource, Link) else resource
             for key, resource in self._now.items()
-            if key in keys or not (only or (isinstance(resource, Sysctl) and not resource.owner))
+            if key in keys or not (only or (isinstance(resource, Sysctl | Ethtool) and not resource.owner))
         }
 
     def owned(self, owner: str) -> list[Key]:
@@ -116,24 +119,35 @@ class Fake:
                 self._bring_route(resource)
             case Sysctl():
                 self._set_sysctl(op.verb, resource)
-            case Hook() | Scripts():
-                self.ran += _commands(op, resource)
-                self._keep(op)
+            case Ethtool() if op.verb != "-":
+                self._set_card(resource)
             case _:
                 self._keep(op)
 
     def _keep(self, op: Op) -> None:
+        if isinstance(op.resource, Hook | Scripts):
+            self.ran += _commands(op, op.resource)
         if op.verb == "-":
             self._now.pop(op.resource.key, None)
         else:
             self._now[op.resource.key] = op.resource
 
-    def _untouched(self, key: Key) -> Sysctl | None:
-        """Return a link's setting that nobody has set."""
+    def _untouched(self, key: Key) -> Sysctl | Ethtool | None:
+        """Return a link's setting, or its card's, that nobody has set: the card's as a veth's end has them."""
+        if key[0] == "ethtool":
+            link = self._now.get(("link", key[1]))
+            known = _CARD if getattr(link, "kind", "") in ("ethernet", "veth") else {}
+            return Ethtool.model_construct(dev=key[1], **known) if link else None
         *_, dev, name = ("", *key[1].rsplit("/", 2))
         if key[0] != "sysctl" or "/conf/" not in key[1] or ("link", dev) not in self._now:
             return None
         return Sysctl.model_construct(name=key[1], value=_SETTINGS[name], dev=dev)
+
+    def _set_card(self, wanted: Ethtool) -> None:
+        was = self._now.get(wanted.key) or self._untouched(wanted.key)
+        if not isinstance(was, Ethtool):
+            raise _RefusedError(errno.ENODEV)
+        self._now[wanted.key] = wanted.filled(was).model_copy(update={"owner": "", "origin": ""})
 
     def _set_sysctl(self, verb: str, wanted: Sysctl) -> None:
         if verb == "-":

@@ -11,11 +11,13 @@ from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
 from pvenetd.drivers.netlink import addresses, links, lookup
+from pvenetd.drivers.netlink.ethtool import Cards
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.drivers.resolver import Resolver
 from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
@@ -37,6 +39,7 @@ class Host:
         self._nft = nft.Nftables()
         self._hooks = Hooks(files)
         self._settings = Settings(files)
+        self._cards = Cards()
         self._clients = Clients(files, dhcp_client)
         self._resolver = Resolver(files)
         self.events = self._mirror.events.socket
@@ -47,6 +50,7 @@ class Host:
     def close(self) -> None:
         """Give the sockets back."""
         self._mirror.close()
+        self._cards.close()
         self.rule_events.close()
         self._wire.close()
 
@@ -67,8 +71,14 @@ class Host:
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
+            found |= self._cards.observe(keys)
             return {key: found[key] for key in keys if key in found}
-        others = {**self._clients.observe(), **self._resolver.observe(), **self._hooks.observe()}
+        others = {
+            **self._cards.observe(keys),
+            **self._clients.observe(),
+            **self._resolver.observe(),
+            **self._hooks.observe(),
+        }
         return {**self._mirror.state(), **chains, **self._settings.observe(keys), **others}
 
     def way(self, peer: str, local: str) -> Way | None:
@@ -100,6 +110,8 @@ class Host:
                 self._nft.apply(op)
             case Hook() | Scripts():
                 self._hooks.apply(op)
+            case Ethtool():
+                self._cards.apply(op.verb, resource)
             case Client():
                 self._clients.apply(op)
             case Dns():

@@ -20,13 +20,17 @@ from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.journal import versions
 from pvenetd.kinds import KINDS
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import attributes
+from pvenetd.option import annotated
 from tests.kernel import rows
 from tests.kernel.seen import attribute
 from tests.netns import Namespaces, run
 
 FILE = "etc/network/interfaces"
 NICS = ("eno1", "eno2")
+CARD = "card0"
+"""What a scene's command makes."""
 _HOURS = 3600.0
 
 ANY = object()
@@ -42,6 +46,8 @@ class Scene:
     """What prints JSON: ``ip -d -j link show vmbr0``."""
     path: str = ""
     """Where in it the kind's own values begin: names and numbers with dots between."""
+    before: str = ""
+    """A shell command that makes the card it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,10 @@ class Row:
     """The class that the field stands in: ``Bridge``."""
     field: str
     seen: str
-    """Below the scene's path; ``raw`` and numbers of attributes for what ip(8) of Debian 12 does not show."""
+    """Below the scene's path, or what stands before a colon where no JSON is printed.
+
+    ``raw`` and numbers of attributes are for what ip(8) of Debian 12 does not show.
+    """
     values: Mapping[str, object]
     """Option lines (``bridge-ageing 120``; several with ``;``) → what is then seen, in the order they are tried."""
     gone: object = ANY
@@ -73,6 +82,10 @@ class Family:
     rows: tuple[Row, ...] = ()
 
 
+UNPROVABLE = frozenset(("Ethtool", name) for name in ("lanes", "ntuple", "rxhash", "ufo", "wol"))
+"""What no driver of the lab's kernel has."""
+
+
 def families() -> list[Family]:
     """Return what all modules of rows have."""
     modules = [import_module(f"{rows.__name__}.{found.name}") for found in iter_modules(rows.__path__)]
@@ -85,7 +98,8 @@ def unproven(known: list[Row]) -> list[str]:
     wanted = {
         (_home(kind, name), name) for kind in KINDS.values() for name, option, _ in attributes(kind) if option.name
     }
-    return sorted(f"{home}.{name}" for home, name in wanted - there)
+    wanted |= {("Ethtool", name) for name, _ in annotated(Ethtool)}
+    return sorted(f"{home}.{name}" for home, name in wanted - there - UNPROVABLE)
 
 
 def _home(kind: type, name: str) -> str:
@@ -97,6 +111,7 @@ async def prove(row: Row, scene: Scene, namespaces: Namespaces, root: Path) -> N
     """Try *row* in *scene* on the kernel of this namespace."""
     for nic in NICS:
         namespaces.cable(nic)
+    run("sh", "-c", scene.before)
     files = Files(root)
     with closing(Host(files)) as host:
         engine = Engine(host, Journal(files))
@@ -117,7 +132,7 @@ async def prove(row: Row, scene: Scene, namespaces: Namespaces, root: Path) -> N
 
 def _wanted(scene: Scene, before: str, lines: str) -> tuple[Any, Any]:
     old, new = (scene.text.replace("@", text.replace(";", "\n\t")) for text in (before, lines))
-    compiled = compile_interfaces(single(parse(new, f"/{FILE}")), NICS, "mark")
+    compiled = compile_interfaces(single(parse(new, f"/{FILE}")), (*NICS, CARD), "mark")
     assert not compiled.problems, compiled.problems
     return {FILE: versions(old.encode(), new.encode())}, compiled.checked()
 
@@ -125,10 +140,18 @@ def _wanted(scene: Scene, before: str, lines: str) -> tuple[Any, Any]:
 def _seen(scene: Scene, row: Row) -> object:
     if row.seen.startswith("raw "):
         return attribute(scene.command.split()[-1], *map(int, row.seen.split()[1:]))
-    found: Any = json.loads(run(*scene.command.split()))
+    found = _told(run(*scene.command.split()))
     for step in ".".join(filter(None, (scene.path, row.seen))).split("."):
         if isinstance(found, list):
             found = found[int(step)] if step.isdigit() and int(step) < len(found) else None
         else:
             found = (found or {}).get(step)
     return sorted(found, key=str) if isinstance(found, list) and found and isinstance(found[0], dict) else found
+
+
+def _told(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        parts = (line.strip().partition(": ") for line in text.splitlines())
+        return {name: value for name, _, value in parts}

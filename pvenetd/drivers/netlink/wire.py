@@ -37,10 +37,10 @@ class RefusedError(Exception):
 
 
 class Wire:
-    """One NETLINK_ROUTE socket, used by one thread."""
+    """One netlink socket, used by one thread."""
 
-    def __init__(self, groups: Sequence[int] = ()) -> None:
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(self, groups: Sequence[int] = (), protocol: int = socket.NETLINK_ROUTE) -> None:
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         for option in (_EXT_ACK, _CAP_ACK, _STRICT_CHECK):
             self.socket.setsockopt(_SOL_NETLINK, option, 1)
