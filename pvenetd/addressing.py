@@ -35,7 +35,7 @@ OPTIONS = {
 """Option → what it is."""
 _OF_AN_ADDRESS = ("netmask", "broadcast", "pointopoint", "scope", "preferred-lifetime", "dad-attempts")
 _OF_A_GATEWAY = ("metric", "onlink")
-_STATIC = ("static", "loopback", None)
+_STATIC = ("static", "loopback", "tunnel", "v4tunnel", None)
 _SCOPES = {"universe": "global", **{name: name for name in ("global", "site", "link", "host", "nowhere")}}
 _YES = ("yes", "on", "1", "true")
 

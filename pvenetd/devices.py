@@ -316,9 +316,8 @@ def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem
 
 def peers(devices: Mapping[str, Device]) -> dict[str, str]:
     """Return the other ends of veth pairs, and by which stanza each comes."""
-    return {
-        device.link.peer: name for name, device in devices.items() if isinstance(device.link, Veth) and device.link.peer
-    }
+    ends = [(name, device.link.peer) for name, device in devices.items() if isinstance(device.link, Veth)]
+    return {peer: name for name, peer in reversed(ends) if peer}
 
 
 def _paired(devices: dict[str, Device], problems: list[Problem]) -> dict[str, Device]:

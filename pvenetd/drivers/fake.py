@@ -178,7 +178,7 @@ class Fake:
             _refuse(errno.EEXIST, unless=not _clash(wanted, other))
         for lower in wanted.lower:
             self._link(lower)
-        mtu = _STANDARD_MTU
+        mtu = _first_mtu(wanted)
         if wanted.like_lower:
             mtu = self._link(wanted.lower[0]).mtu or mtu
         kernels = {"miimon": 0} if isinstance(wanted, Bond) else {}
@@ -397,13 +397,18 @@ def _shown(resource: Resource) -> Resource:
             told["onlink"] = bool(resource.onlink)
         case Link():
             told |= {"group": resource.group or 0, "master": resource.master or ""}
-            told["mtu"] = resource.mtu or _STANDARD_MTU
+            told["mtu"] = resource.mtu or _first_mtu(resource)
             told["mac"] = resource.mac or _made_up_mac(resource.name)
             if isinstance(resource, Bridge) and resource.vids is None:
                 told |= _FIRST_VLAN
             if isinstance(resource, Tap):
                 told["multi_queue"] = bool(resource.multi_queue)
     return resource.model_copy(update=told)
+
+
+def _first_mtu(link: Link) -> int:
+    """Return what the kernel gives a link of this kind."""
+    return type(link).model_fields["mtu"].default or _STANDARD_MTU
 
 
 def _made_up_mac(name: str) -> str:

@@ -138,7 +138,7 @@ class Over6(Tunnel):
 
 
 def _key(text: str) -> str:
-    number = int(ip_address(text)) if text.count(".") == 3 else int(text)
+    number = int(ip_address(text)) if text.count(".") == 3 else int(text) if text.isdecimal() else -1
     if not 0 <= number < 2**32:
         raise ValueError("should be 0 to 4294967295, or four numbers with dots")
     return str(number)
@@ -164,4 +164,7 @@ class Keyed(Tunnel):
     @classmethod
     def _one_key_for_both(cls, values: Any) -> Any:
         key = values.get("both_keys") if isinstance(values, dict) else None
-        return {"ikey": key, "okey": key, **values} if key else values
+        try:
+            return {"ikey": _key(key), "okey": _key(key), **values} if key else values
+        except ValueError:
+            return values

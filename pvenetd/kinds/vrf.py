@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from pvenetd.kinds.link import Link
-from pvenetd.option import Option
+from pvenetd.option import Mtu, Option
 
 _FIRST_AUTO, _AUTO_TABLES = 1001, 4000
 """ifupdown2 takes its tables from 1001 to 5000."""
@@ -26,6 +26,8 @@ class Vrf(Link):
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"table"}
 
     kind: str = "vrf"
+    mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = 65575
+    """Largest packet in bytes: what passes is its members' affair, so the kernel's own is the largest there is."""
     table: Annotated[int, Field(ge=1, le=2**32 - 1), Option("vrf-table", nl="IFLA_VRF_TABLE")]
     """Number of the routing table, or ``auto``: one of 1001 to 5000, always the same for the same name."""
 

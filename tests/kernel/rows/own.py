@@ -43,6 +43,7 @@ FAMILY = Family(
             {"vrf-table 20": 20, "vrf-table auto": 2456, "vrf-table 4294967295": 4294967295},
             10,
         ),
+        Row("Vrf", "mtu", "mtu", {"mtu 1500": 1500, "mtu 9000": 9000}, 65575, Scene(_VRF.text, _VRF.command, "0")),
         Row("Link", "master", "master", {"vrf red": "red", "vrf blue": "blue"}, None, _MEMBER),
         Row("Macvlan", "raw_device", "link", {"macvlan-raw-device eno2": "eno2"}, "eno1", _macvlan("macvlan", "0")),
         Row("Macvlan", "raw_device", "link", {"macvlan-raw-device eno2": "eno2"}, "eno1", _macvlan("macvtap", "0")),
