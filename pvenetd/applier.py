@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
-from pvenetd.plan import Op, plan, steps, undo
+from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Chains, State
 
@@ -86,9 +86,7 @@ class Applier:
         """Return what `desire` or `apply` would do, and what there is now."""
 
         def job() -> tuple[tuple[Op, ...], State]:
-            union = self._union(owner, wanted)
-            before = self._observe(None, union)
-            return plan(union, before, {owner}), before
+            return self._planned(owner, self._union(owner, wanted))
 
         return await self.work(job)
 
@@ -228,6 +226,15 @@ class Applier:
         wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
         if left := plan(wanted, now):
             raise VerifyError(left)
+
+    def _planned(self, owner: str, union: State) -> tuple[tuple[Op, ...], State]:
+        """Return the plan for *owner*, and what there is, the forwarding entries that the plan takes along too."""
+        before = self._observe(None, union)
+        ops = plan(union, before, {owner})
+        if torn := uprooted(ops, before):
+            before = {**before, **self._machine.observe([("fdb", name) for name in torn], only=True)}
+            ops = plan(union, before, {owner})
+        return ops, before
 
     def _union(self, owner: str, wanted: State) -> State:
         """Return what all want, *owner* now *wanted*."""

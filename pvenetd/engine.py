@@ -262,8 +262,8 @@ class Engine(Applier):
 
     def _apply(self, change: _Change, replaced: Pending | None) -> _Done:
         union = self._union(INTERFACES, change.wanted)
-        before = self._observe(None, union)
-        ops = again(union, plan(union, before, {INTERFACES}))
+        planned, before = self._planned(INTERFACES, union)
+        ops = again(union, planned)
         change.terms.permit(ops, before)
         done = _Done(secrets.token_hex(4), ops)
         unchanged = all(was == after for was, after in change.files.values()) and self._journal.previous() is not None

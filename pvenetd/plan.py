@@ -99,6 +99,17 @@ def again(desired: State, ops: Iterable[Op]) -> tuple[Op, ...]:
     )
 
 
+def uprooted(ops: Iterable[Op], current: State) -> tuple[str, ...]:
+    """Return the links whose forwarding entries *ops* take along: made anew, or a port of what is made anew."""
+    made = {op.resource.key for op in ops if op.verb == "+"} & current.keys()
+    return tuple(
+        link.name
+        for link in current.values()
+        if isinstance(link, Link)
+        and (("link", link.master) in made or (link.key in made and (link.master or link.kind == "vxlan")))
+    )
+
+
 def steps(ops: Iterable[Op]) -> Iterator[tuple[Op, ...]]:
     """Yield *ops* in order, each by itself, but for links deleted one after the other: some go in one step.
 

@@ -182,6 +182,50 @@ class Sysctl(Resource):
         return found
 
 
+class Fdb(Resource):
+    """An entry that somebody has made in a forwarding table (bridge(8) "fdb"): it goes with its link and its bridge.
+
+    Read only where a plan takes its link along, to be put back in the same plan.
+    """
+
+    noun: ClassVar[str] = "fdb"
+    rank: ClassVar[int] = 6
+    named: ClassVar[frozenset[str]] = frozenset({"dev", "mac", "vlan", "bridge", "dst"})
+
+    dev: str
+    mac: str
+    vlan: int = 0
+    """0 for none."""
+    bridge: str = ""
+    """Whose table it stands in; empty for that of the link itself, a VXLAN's."""
+    dst: str = ""
+    """The other end point of a VXLAN."""
+    state: int = 0
+    """NUD_PERMANENT, NUD_NOARP (linux/neighbour.h)."""
+    flags: int = 0
+    """NTF_STICKY."""
+
+    @property
+    def key(self) -> Key:
+        return ("fdb", self.dev, self.mac, str(self.vlan), self.bridge or self.dst)
+
+    def describe(self) -> str:
+        """Return ``fdb vxlan100 02:00:5e:00:53:01 vlan=5``."""
+        more = {"vlan": self.vlan, "bridge": self.bridge, "dst": self.dst}
+        return " ".join(["fdb", self.dev, self.mac, *(f"{name}={value}" for name, value in more.items() if value)])
+
+    def details(self) -> list[str]:
+        return []
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset(("link", name) for name in (self.dev, self.bridge) if name)
+
+    @property
+    def dies_with(self) -> frozenset[Key]:
+        return self.needs
+
+
 class Chains(Resource):
     """A part of our nftables tables that is replaced as a whole, in one transaction.
 
@@ -293,7 +337,7 @@ class Dns(Resource):
 
 
 NOUNS: dict[str, type[Resource]] = {
-    noun.noun: noun for noun in (Address, Route, Sysctl, Chains, Hook, Client, Dns, Scripts, Ethtool)
+    noun.noun: noun for noun in (Address, Route, Sysctl, Fdb, Chains, Hook, Client, Dns, Scripts, Ethtool)
 }
 
 

@@ -29,7 +29,7 @@ from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.names import is_ifname
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Route, State, Sysctl
+from pvenetd.state import Address, Fdb, Route, State, Sysctl
 
 _FIRST_VLAN = {"pvid": 1, "vids": "1"}
 """What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
@@ -83,7 +83,11 @@ class Fake:
         return untouched | {
             key: self._as_shown(resource) if isinstance(resource, Link) else resource
             for key, resource in self._now.items()
-            if key in keys or not (only or (isinstance(resource, Sysctl | Ethtool) and not resource.owner))
+            if key in keys
+            or key[:2] in keys
+            or not (
+                only or isinstance(resource, Fdb) or (isinstance(resource, Sysctl | Ethtool) and not resource.owner)
+            )
         }
 
     def owned(self, owner: str) -> list[Key]:
@@ -220,6 +224,9 @@ class Fake:
 
     def _free(self, there: Link) -> None:
         """Take a port out of its bridge or bond; a bond sets it down."""
+        self._drop(
+            key for key, one in self._now.items() if isinstance(one, Fdb) and one.dev == there.name and one.bridge
+        )
         master = self._now.get(("link", there.master or ""))
         standard = {name: Link.model_fields[name].default for name in Link.port_only}
         self._change(there.name, master="", **standard)

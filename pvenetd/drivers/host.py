@@ -10,7 +10,7 @@ from pvenetd.drivers import nft
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
-from pvenetd.drivers.netlink import addresses, links, lookup
+from pvenetd.drivers.netlink import addresses, entries, links, lookup
 from pvenetd.drivers.netlink.ethtool import Cards
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
@@ -24,7 +24,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Chains, Client, Dns, Route, State, Sysctl
+from pvenetd.state import Address, Chains, Client, Dns, Fdb, Route, State, Sysctl
 
 
 class Host:
@@ -72,12 +72,13 @@ class Host:
         if only:
             found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
             found |= self._cards.observe(keys)
-            return {key: found[key] for key in keys if key in found}
+            return {key: found[key] for key in keys if key in found} | self._mirror.tables(keys)
         others = {
             **self._cards.observe(keys),
             **self._clients.observe(),
             **self._resolver.observe(),
             **self._hooks.observe(),
+            **self._mirror.tables(keys),
         }
         return {**self._mirror.state(), **chains, **self._settings.observe(keys), **others}
 
@@ -116,6 +117,8 @@ class Host:
                 self._clients.apply(op)
             case Dns():
                 self._resolver.apply(op)
+            case Fdb():
+                entries.apply(self._wire, op.verb, resource)
             case _:
                 self._settings.apply(op)
                 if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":

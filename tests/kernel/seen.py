@@ -95,8 +95,16 @@ def seen() -> object:
         "flood": sorted(
             (one["ifname"], one["dst"]) for one in show("bridge", "-j", "fdb") if one["mac"] == _ALL and "dst" in one
         ),
+        "entries": sorted(_entries({link.get("address") for link in links})),
         "vlans": {one["ifname"]: one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] in ports},
     }
+
+
+def _entries(own: set[Any]) -> Iterator[tuple[str, ...]]:
+    """Yield what somebody has entered in forwarding tables: not what is learned, nor the links' own MACs."""
+    for one in show("bridge", "-j", "fdb"):
+        if one["state"] in ("static", "permanent") and one["mac"] not in own and ("master" in one or "dst" in one):
+            yield tuple(str(one.get(name, "")) for name in ("ifname", "mac", "vlan", "master", "dst", "state"))
 
 
 def _data(link: dict[str, Any]) -> dict[str, Any]:

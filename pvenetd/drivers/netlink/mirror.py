@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Collection, Iterable
 
-from pvenetd.drivers.netlink import addresses, fdb, links, vlans
+from pvenetd.drivers.netlink import addresses, entries, fdb, links, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
@@ -88,6 +88,12 @@ class Mirror:
             if number is not None:
                 found[key] = self.links[number]
         return found
+
+    def tables(self, keys: Iterable[Key]) -> dict[Key, Resource]:
+        """Return the forwarding entries of the links that *keys* (``("fdb", LINK)`` or longer) name."""
+        there = {key[1]: self.link(key[1]) for key in keys if key[0] == "fdb"}
+        found = [entry for link in there.values() if link for entry in entries.entries(self._wire, link, self._name)]
+        return {entry.key: entry for entry in found}
 
     def owned(self, owner: str) -> list[Key]:
         """Return the links that carry the mark of *owner*."""
