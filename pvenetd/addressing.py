@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import AddressValueError, IPv4Network, ip_address, ip_interface
+from ipaddress import AddressValueError, IPv4Network, ip_address
 from typing import Any
 
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.option import interface
 from pvenetd.state import INTERFACES, Address, Route
 
 OPTIONS = {
@@ -128,7 +129,7 @@ def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Pr
     if "/" in line.value and not re.fullmatch("[0-9.]+", own_prefix):
         own_prefix = "?"
     try:
-        parsed = ip_interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
+        parsed = interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
     except ValueError as error:
         code = "netmask" if own_prefix and _is_ip(text) else "address"
         problems.append(_at(line, code, f"address: {error}", stanza, "192.0.2.1/24 or 2001:db8::1/64"))
@@ -151,9 +152,9 @@ def _peer(address: str, line: Line | None, stanza: Iface, problems: list[Problem
     """Return the other end, which is what the prefix length is of (ip-address(8))."""
     if line is None:
         return {}
-    mine = ip_interface(address)
+    mine = interface(address)
     try:
-        peer = ip_interface(line.value)
+        peer = interface(line.value)
     except ValueError:
         problems.append(_at(line, "address", f"pointopoint: '{line.value}' is no address", stanza))
         return {}
@@ -163,7 +164,7 @@ def _peer(address: str, line: Line | None, stanza: Iface, problems: list[Problem
 
 
 def _broadcast(address: str, line: Line | None, stanza: Iface, problems: list[Problem]) -> dict[str, Any]:
-    network = ip_interface(address).network
+    network = interface(address).network
     if line is None or network.version == 6 or (line.value in "+-" and network.prefixlen > 30):
         return {}
     if line.value in "+-":

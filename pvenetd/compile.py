@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address
 
 from pvenetd import nat
 from pvenetd.check import check
@@ -29,7 +29,7 @@ from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
-from pvenetd.option import join_vlans
+from pvenetd.option import interface, join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, Route, Sysctl, state
@@ -204,8 +204,8 @@ def _layer3(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[
             continue
         yield from device.settings
         yield from device.card
-        yield from (address for address, _ in device.addresses if not ip_interface(address.address).ip.is_unspecified)
-        networks = [ip_interface(address.address).network for address, _ in device.addresses]
+        yield from (address for address, _ in device.addresses if not interface(address.address).ip.is_unspecified)
+        networks = [interface(address.address).network for address, _ in device.addresses]
         peers = {address.peer for address, _ in device.addresses}
         yield from device.clients
         if device.dns:
@@ -249,7 +249,7 @@ def _nat(masquerades: Collection[nat.Masquerade], design: Design) -> list[Resour
     """Return what masquerading needs: the chains, and forwarding in the families they are for."""
     if not masquerades:
         return []
-    origins = {ip_interface(one.network).version: one.origin for one in reversed(list(masquerades))}
+    origins = {interface(one.network).version: one.origin for one in reversed(list(masquerades))}
     forwarding = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
     return [
         *(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache, lru_cache
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -76,7 +77,7 @@ _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 _NOT_MODELLED = methods.NOT_APPLIED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Device:
     """One name of the configuration, with what its stanzas say of it."""
 
@@ -95,6 +96,8 @@ class Device:
     dns: Dns | None = None
     commands: tuple[tuple[str, Line], ...] = ()
     """(phase, line) of the user's own commands."""
+    ovs: bool = False
+    """Whether it is Open vSwitch's."""
 
     @property
     def head(self) -> Line:
@@ -110,11 +113,6 @@ class Device:
     def methods(self) -> frozenset[str | None]:
         """Return the methods of its stanzas."""
         return frozenset(stanza.method for stanza in self.stanzas)
-
-    @property
-    def ovs(self) -> bool:
-        """Return whether it is Open vSwitch's."""
-        return any(name.startswith("ovs-") for name in self.lines)
 
     def spelling(self, field: str) -> str:
         """Return the option that sets *field* of its link: as the stanza spells it, else by its first name."""
@@ -142,7 +140,8 @@ def read(config: Config) -> tuple[dict[str, Device], list[Problem]]:
         if not is_ifname(name.partition(":")[0]) and name not in logical:
             problems.append(_bad_name(name, stanzas[0]))
             continue
-        devices[name] = _device(name, stanzas, problems)
+        devices[name], found = _device(name, stanzas)
+        problems += found
     return _paired(devices, problems), problems
 
 
@@ -152,38 +151,45 @@ def _bad_name(name: str, stanza: Iface) -> Problem:
     return Problem(stanza.path, stanza.line, "ifname", message, "error", hint, name)
 
 
-def _device(name: str, stanzas: tuple[Iface, ...], problems: list[Problem]) -> Device:
+@lru_cache(maxsize=1 << 13)
+def _device(name: str, stanzas: tuple[Iface, ...]) -> tuple[Device, tuple[Problem, ...]]:
+    """Return what *stanzas* say, and what is wrong with them; those that stay where they are are not asked again."""
+    problems: list[Problem] = []
     all_options = [option for stanza in stanzas for option in stanza.options if option.value]
     lines = {option.key: option for option in all_options}
-    device = Device(name, stanzas, None, lines)
-    device = replace(device, commands=tuple((line.key, line) for line in all_options if line.key in PHASES))
+    said = [addressing.read(name, stanza, problems) for stanza in stanzas]
     for stanza in stanzas:
-        addresses, gateways = addressing.read(name, stanza, problems)
-        device = replace(device, addresses=(*device.addresses, *addresses), gateways=(*device.gateways, *gateways))
         if stanza.method in _NOT_MODELLED:
             message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
             problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
-    device = replace(
-        device,
+    device = Device(
+        name,
+        stanzas,
+        None,
+        lines,
+        addresses=tuple(address for addresses, _ in said for address in addresses),
+        gateways=tuple(gateway for _, gateways in said for gateway in gateways),
         card=cards.read(name, stanzas, problems),
         settings=sysctls.read(name, stanzas, problems),
         clients=methods.clients(name, stanzas, problems),
         dns=methods.dns(name, stanzas, problems),
+        commands=tuple((line.key, line) for line in all_options if line.key in PHASES),
+        ovs=any(key.startswith("ovs-") for key in lines),
     )
     if device.ovs:
         message = "Open vSwitch is not applied by this version: it stays as it is"
         problems.append(device.problem("ovs-type", "unknown-value", message, severity="warning"))
-        return device
-    if ":" in name:
-        _unknown(device, {}, problems)
-        return device
-    return replace(device, link=_link(device, all_options, problems))
+    elif ":" in name:
+        _unknown(device, frozenset(), problems)
+    else:
+        device = replace(device, link=_link(device, all_options, problems))
+    return device, tuple(problems)
 
 
 def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> Link | None:
     kind = kind_of(device.name, _telling(device))
     known = options(kind)
-    _unknown(device, known, problems)
+    _unknown(device, _names(kind), problems)
     values: dict[str, Any] = {"name": device.name, "owner": INTERFACES, "origin": device.head.origin}
     spelled: dict[str, str] = {}
     if issubclass(kind, Vlan):
@@ -202,17 +208,28 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
     return _validated(kind, values, device, spelled, problems)
 
 
+@cache
+def _names(kind: type[Link]) -> frozenset[str]:
+    return frozenset(options(kind))
+
+
+@cache
+def _numbers(kind: type[Link]) -> frozenset[str]:
+    return frozenset(name for name, field in kind.model_fields.items() if _is_number(field))
+
+
 def _validated(
     kind: type[Link], values: dict[str, Any], device: Device, spelled: Mapping[str, str], problems: list[Problem]
 ) -> Link | None:
     """Return the link, without the fields that are wrong: what stands beside them is to be checked too."""
     fields = kind.model_fields
-    wrong = {name for name in spelled if _is_number(fields[name]) and _PYTHONS.fullmatch(values[name])}
+    wrong = {name for name in spelled.keys() & _numbers(kind) if _PYTHONS.fullmatch(values[name])}
     for name in sorted(wrong):
         option = spelled[name]
         message = f"{option}: '{values[name]}': should be a whole number"
         problems.append(device.problem(option, _CODES.get(option, "unknown-value"), message))
-    values = {name: value for name, value in values.items() if name not in wrong}
+    if wrong:
+        values = {name: value for name, value in values.items() if name not in wrong}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -287,7 +304,9 @@ def _refused(
     return device.problem(option, code, f"{option}: '{values.get(name, '')}': {message}")
 
 
-def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem]) -> None:
+@cache
+def _known(options: frozenset[str]) -> frozenset[str]:
+    """Return *options* with what every stanza may say."""
     layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS, *methods.OPTIONS}
     known_to_all = {
         *layer3,
@@ -299,7 +318,11 @@ def _unknown(device: Device, known: Mapping[str, object], problems: list[Problem
         NAT_OPTION,
         ALWAYS_OPTION,
     }
-    good = {*known, *known_to_all, "link-type"}
+    return options | known_to_all | {"link-type"}
+
+
+def _unknown(device: Device, known: frozenset[str], problems: list[Problem]) -> None:
+    good = _known(known)
     for key, line in device.lines.items():
         if key in good:
             continue

@@ -6,7 +6,6 @@ Sources: ip-address(8), ip-route(8), linux/if_addr.h, linux/rtnetlink.h, interfa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_interface
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
@@ -15,7 +14,7 @@ from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds import make
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
-from pvenetd.option import Ip
+from pvenetd.option import Ip, interface
 from pvenetd.resource import Changes, Key, Resource, spell
 
 State = Mapping[Key, Resource]
@@ -41,7 +40,7 @@ class Address(Resource):
     fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope", "noprefixroute"})
 
     dev: str
-    address: Annotated[str, AfterValidator(lambda text: str(ip_interface(text)))]
+    address: Annotated[str, AfterValidator(lambda text: str(interface(text)))]
     """``192.0.2.1/24``: the host's address with its prefix length, that of *peer* where there is one."""
     peer: Ip | Literal[""] = ""
     """The other end of a point-to-point link."""

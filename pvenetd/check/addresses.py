@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
 from pvenetd.check.scene import Scene
 from pvenetd.devices import Device
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.syntax import Line
+from pvenetd.option import interface
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -17,7 +18,7 @@ Interface = IPv4Interface | IPv6Interface
 def real(device: Device) -> Iterator[tuple[Interface, Line]]:
     """Yield the addresses of *device*; 0.0.0.0 and :: are an old way to say none."""
     for address, line in device.addresses:
-        found = ip_interface(address.address)
+        found = interface(address.address)
         if not found.ip.is_unspecified:
             yield found, line
 
@@ -88,7 +89,7 @@ def gateways(scene: Scene) -> Iterator[Problem]:
     """Find default gateways that shut each other out, or that nothing reaches."""
     first: dict[tuple[str, str, int], str] = {}
     for device in scene.devices.values():
-        networks = [ip_interface(address.address).network for address, _ in device.addresses]
+        networks = [interface(address.address).network for address, _ in device.addresses]
         own = {str(address.ip) for address, _ in real(device)}
         peers = {(address.peer or "").partition("/")[0] for address, _ in device.addresses}
         times = Counter(route.key for route, _ in device.gateways)

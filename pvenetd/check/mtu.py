@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_interface
 
 from pvenetd.check.scene import MAX_NESTING, Scene, implied_parent
 from pvenetd.devices import Device
@@ -11,6 +10,7 @@ from pvenetd.errors import Problem
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.option import interface
 
 _DEFAULT_MTU = 1500
 
@@ -64,7 +64,7 @@ def tunnels(scene: Scene) -> Iterator[Problem]:
     An MTU that is written is wrong; one that is nobody's choice is only told of: the kernel fragments.
     """
     by_address = {
-        str(ip_interface(address.address).ip): device.base
+        str(interface(address.address).ip): device.base
         for device in scene.devices.values()
         for address, _ in device.addresses
     }

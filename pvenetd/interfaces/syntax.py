@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple
 
 from pvenetd.errors import Problem, Severity
@@ -24,6 +25,12 @@ BLANKS = " \t\r\v\f"
 _GAP = re.compile(f"[{BLANKS}]+")
 _PHYSICAL = re.compile(rf"([{BLANKS}]*([^{BLANKS}\n]*)[{BLANKS}]*([^\n]*)\n?)")
 """A line with its end, its first word, and the rest but for the blanks before it; after the last one nothing."""
+_OPENING = re.compile(
+    rf"^[{BLANKS}]*(?:auto|iface|mapping|no-auto-down|no-scripts|rename|source|source-directory|template|vlan"
+    rf"|allow-[^{BLANKS}\n]+)(?=[{BLANKS}\n]|\Z)",
+    re.MULTILINE,
+)
+"""Where a stanza begins, and a comment or a continued line cannot be: the words of `_BUILDERS`."""
 _BOM = "\ufeff"
 
 
@@ -73,9 +80,9 @@ Option = Line
 """A line inside a stanza."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stanza:
-    """What one line, and the options below it, say."""
+    """What one line, and the options below it, say; two are the same only if they stand at one place of one text."""
 
     head: Line
 
@@ -90,7 +97,7 @@ class Stanza:
         return self.head.line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Iface(Stanza):
     """``iface NAME [FAMILY [METHOD]] [inherits TEMPLATE]``, and ``template`` and ``vlan`` of the same shape."""
 
@@ -108,7 +115,7 @@ class Iface(Stanza):
         return self.head.name == "iface"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mapping(Stanza):
     """``mapping PATTERN…``: a script that chooses the iface stanza of a device."""
 
@@ -117,7 +124,7 @@ class Mapping(Stanza):
     maps: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection(Stanza):
     """``auto``, ``allow-CLASS``, ``no-auto-down``, ``no-scripts``: a list of names or patterns."""
 
@@ -130,14 +137,14 @@ class Selection(Stanza):
         return word.removeprefix("allow-") if word == "auto" or word.startswith("allow-") else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rename(Stanza):
     """``rename CUR=NEW…``."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source(Stanza):
     """``source PATTERN…`` and ``source-directory PATTERN…``."""
 
@@ -172,7 +179,37 @@ def parse(text: str | bytes, path: str = "interfaces") -> File:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    lines = tuple(_lines(text, path))
+    blocks = [_block(path, number, block) for number, block in _blocks(text)]
+    lines = tuple(line for block in blocks for line in block.lines)
+    stanzas = tuple(stanza for block in blocks for stanza in block.stanzas)
+    problems = [problem for block in blocks for problem in block.problems]
+    return File(path, lines, stanzas, tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def _blocks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield *text* in pieces that can be read by themselves, each from where a stanza begins, with its line number."""
+    number, begin = 1, 0
+    for found in _OPENING.finditer(text):
+        end = found.start()
+        if end > begin and not text[begin:end].rstrip("\r\n").endswith("\\"):
+            yield number, text[begin:end]
+            number, begin = number + text.count("\n", begin, end), end
+    yield number, text[begin:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A piece of a file."""
+
+    lines: tuple[Line, ...]
+    stanzas: tuple[Stanza, ...]
+    problems: tuple[Problem, ...]
+
+
+@lru_cache(maxsize=1 << 14)
+def _block(path: str, number: int, text: str) -> _Block:
+    """Return what *text* says, which begins at line *number*; what stays where it is need not be read again."""
+    lines = tuple(_lines(text, path, number))
     problems = [
         line.problem("a NUL byte", "no command and no environment can carry it")
         for line in (lines if "\0" in text else ())
@@ -181,11 +218,11 @@ def parse(text: str | bytes, path: str = "interfaces") -> File:
     orphans, groups = _groups(lines)
     problems += map(_misplaced, orphans)
     stanzas = tuple(_BUILDERS.get(head.name, _selection)(head, tuple(body), problems) for head, body in groups)
-    return File(path, lines, stanzas, tuple(sorted(problems, key=lambda problem: problem.line)))
+    return _Block(lines, stanzas, tuple(problems))
 
 
-def _lines(text: str, path: str) -> Iterator[Line]:
-    """Split *text* into lines and join each with those that continue it.
+def _lines(text: str, path: str, number: int) -> Iterator[Line]:
+    """Split *text*, which begins at line *number*, into lines and join each with those that continue it.
 
     The last character before the line end counts (a carriage return is part of the line end);
     a comment is never continued, yet what looks like one may continue an option.
@@ -196,20 +233,20 @@ def _lines(text: str, path: str) -> Iterator[Line]:
         first = at
         raw, name, value = rows[first]
         at += 1
-        if "\\" in raw or (first == 0 and raw.startswith(_BOM)):
-            content = _joined(rows, first)
+        if "\\" in raw or (number + first == 1 and raw.startswith(_BOM)):
+            content = _joined(rows, first, bom=number + first == 1)
             at = first + len(content)
             raw = "".join(row[0] for row in rows[first:at])
             name, value = [*_GAP.split("".join(content).strip(BLANKS), 1), ""][:2]
         if name[:1] == "#":
             name = value = ""
-        yield Line(path, first + 1, raw, name, value.rstrip(BLANKS), canonical(name))
+        yield Line(path, number + first, raw, name, value.rstrip(BLANKS), canonical(name))
 
 
-def _joined(rows: list[tuple[str, str, str]], first: int) -> list[str]:
+def _joined(rows: list[tuple[str, str, str]], first: int, *, bom: bool) -> list[str]:
     """Return what the rows of the line say that begins at *first*: the last one is not continued."""
     content = rows[first][0].rstrip("\r\n")
-    if first == 0:
+    if bom:
         content = content.removeprefix(_BOM)
     if content.lstrip(BLANKS).startswith("#"):
         return [content]
