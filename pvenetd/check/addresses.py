@@ -69,14 +69,14 @@ def hosts(scene: Scene) -> Iterator[Problem]:
 
 def duplicates(scene: Scene) -> Iterator[Problem]:
     """Find addresses that two have; one for a host alone (/32, /128) may borrow another's (RFC 5309)."""
-    first: dict[tuple[str, str], tuple[Device, Interface]] = {}
+    first: dict[tuple[str, str], tuple[Device, Interface, Line]] = {}
     for device in scene.devices.values():
         where = table(device, scene)
         for address, line in real(device):
             if address.ip.is_link_local:
                 where = f"{where} {device.base}"  # its reach is one link
-            other, same = first.setdefault((where, str(address.ip)), (device, address))
-            if same is address:
+            other, same, first_line = first.setdefault((where, str(address.ip)), (device, address, line))
+            if first_line is line:
                 continue
             borrowed = other.base != device.base and 1 in (address.network.num_addresses, same.network.num_addresses)
             place = "twice" if other is device else f"on {other.name} already"
