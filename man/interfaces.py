@@ -13,7 +13,7 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from pvenetd import addressing, devices, sysctls
+from pvenetd import addressing, devices, methods, sysctls
 from pvenetd.interfaces.syntax import FAMILIES
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.link import Link
@@ -40,7 +40,12 @@ METHODS = {
     "static": "has the addresses its stanza says",
     "manual": "has none",
     "loopback": "the loopback interface, whose own addresses the kernel gives",
-    "dhcp, auto": "has those that others tell it",
+    "dhcp": (
+        "leases them by a DHCP client, dhclient or dhcpcd, whichever is installed: it is started with the interface, "
+        "and releases its lease when either goes. An apply does not wait for the address; commands may have to"
+    ),
+    "auto (inet6)": "makes them of what routers advertise; accept-ra 2 and autoconf 1 where nothing else is said",
+    ", ".join(sorted(methods.NOT_APPLIED)): "kept, told of, and not applied",
 }
 COMMANDS = {
     "pre-up": "before the interface is up",
@@ -185,12 +190,16 @@ def page(header: Any, entries: Any, escape: Any, codes: Mapping[str, str]) -> st
         ".SS Methods",
         *entries(METHODS.items()),
         ".SH ADDRESSES AND GATEWAYS",
+        "In a stanza with several addresses, what stands behind one is that one's; so it is with gateways and metrics.",
         *entries(addressing.OPTIONS.items()),
         ".SH KERNEL SETTINGS",
         *entries(
             (name, f"{setting.about} ({'0, 1 or 2' if '2' in setting.values else 'yes or no'}; {setting.path})")
             for name, setting in sysctls.OPTIONS.items()
         ),
+        "Without its option a setting is left alone, or goes back to what new interfaces have if it was set by one.",
+        ".SH DHCP AND NAME SERVERS",
+        *entries(methods.OPTIONS.items()),
         ".SH COMMANDS",
         "Run by /bin/sh, in the order they stand, with the variables of interfaces(5).",
         *entries(COMMANDS.items()),

@@ -40,6 +40,7 @@ ALWAYS_OPTION = "always-run-commands"
 """Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
 _NOT_APPLIED = frozenset(
     """
+    address-virtual address-virtual-ipv6-addrgen
     bitrate bond-active-slave bond-give-a-chance bond-lacp-bypass-allow bond-queue-id bootfile
     bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
     bridge-port-vids bridge-vlan-vni-map
