@@ -1,0 +1,151 @@
+"""pvenetd in the place of ifupdown2: taken over without a change, up before the network is online, come what may."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.conftest import INTERFACES, TEXT
+from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, unit
+from tests.netns import run, show
+
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("owned")]
+
+SCRIPT = Path("/etc/network/if-up.d/zz-told")
+TOLD = Path("/run/told")
+PROBE = Path("/run/systemd/system/probe.service")
+COMMANDS = """\
+	post-up touch /etc/made-by-a-command
+	post-up systemctl start probe.service
+	post-down rm /etc/made-by-a-command
+"""
+
+
+@pytest.fixture(scope="module")
+def owned(before: Network) -> Iterator[tuple[Network, Network]]:
+    """The host's network as pvenetd has applied it beside ifupdown2, and after it has taken its place."""
+    del before
+    PROBE.write_text(
+        "[Unit]\nAfter=network-online.target\nWants=network-online.target\n"
+        f"[Service]\nType=oneshot\nExecStart=/bin/sh -c 'ip -o address show vmbr0 >{TOLD}.online'\n"
+    )
+    run("systemctl", "daemon-reload")
+    apt("install", package().resolve())
+    INTERFACES.write_text(TEXT)
+    ctl("apply")
+    as_it_was = network()
+    apt("install", next(package().parent.glob("pvenetd-ifupdown_*.deb")).resolve())
+    yield as_it_was, network()
+    SCRIPT.unlink(missing_ok=True)
+
+
+def addresses(name: str) -> set[str]:
+    """Return the IPv4 addresses of a link, none where it is not there."""
+    links = [one for one in show("ip", "-4", "-j", "address") if one["ifname"] == name]
+    return {it["local"] for one in links for it in one["addr_info"]}
+
+
+def boot() -> None:
+    """Do what a boot does, short of one: the interfaces are gone, and with them what was run since the last."""
+    run("systemctl", "stop", "pvenetd.socket", SERVICE, "network-online.target")
+    run("ip", "link", "delete", "vmbr0")
+    run("ip", "link", "set", "eno1", "down")
+    run("rm", "-rf", "/run/pvenetd/hooks.jsonl", "/run/network", TOLD, f"{TOLD}.online")
+    run("systemctl", "start", "probe.service")
+
+
+@pytest.mark.parametrize("what", ["links", "addresses", "routes", "routes6", "rules", "vlans", "rulesets"])
+def test_taking_over_changes_nothing(owned: tuple[Network, Network], what: str) -> None:
+    before, after = owned
+    assert after[what] == before[what]
+
+
+def test_it_is_the_networking_service_and_the_network_waits_for_it() -> None:
+    assert unit("networking.service", "Id") == {"Id": SERVICE}
+    assert unit(SERVICE, "ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
+    assert {"network.target", "network-online.target"} <= set(unit(SERVICE, "Before")["Before"].split())
+    run("systemd-analyze", "verify", "--man=no", SERVICE)
+    assert asked("status")["interfaces"]["mode"] == "owner"
+
+
+def test_at_boot_the_host_is_up_before_it_is_online_and_scripts_are_run() -> None:
+    SCRIPT.write_text(f'#!/bin/sh\necho "$IFACE $ADDRFAM $METHOD $MODE $PHASE" >>{TOLD}\n')
+    SCRIPT.chmod(0o755)
+    boot()
+    assert "192.0.2.2/24" in Path(f"{TOLD}.online").read_text()
+    told = TOLD.read_text().splitlines()
+    assert {"vmbr0 inet static start post-up", "eno1 inet manual start post-up"} < set(told)
+    assert told[-1] == "--all meta none start post-up"
+    assert ctl("plan") == ""
+
+
+def test_a_staged_edit_does_not_go_live_by_a_boot() -> None:
+    staged = INTERFACES.with_suffix(".new")
+    staged.write_text(TEXT.replace("192.0.2.2/24", "192.0.2.3/24"))
+    boot()
+    assert addresses("vmbr0") == {"192.0.2.2"}
+    assert staged.exists()
+    ctl("interfaces", "revert")
+
+
+def test_the_last_good_configuration_is_applied_where_the_file_is_broken() -> None:
+    INTERFACES.write_text(TEXT.replace("192.0.2.2/24", "192.0.2.300/24"))
+    boot()
+    assert addresses("vmbr0") == {"192.0.2.2"}
+    assert "the last good one is applied" in asked("status")["errors"]["boot"]
+    INTERFACES.write_text(TEXT)
+    run("systemctl", "restart", "networking.service")
+    assert asked("status")["errors"] == {}
+
+
+def test_ifquery_tells_by_its_exit_status_what_ifreload_mends() -> None:
+    run("ifquery", "-a", "-c")
+    run("ip", "address", "delete", "192.0.2.2/24", "dev", "vmbr0")
+    assert subprocess.run(["ifquery", "--check", "vmbr0"], capture_output=True).returncode == 1
+    run("ifreload", "-a")
+    run("ifquery", "--check", "vmbr0", "-o", "json")
+    assert run("ifquery", "--list").split() == ["lo", "vmbr0"]
+
+
+def test_commands_may_do_what_the_daemon_may_not() -> None:
+    INTERFACES.write_text(TEXT + COMMANDS)
+    run("systemctl", "reload", "networking.service")
+    assert Path("/etc/made-by-a-command").exists()
+    INTERFACES.write_text(TEXT)
+    run("ifreload", "-a")
+    assert not Path("/etc/made-by-a-command").exists()
+
+
+def test_a_device_that_turns_up_is_configured() -> None:
+    late = "allow-hotplug usb0\niface usb0 inet static\n\taddress 198.51.100.1/24\n"
+    INTERFACES.write_text(f"{TEXT}\n{late}auto usb0.5\niface usb0.5 inet static\n\taddress 203.0.113.1/24\n")
+    run("ifreload", "-a")
+    for _ in range(2):
+        follower = journal()
+        run("ip", "link", "add", "fresh0", "type", "dummy")
+        run("ip", "link", "set", "fresh0", "name", "usb0")
+        follower.expect("address usb0.5")
+        follower.stop()
+        run("ifquery", "--check", "usb0", "usb0.5")
+        run("ip", "link", "delete", "usb0")
+    INTERFACES.write_text(TEXT)
+    run("ifreload", "-a")
+
+
+def test_ifdown_and_ifup() -> None:
+    run("ifdown", "vmbr0")
+    assert not addresses("vmbr0")
+    assert run("ifup", "-n", "vmbr0").startswith("+ ")
+    run("ifup", "vmbr0")
+    assert addresses("vmbr0") == {"192.0.2.2"}
+    assert subprocess.run(["ifup", "eth99"], capture_output=True).returncode == 1
+
+
+def test_its_removal_leaves_the_network_running() -> None:
+    before = network()
+    apt("remove", "pvenetd-ifupdown")
+    assert asked("status")["interfaces"]["mode"] == "guest"
+    assert network() == before
