@@ -33,6 +33,7 @@ _CHECKS: tuple[Callable[[Scene], Iterator[Problem]], ...] = (
     mtu.tunnels,
     addresses.on_ports,
     addresses.hosts,
+    addresses.without_ipv6,
     addresses.duplicates,
     addresses.gateways,
     networks.overlaps,

@@ -67,6 +67,16 @@ def hosts(scene: Scene) -> Iterator[Problem]:
                 yield _at(line, "address", message, device, "warning", f"the last host is {address.ip - 1}")
 
 
+def without_ipv6(scene: Scene) -> Iterator[Problem]:
+    """Find IPv6 addresses where there is no IPv6: the kernel refuses them."""
+    for device in scene.devices.values():
+        off = [one for one in device.settings if one.name.endswith("/disable_ipv6") and one.value == "1"]
+        for address, line in real(device) if off else ():
+            if address.version == 6:
+                message = f"address: {address} on {device.name}, which is to have no IPv6"
+                yield _at(line, "address", message, device, "error", "without disable-ipv6")
+
+
 def duplicates(scene: Scene) -> Iterator[Problem]:
     """Find addresses that two have; one for a host alone (/32, /128) may borrow another's (RFC 5309)."""
     first: dict[tuple[str, str], tuple[Device, Interface, Line]] = {}

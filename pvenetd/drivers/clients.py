@@ -37,6 +37,8 @@ done
 exec "$@"
 """
 """Waits for a link-local address that is not tentative (IFA_F_TENTATIVE, 0x40): dhclient gives up without."""
+_AND_STAY = '"$@" && exec sleep infinity'
+"""Stays when all is done, so that it is seen to be: a dhclient that asks for no address ends with the answer."""
 
 
 class Clients:
@@ -167,6 +169,8 @@ def _dhclient(client: Client, order: str = "") -> list[str]:
     elif client.prefix:
         words += ["-N", "-P"]
     words.append(client.iface)
+    if client.stateless and not order:
+        words = ["/bin/sh", "-c", _AND_STAY, "dhclient", *words]
     if client.family == "inet6" and not order:
         waiting = ["/bin/sh", "-c", _WHEN_LINK_LOCAL, "dhclient", str(client.attempts), f"{client.interval:g}"]
         return [*waiting, client.iface, *words]

@@ -25,10 +25,12 @@ async def test_case(case: Case, tmp_path: Path, namespaces: Namespaces) -> None:
     with closing(Host(Files(tmp_path))) as host:
         for op in plan(case.state, host.observe(case.state.keys())):
             host.apply(op)
-        asked = case.desired.keys() | case.state.keys()
-        assert not kinder(fake.observe(asked), host.observe(asked)), "the fake starts like the kernel"
-        await check(case, host, tmp_path, look=seen)
-        await check(case, fake, tmp_path / "fake")
-        assert not kinder(fake.observe(asked), host.observe(asked)), "the fake ends like the kernel"
-        for client in [one for one in host.observe().values() if isinstance(one, Client)]:
-            host.apply(Op("-", client))
+        try:
+            asked = case.desired.keys() | case.state.keys()
+            assert not kinder(fake.observe(asked), host.observe(asked)), "the fake starts like the kernel"
+            await check(case, host, tmp_path, look=seen)
+            await check(case, fake, tmp_path / "fake")
+            assert not kinder(fake.observe(asked), host.observe(asked)), "the fake ends like the kernel"
+        finally:
+            for client in [one for one in host.observe().values() if isinstance(one, Client)]:
+                host.apply(Op("-", client))

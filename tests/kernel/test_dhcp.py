@@ -196,25 +196,37 @@ def test_ipv6_by_dhcp(program: str, root: Path, server: Process) -> None:
         until(lambda: addresses() == {"198.51.100.1", "2001:db8:7::1"})
 
 
-def test_addresses_by_router_advertisement(root: Path, server: Process, namespaces: Namespaces) -> None:
+@both
+def test_addresses_by_router_advertisement_and_the_rest_by_dhcp(
+    program: str, root: Path, server: Process, namespaces: Namespaces
+) -> None:
     server.stop()
     with namespaces.away():
         words = ["dnsmasq", "-k", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--interface=eno1"]
-        slaac = Process("dnsmasq", [*words, "--dhcp-range=2001:db8::,ra-only", "--enable-ra", "--log-dhcp"])
+        slaac = Process("dnsmasq", [*words, "--dhcp-range=2001:db8::,ra-stateless", "--enable-ra", "--log-dhcp"])
     slaac.expect("router advertisement")
     settings = {"accept_ra": "2", "autoconf": "1"}
     wanted = [
         Sysctl(**ours(name=f"net/ipv6/conf/eno1/{name}", value=value, dev="eno1")) for name, value in settings.items()
     ]
-    with closing(Host(Files(root))) as host:
-        bring(host, NIC, *wanted)
+    with closing(Host(Files(root), program)) as host:
+        bring(host, NIC, *wanted, client("inet6", stateless=True))
         until(lambda: any(one.startswith("2001:db8:") for one in addresses()))
+        slaac.expect("DHCPINFORMATION-REQUEST")
         slaac.stop()
-        assert bring(host, NIC, *wanted) == []
+        assert bring(host, NIC, *wanted, client("inet6", stateless=True)) == []
 
 
-def test_killed_at_any_moment_there_is_one_client_or_none(tmp_path: Path, namespaces: Namespaces) -> None:
-    case = prepare("client/new", tmp_path, namespaces)
+@pytest.fixture
+def swept(tmp_path: Path, namespaces: Namespaces) -> Iterator[Namespaces]:
+    """A host of which no client is left at the end, whatever happens."""
+    yield namespaces
+    with closing(Host(Files(tmp_path))) as host:
+        bring(host)
+
+
+def test_killed_at_any_moment_there_is_one_client_or_none(tmp_path: Path, swept: Namespaces) -> None:
+    case = prepare("client/new", tmp_path, swept)
     for at in count():
         finished = finishes(tmp_path, at, apply(case))
         recover(tmp_path)

@@ -65,6 +65,7 @@ def test_lines_of_an_address(lines: str, addresses: list[dict[str, Any]]) -> Non
         ("iface eth0 inet static\n address 192.0.2.1/24\n address 192.0.2.2\n netmask 33", "netmask", 5),
         ("iface eth0 inet manual\n ip-forward perhaps", "unknown-value", 3),
         ("iface eth0 inet6 auto\n accept_ra 3", "unknown-value", 3),
+        ("iface eth0 inet6 static\n address 2001:db8::1/64\n disable-ipv6 yes", "address", 3),
         ("iface eth0 inet dhcp\n leasetime long", "unknown-value", 3),
         ("iface eth0 inet6 dhcp\n ll-interval often", "unknown-value", 3),
     ],
