@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pvenetd import __version__, settings
+from pvenetd import __version__, collector, settings
 from pvenetd.api.app import serve
 from pvenetd.api.peer import listening
 from pvenetd.daemon.daemon import Daemon
@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the daemon until it is told to stop; return its exit status."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    collector.tune()
     try:
         asyncio.run(run(arguments.root.resolve()))
     except PvenetError as error:

@@ -117,8 +117,7 @@ class Device:
 
     def spelling(self, field: str) -> str:
         """Return the option that sets *field* of its link: as the stanza spells it, else by its first name."""
-        kind = type(self.link) if self.link else Link
-        found = [spelling for spelling, (name, _) in options(kind).items() if name == field]
+        found = _spellings(type(self.link) if self.link else Link, field)
         return next((spelling for spelling in found if spelling in self.lines), found[0])
 
     def problem(
@@ -130,6 +129,11 @@ class Device:
             every = (found for stanza in self.stanzas for found in stanza.options if found.key == option)
             line = next((found for found in every if word in found.words), line)
         return Problem(line.path, line.line, code, message, severity, hint, self.name, option)
+
+
+@cache
+def _spellings(kind: type[Link], field: str) -> tuple[str, ...]:
+    return tuple(spelling for spelling, (name, _) in options(kind).items() if name == field)
 
 
 def read(config: Config) -> tuple[dict[str, Device], list[Problem]]:

@@ -12,16 +12,19 @@ IFNAMSIZ = 16
 
 _TAP = re.compile(r"tap([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+"""What most names are."""
+
 
 def is_ifname(name: str) -> bool:
     """Return whether the kernel takes *name* for a device: dev_valid_name(), and nothing unprintable.
 
     ``:`` is refused by the kernel too: it belongs to alias labels.
     """
-    return (
-        0 < len(name.encode(errors="surrogateescape")) < IFNAMSIZ
-        and name not in (".", "..")
-        and not any(char in "/:" or char.isspace() or not char.isprintable() for char in name)
+    if _PLAIN.fullmatch(name):
+        return name not in (".", "..")
+    return 0 < len(name.encode(errors="surrogateescape")) < IFNAMSIZ and not any(
+        char in "/:" or char.isspace() or not char.isprintable() for char in name
     )
 
 

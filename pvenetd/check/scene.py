@@ -47,7 +47,7 @@ class Scene:
         found = [(device.link, device, "vlan-id") for device in self.devices.values() if isinstance(device.link, Vlan)]
         seen: set[str] = {*self.devices, *self.nics}
         for port in self.ports:
-            for link in implied(port.name):
+            for link in implied(port.name) if port.name not in seen else ():
                 if link.name in seen:
                     break
                 seen.add(link.name)
@@ -69,7 +69,7 @@ def implied(name: str) -> Iterator[Vlan]:
         if "raw_device" not in values or not is_vlan_id(values["vlan_id"]):
             return
         number = int(values["vlan_id"].lstrip("0"))
-        yield Vlan.model_construct(name=name, raw_device=values["raw_device"], vlan_id=number)
+        yield Vlan.shown(name=name, raw_device=values["raw_device"], vlan_id=number)
         name = values["raw_device"]
 
 

@@ -26,11 +26,11 @@ _GAP = re.compile(f"[{BLANKS}]+")
 _PHYSICAL = re.compile(rf"([{BLANKS}]*([^{BLANKS}\n]*)[{BLANKS}]*([^\n]*)\n?)")
 """A line with its end, its first word, and the rest but for the blanks before it; after the last one nothing."""
 _OPENING = re.compile(
-    rf"^[{BLANKS}]*(?:auto|iface|mapping|no-auto-down|no-scripts|rename|source|source-directory|template|vlan"
+    rf"^(?:[{BLANKS}]*auto[{BLANKS}][^\n]*\n)*[{BLANKS}]*(?:auto|iface|mapping|no-auto-down|no-scripts|rename|source|source-directory|template|vlan"
     rf"|allow-[^{BLANKS}\n]+)(?=[{BLANKS}\n]|\Z)",
     re.MULTILINE,
 )
-"""Where a stanza begins, and a comment or a continued line cannot be: the words of `_BUILDERS`."""
+"""Where a stanza begins, with the auto lines right above it: the words of `_BUILDERS`."""
 _BOM = "\ufeff"
 
 

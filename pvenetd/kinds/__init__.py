@@ -38,12 +38,14 @@ _TUNNELS = (Gre, Gretap, Ip6gre, Ip6gretap, Ipip, Sit, Ip6tnl, Vti, Vti6)
 CLAIMS = (Bridge, Bond, Vxlan, Geneve, *_TUNNELS, Vrf, Veth, Macvtap, Macvlan, Dummy, Ifb, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
+_NO_TUNNELS = tuple(kind for kind in CLAIMS if kind not in _TUNNELS)
+
 
 def kind_of(name: str, options: Mapping[str, str]) -> type[Link]:
     """Return the kind of the stanza *name* with *options* (spelled with dashes)."""
     if name == "lo":
         return Loopback
-    for kind in CLAIMS:
+    for kind in CLAIMS if "tunnel-mode" in options else _NO_TUNNELS:
         if kind.claims(name, options):
             return kind
     return Ethernet

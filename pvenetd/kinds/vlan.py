@@ -74,6 +74,9 @@ FromTag = Annotated[str, _map(0)]
 ToTag = Annotated[str, _map(1)]
 
 
+_DOTTED, _NUMBERED = re.compile(r"([^:]+)\.([0-9]+)"), re.compile(r"vlan([0-9]+)")
+
+
 class Vlan(Link):
     """One VLAN of another link."""
 
@@ -117,8 +120,8 @@ class Vlan(Link):
     @classmethod
     def implied(cls, name: str) -> dict[str, str]:
         """Return what *name* alone says: raw device and id of ``eno1.5``, the id of ``vlan5``."""
-        if dotted := re.fullmatch(r"([^:]+)\.([0-9]+)", name):
+        if dotted := _DOTTED.fullmatch(name):
             return {"raw_device": dotted[1], "vlan_id": dotted[2]}
-        if numbered := re.fullmatch(r"vlan([0-9]+)", name):
+        if numbered := _NUMBERED.fullmatch(name):
             return {"vlan_id": numbered[1]}
         return {}

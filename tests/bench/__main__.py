@@ -12,15 +12,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.bench import bridges, plug
+from tests.bench import bridges, edit, plug
 
 BENCHES: Mapping[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
+    "edit": edit.run,
     "memory": bridges.memory,
     "bridges": bridges.rows,
 }
 PROMISES = (
     (r"plug-firewalled", "ratio", 0.2),
+    (r"edit-\d+-cpu", "ratio", 1.0),
+    (r"edit-\d+-wait", "ratio", 0.2),
     (r"bridges-\w+-500-first", "ours", 2000.0),
     (r"bridges-\w+-500-(same|one)", "ours", 100.0),
     (r"memory-.*", "ratio", 1.0),

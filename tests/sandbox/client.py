@@ -26,11 +26,16 @@ class Unix(HTTPConnection):
 
 
 def request(root: Path, method: str, path: str, **values: Any) -> Any:
-    """Return the data of the answer; fail with what it says instead."""
+    """Return the data that pvenetd's own *path* answers; fail with what it says instead."""
+    return call(root, method, f"pvenetd/{path}", **values)
+
+
+def call(root: Path, method: str, path: str, **values: Any) -> Any:
+    """Return the data that *path* of the node answers; fail with what it says instead."""
     connection = Unix(root / "run/pvenetd/api.sock")
     try:
         body = json.dumps(values) if values else None
-        url = f"/api2/json/nodes/localhost/pvenetd/{path}"
+        url = f"/api2/json/nodes/localhost/{path}"
         connection.request(method, url, body, {"Content-Type": "application/json"} if values else {})
         answer = connection.getresponse()
         data = answer.read()
