@@ -51,7 +51,10 @@ CODES = {
 }
 FILES = {
     "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
-    "etc/network/interfaces.new": "staged configuration, until it is applied",
+    "etc/network/interfaces.new": (
+        "staged configuration, until it is applied; FILE.new beside a file that it sources. ifupdown itself would read "
+        "the latter where a pattern like interfaces.d/* is sourced: apply or revert before it brings the host up"
+    ),
     "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",
     "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",

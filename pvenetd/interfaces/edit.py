@@ -67,10 +67,12 @@ class Draft:
         """Return the changed text."""
         gone = self._gone | set(self._blank_lines_between())
         pieces = list(self._new.get(-1, ()))
-        for index, raw in enumerate(self._raw):
-            if index not in gone:
-                pieces.append(raw)
+        start = 0
+        for index in sorted(gone | self._new.keys() - {-1}):
+            pieces += self._raw[start : index + (index not in gone)]
             pieces += self._new.get(index, ())
+            start = index + 1
+        pieces += self._raw[start:]
         if self._raw and not self._raw[-1].endswith("\n") and pieces:
             pieces[:-1] = [piece if piece.endswith("\n") else self._ended(piece) for piece in pieces[:-1]]
             pieces[-1] = pieces[-1].rstrip("\r\n") if pieces[-1].endswith("\n") else pieces[-1]
@@ -134,8 +136,9 @@ class Draft:
 
     def add(self, text: str, after: Stanza | None = None) -> None:
         """Put the stanza *text* below *after*, or at the end, a blank line between where blank lines part stanzas."""
-        full = [index for index in range(len(self._raw)) if not self._is_blank(index)]
-        at = self.span(after)[1] if after else full[-1] if full else len(self._raw) - 1
+        end = len(self._raw) - 1
+        full = (index for index in range(end, -1, -1) if not self._is_blank(index))
+        at = self.span(after)[1] if after else next(full, end)
         rows = text.removesuffix("\n").split("\n")
         if at >= 0 and (at + 1 == len(self._raw) or self._is_blank(at + 1)):
             rows.insert(0, "")
