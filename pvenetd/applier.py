@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.plan import Op, plan, steps, undo, uprooted
+from pvenetd.primary import Order, order, reordered
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Chains, State
 
@@ -184,7 +185,8 @@ class Applier:
                 raise VerifyError(rest)
         except BaseException as error:
             back = undo(ops, before)
-            self._give_up(owner, error, lambda: self._put_back({op.resource.key for op in ops} | back.keys(), back))
+            touched = {op.resource.key for op in ops} | back.keys()
+            self._give_up(owner, error, lambda: self._put_back(touched, back, order(touched, before)))
             raise
 
     def _steps(self, owner: str, ops: Iterable[Op]) -> None:
@@ -209,8 +211,11 @@ class Applier:
             error.outcome = outcome
         self.told("failed", {"owner": owner, "error": str(error), "outcome": outcome})
 
-    def _put_back(self, touched: Collection[Key], back: State) -> None:
-        """Bring *touched* back, however many of them fail on the way; then say what could not be."""
+    def _put_back(self, touched: Collection[Key], back: State, order: Order) -> None:
+        """Bring *touched* back, however many of them fail on the way; then say what could not be.
+
+        Addresses come into their *order*.
+        """
         for last in (False, True):
             now = self._machine.observe(touched, anew=touched)
             wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
@@ -222,6 +227,8 @@ class Applier:
                     if last:
                         raise
                     log.warning("not undone at once: %s", op)
+        for op in reordered(order, self._machine.observe(touched, anew=touched)):
+            self._machine.apply(op)
         now = self._machine.observe(touched, anew=touched)
         wanted = {**{key: value for key, value in now.items() if key not in touched}, **back}
         if left := plan(wanted, now):

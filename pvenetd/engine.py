@@ -15,6 +15,7 @@ from pvenetd.applier import AS_IT_WAS, Applier, Machine
 from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
 from pvenetd.journal import Journal, merged, record
 from pvenetd.plan import Op, again, plan, undo
+from pvenetd.primary import order
 from pvenetd.reach import BEFORE, EVERY, Prober, Target, Wanted, compared
 from pvenetd.state import INTERFACES, State, from_json
 
@@ -290,7 +291,9 @@ class Engine(Applier):
 
     def _run_recorded(self, change: _Change, done: _Done, before: State) -> None:
         union = self._union(INTERFACES, change.wanted)
-        kept = record(done.id, {op.resource.key for op in done.ops}, undo(done.ops, before), change.files)
+        back = undo(done.ops, before)
+        touched = {op.resource.key for op in done.ops} | back.keys()
+        kept = record(done.id, touched, back, change.files, order(touched, before))
         if change.terms.replace and (first := self._journal.pending()):
             kept = merged(first, kept)
         try:
@@ -312,7 +315,7 @@ class Engine(Applier):
         found = self._journal.pending()
         if found is None:
             return False
-        self._put_back({tuple(key) for key in found["touched"]}, from_json(found["back"]))
+        self._put_back({tuple(key) for key in found["touched"]}, from_json(found["back"]), found.get("order", {}))
         self._journal.undo(found)
         if self._before is not None:
             self._desired[INTERFACES] = self._before

@@ -1,13 +1,14 @@
 """What survives a crash: the record of an apply, on disk before its first operation.
 
-A record is JSON: ``id``, ``touched`` (keys), ``back`` (records of a State: how those were) and ``files``: by
-name, content before and after the apply.
+A record is JSON: ``id``, ``touched`` (keys), ``back`` (records of a State: how those were), ``order`` (of a
+link's IPv4 addresses) and ``files``: by name, content before and after the apply.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pvenetd.resource import Key, Resource
@@ -43,10 +44,21 @@ def content(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
-def record(apply: str, touched: Collection[Key], back: State, files: Mapping[str, list[str | None]]) -> dict[str, Any]:
+def record(
+    apply: str,
+    touched: Collection[Key],
+    back: State,
+    files: Mapping[str, list[str | None]],
+    order: Mapping[str, list[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the record of *apply*, which touches those keys and is undone by planning for *back*."""
-    keys = sorted({*touched, *back})
-    return {"id": apply, "touched": [list(key) for key in keys], "back": to_json(back), "files": dict(files)}
+    return {
+        "id": apply,
+        "touched": [list(key) for key in sorted({*touched, *back})],
+        "back": to_json(back),
+        "order": dict(order),
+        "files": dict(files),
+    }
 
 
 def merged(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +70,8 @@ def merged(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
     files = {**first["files"], **then["files"]}
     for name in first["files"].keys() & then["files"].keys():
         files[name] = [first["files"][name][0], then["files"][name][1]]
-    return record(then["id"], touched | {tuple(key) for key in then["touched"]}, back, files)
+    order = {**then.get("order", {}), **first.get("order", {})}
+    return record(then["id"], touched | {tuple(key) for key in then["touched"]}, back, files, order)
 
 
 def _older(old: Resource, new: Resource | None) -> Resource:

@@ -14,7 +14,7 @@ from typing import Literal
 from pvenetd.commands import Hook
 from pvenetd.errors import Conflict
 from pvenetd.kinds.ethtool import Ethtool
-from pvenetd.kinds.link import Link
+from pvenetd.kinds.link import Link, wants_down
 from pvenetd.resource import Changes, Key, Resource, spell
 from pvenetd.state import State
 
@@ -137,7 +137,7 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
     ops = tuple(ops)
     deleted = frozenset(op.resource.key for op in ops if op.verb == "-" and op.resource.key in before)
     died = _cascade(before, deleted) | _flushed(before, deleted)
-    back = {key: before[key] for key in deleted | died}
+    back = {key: before[key] for key in deleted | died | _set_down(ops, before)}
     lost = died | _deleted(before, deleted)
     changed = {op.resource.key: set(op.changes) for op in ops if op.verb == "~"}
     for key, was in before.items():
@@ -148,6 +148,25 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
         if fields:
             back[key] = _only(fields, was)
     return back
+
+
+def _set_down(ops: Iterable[Op], before: State) -> frozenset[Key]:
+    """Return what links lose that *ops* set down, if only for a moment: IPv6 addresses, and routes."""
+    down = {op.resource.key for op in ops if op.verb == "~" and isinstance(op.resource, Link) and _goes_down(op)}
+    return frozenset(
+        key
+        for key, one in before.items()
+        if (key[0] == "route" or (key[0] == "address" and ":" in key[2])) and one.needs & down
+    )
+
+
+def _goes_down(op: Op) -> bool:
+    wanted = {name: new for name, (_, new) in op.changes.items()}
+    return (
+        wanted.get("up") is False
+        or "master" in wanted
+        or (isinstance(op.resource, Link) and wants_down(op.resource, wanted))
+    )
 
 
 def _only(fields: set[str], was: Resource) -> Resource:

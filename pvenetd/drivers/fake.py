@@ -194,6 +194,22 @@ class Fake:
             self._now[other.key] = _shown(other)
 
     def _bring(self, wanted: Link) -> None:
+        carried = self._carried(wanted.name)
+        self._change_in_place(wanted)
+        self._give_back(carried if self._link(wanted.name).up else {})
+
+    def _carried(self, name: str) -> dict[Key, Resource]:
+        """Return addresses and routes of a link and of what stands on it, which it loses when a bond sets it down."""
+        names = {name, *(link.name for link in self._links() if name in link.lower)}
+        return {key: one for key, one in self._now.items() if isinstance(one, Address | Route) and one.dev in names}
+
+    def _give_back(self, carried: dict[Key, Resource]) -> None:
+        """Give a link its addresses and routes back, as the driver does."""
+        self._now |= {
+            key: one for key, one in carried.items() if key not in self._now and ("link", _dev(one)) in self._now
+        }
+
+    def _change_in_place(self, wanted: Link) -> None:
         there = self._link(wanted.name)
         told = {name: getattr(wanted, name) for name in wanted.port_only if getattr(wanted, name) is not None}
         wanted = wanted.filled(self._as_shown(there))
@@ -315,8 +331,10 @@ class Fake:
         self._link(there.name)
         slaves = [link for link in self._links() if link.master == there.name]
         for port in slaves:
+            carried = self._carried(port.name)
             self._free(port)
             self._set_up(port.name, up=port.up)
+            self._give_back(carried if port.up else {})
         gone = {there.key}
         while more := {key for key, one in self._now.items() if one.dies_with & gone} - gone:
             gone |= more

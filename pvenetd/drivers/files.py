@@ -150,7 +150,7 @@ class Journal:
     def _read(self, name: str) -> dict[str, Any] | None:
         record: dict[str, Any] | None = self._files.read_json(name)
         if record and record.pop("boot", "") not in ("", _boot()):
-            record |= {"touched": [], "back": []}
+            record |= {"touched": [], "back": [], "order": {}}
         return record
 
     def commit(self) -> None:

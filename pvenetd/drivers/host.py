@@ -170,7 +170,9 @@ class Host:
         """Change a link that is there, even if it was just *made*, in what differs now."""
         there = self._there(wanted.name, anew=not made)
         old, new = there.master, wanted.filled(there).master
+        kept: list[Resource] = []
         if old != new and getattr(self._mirror.link(old), "kind", "") == "bond":
+            kept = self._mirror.on(wanted.name)
             links.bring(self._wire, there, {"master": ""}, flap=False)
             there = self._there(wanted.name)  # a bond gives a slave its first MTU and MAC back
         values = links.told(wanted, wanted.changes(there))
@@ -181,10 +183,10 @@ class Host:
             values = {name: value for name, value in values.items() if name not in wanted.port_only}
         wanted = wanted.filled(there)
         must_be_down = wants_down(wanted, values)
-        kept = self._mirror.on(wanted.name) if must_be_down else []
+        flap = must_be_down or bool(values.get("master") and master == "bond")
+        kept = kept or (self._mirror.on(wanted.name) if flap else [])
         if "master" in values and "vrf" in (master, getattr(self._mirror.link(old), "kind", "")):
             kept = [one for one in self._mirror.on(wanted.name) if isinstance(one, Address)]  # it is down for a moment
-        flap = must_be_down or bool(values.get("master") and master == "bond")
         links.bring(self._wire, wanted, values, flap=flap)
         if "remotes" in values:
             self._mirror.touch(wanted.name)
@@ -212,9 +214,12 @@ class Host:
         vrfs = [link.name for link in there if link.kind == "vrf"]
         members = [member.name for vrf in vrfs for member in self._mirror.ports(vrf) if member.name not in names]
         kept = {name: [one for one in self._mirror.on(name) if isinstance(one, Address)] for name in members}
+        carried = {slave.name: self._mirror.on(slave.name) for slave in slaves}
         links.remove(self._wire, there)
         for name, addresses_then in kept.items():
             self._give_back(name, addresses_then)
         self._mirror.refresh(slave.key for slave in slaves)
         for slave in slaves:
             self._bring(slave.model_copy(update={"master": "", "mac": None}))  # the bond gave it its own MAC back
+            if slave.up and carried[slave.name]:
+                self._give_back(slave.name, carried[slave.name])

@@ -145,7 +145,7 @@ def test_of_an_earlier_boot_only_the_files_are_undone(files: Files) -> None:
     Journal(files).begin(record)
     kept = files.read_json(Journal.PENDING)
     files.write_json(Journal.PENDING, kept | {"boot": "another"})
-    assert Journal(files).pending() == {**record, "touched": [], "back": []}
+    assert Journal(files).pending() == {**record, "touched": [], "back": [], "order": {}}
 
 
 def test_an_edit_that_came_after_an_apply_survives_its_rollback(files: Files) -> None:
