@@ -39,6 +39,7 @@ exec "$@"
 """Waits for a link-local address that is not tentative (IFA_F_TENTATIVE, 0x40): dhclient gives up without."""
 _AND_STAY = '"$@" && exec sleep infinity'
 """Stays when all is done, so that it is seen to be: a dhclient that asks for no address ends with the answer."""
+_END = 'kill "$0" && timeout 10 tail -s 0.1 --pid="$0" -f /dev/null'
 
 
 class Clients:
@@ -104,18 +105,14 @@ class Clients:
         self._keep()
 
     def _take_over(self, client: Client) -> None:
-        """End a client that somebody else has started for this interface, but keep its lease."""
+        """End a client that somebody else has started for this interface; it leaves its address."""
         number = "6" if client.family == "inet6" else "4"
-        others = {
-            _pid_file(client): _dhclient(client, "-x"),
-            f"/run/dhcpcd/{client.iface}-{number}.pid": _dhcpcd(client, "-x"),
-            f"/run/dhcpcd/{client.iface}.pid": ["dhcpcd", "-x", client.iface],
-        }
-        for path, words in others.items():
+        theirs = (f"/run/dhcpcd/{client.iface}-{number}.pid", f"/run/dhcpcd/{client.iface}.pid", _pid_file(client))
+        for path in theirs:
             pid = (self._files.read(path) or b"").strip().decode(errors="replace")
-            if pid.isdigit() and _name(pid) == words[0]:
-                log.info("%s of %s was started by somebody else: taken over", words[0], client.iface)
-                self._told(words)
+            if pid.isdigit() and (name := _name(pid)) in PROGRAMS:
+                log.info("%s of %s was started by somebody else: taken over", name, client.iface)
+                self._told(["/bin/sh", "-c", _END, pid])
 
     def _told(self, words: list[str]) -> None:
         try:
@@ -200,6 +197,7 @@ def _dhcpcd(client: Client, order: str = "") -> list[str]:
     words = ["dhcpcd", "-6" if client.family == "inet6" else "-4", order or "-B"]
     if order:
         return [*words, client.iface]
+    words.append("--persistent")  # the address stays when it is ended without -k
     given = {"-h": client.hostname, "-l": client.leasetime, "-i": client.vendor, "-m": client.metric}
     given["-I"] = "" if client.client_id == "no" else client.client_id
     for option, value in given.items():

@@ -21,6 +21,7 @@ from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.plan import plan
 from pvenetd.resource import Resource
 from pvenetd.state import INTERFACES, Address, Client, Sysctl, state
+from tests.kernel.test_addresses import Monitor
 from tests.kernel.test_kill import apply, finishes, prepare, recover
 from tests.kernel.test_netlink import link, ours
 from tests.netns import Namespaces, run, show
@@ -140,13 +141,12 @@ def test_other_options_start_it_anew_and_keep_the_lease(program: str, root: Path
     with closing(Host(Files(root), program)) as host:
         bring(host, NIC, client("inet", hostname="pve-a"))
         until(lambda: len(addresses()) == 1)
-        before, first = addresses(), clients()
-        bring(host, NIC, client("inet", hostname="pve-b", client_id="me"))
+        first, monitor = clients(), Monitor("address", "ip", "address")
+        bring(host, NIC, client("inet", hostname="pve-b"))
         server.expect("DHCPACK.* pve-b")
-        until(lambda: bool(addresses()))
-        assert addresses() == before or program == "dhcpcd", "another identifier, another lease"
         until(lambda: len(clients()) == 1)
         assert clients() != first
+        assert not [line for line in monitor.end() if line.startswith("Deleted")]
         assert not any("DHCPRELEASE" in line for line in server.lines)
 
 
@@ -172,17 +172,18 @@ def test_it_is_found_again_and_there_is_one(program: str, root: Path) -> None:
 def test_one_that_somebody_else_has_started_is_taken_over(program: str, root: Path) -> None:
     words = {
         "dhclient": "dhclient -4 -nw -pf /run/dhclient.eno1.pid -lf /var/lib/dhcp/dhclient.eno1.leases eno1",
-        "dhcpcd": "dhcpcd -4 -b eno1",
+        "dhcpcd": "dhcpcd -4 -b --persistent eno1",
     }
     with closing(Host(Files(root), program)) as host:
         bring(host, NIC)
         inside = 'cd "$0"; for d in etc run var; do mkdir -p $d var/lib/dhcp; mount --bind $d /$d; done; '
         run("unshare", "--mount", "sh", "-c", f"{inside} {words[program]} >/dev/null 2>&1", str(root))
         until(lambda: len(addresses()) == 1)
-        first = clients()
+        first, monitor = clients(), Monitor("address", "ip", "address")
         bring(host, NIC, client("inet"))
         until(lambda: len(clients()) == 1)
         assert clients() != first
+        assert not [line for line in monitor.end() if line.startswith("Deleted")]
 
 
 @both
