@@ -322,6 +322,7 @@ def _known(options: frozenset[str]) -> frozenset[str]:
         *CARD_OPTIONS,
         NAT_OPTION,
         ALWAYS_OPTION,
+        "bond-master",
     }
     return options | known_to_all | {"link-type"}
 

@@ -1,16 +1,18 @@
 """Which links are ports of which: ``bridge-ports`` and ``bond-slaves`` with their patterns resolved.
 
-Source: bridge-utils-interfaces(5): ``regex``, ``noregex``; ifupdown2's ``glob``, ``noglob``.
+Sources: bridge-utils-interfaces(5): ``regex``, ``noregex``; ifupdown2's ``glob``, ``noglob``; ifenslave's
+``bond-master``.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from pvenetd.devices import Device, members
+from pvenetd.kinds.bond import Bond
 
 _MODES = {"regex": "regex", "glob": "glob", "noregex": "", "noglob": ""}
 _LATE = re.compile(r"(tap|veth|fwpr|vnet)\d")
@@ -30,7 +32,18 @@ class Membership:
 def memberships(devices: Mapping[str, Device], nics: Collection[str]) -> list[Membership]:
     """Return every port of every bridge and bond, in order; a pattern's matches are sorted."""
     there = sorted({*nics, *(name for name in devices if ":" not in name)})
-    return [found for device in devices.values() for found in _of(device, there)]
+    named = [found for device in devices.values() for found in _of(device, there)]
+    known = {(found.master.name, found.name) for found in named}
+    return named + [found for found in _by_slave(devices) if (found.master.name, found.name) not in known]
+
+
+def _by_slave(devices: Mapping[str, Device]) -> Iterator[Membership]:
+    """Yield the slaves that name their bond in their own stanza: ``bond-master bond0`` (ifenslave)."""
+    for device in devices.values():
+        line = device.lines.get("bond-master")
+        master = devices.get(line.value) if line else None
+        if master is not None and isinstance(master.link, Bond):
+            yield Membership(master, device.name, certain=True)
 
 
 def _of(master: Device, there: list[str]) -> list[Membership]:

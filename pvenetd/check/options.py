@@ -21,6 +21,13 @@ def bonds(scene: Scene) -> Iterator[Problem]:
     for port in scene.ports:
         slaves.setdefault(port.master.name, []).append(port.name)
     for device in scene.devices.values():
+        if (line := device.lines.get("bond-master")) and line.value != "none":
+            master = scene.devices.get(line.value)
+            if master is None or not isinstance(master.link, Bond):
+                message = f"bond-master {line.value}: no stanza makes a bond of that name"
+                yield device.problem(
+                    "bond-master", "missing-member", message, f"iface {line.value} with bond-slaves none"
+                )
         if isinstance(device.link, Bond):
             yield from _bond(device, device.link, slaves.get(device.name, []))
 

@@ -243,4 +243,4 @@ class Bond(Link):
     @classmethod
     def claims(cls, name: str, options: Mapping[str, str]) -> bool:
         """Return whether a stanza with *options* is a bond."""
-        return bool(options.keys() & {"bond-slaves", "bond-ports", "slaves"})
+        return bool(options.keys() & {"bond-slaves", "bond-ports", "slaves", "bond-mode"})

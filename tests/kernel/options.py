@@ -82,7 +82,7 @@ class Family:
     rows: tuple[Row, ...] = ()
 
 
-UNPROVABLE = frozenset(("Ethtool", name) for name in ("lanes", "ntuple", "rxhash", "ufo", "wol"))
+UNPROVABLE = frozenset(("Ethtool", name) for name in ("lanes", "ntuple", "pause_autoneg", "rxhash", "ufo", "wol"))
 """What no driver of the lab's kernel has."""
 
 
@@ -153,5 +153,5 @@ def _told(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        parts = (line.strip().partition(": ") for line in text.splitlines())
-        return {name: value for name, _, value in parts}
+        parts = (line.strip().partition(":") for line in text.splitlines())
+        return {name: value.strip() for name, _, value in parts}

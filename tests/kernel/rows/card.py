@@ -19,8 +19,7 @@ def _offload(field: str, seen: str, *options: str, first: str = "off") -> Row:
 _TAP = Scene(_TEXT.replace("eno1", "card0"), "ethtool card0", before="ip tuntap add card0 mode tap")
 _BOND = Scene("auto bond0\niface bond0 inet manual\n\tbond-slaves none\n\t@\n", "ethtool --json -k bond0", "0")
 _SIMULATED = (
-    "echo 7 >/sys/bus/netdevsim/del_device; echo 7 1 >/sys/bus/netdevsim/new_device"
-    " && ip link set $(ls /sys/bus/netdevsim/devices/netdevsim7/net) name card0"
+    "echo 7 >/sys/bus/netdevsim/del_device; echo 7 1 >/sys/bus/netdevsim/new_device && ip link set eth0 name card0"
 )
 
 
@@ -29,9 +28,14 @@ def _offload_of_bond(field: str, seen: str, option: str) -> Row:
     return Row("Ethtool", field, f"{seen}.active", values, True, _BOND)
 
 
+_FEC = "Supported/Configured FEC encodings"
+_ADAPTIVE_RX: dict[str, object] = {"on": "on  TX: off", "off": "off  TX: off"}
+_ADAPTIVE_TX: dict[str, object] = {"on": "off  TX: on", "off": "off  TX: off"}
+
+
 def _card(field: str, seen: str, option: str, values: dict[str, object], show: str) -> Row:
     """Return the row of a setting of a simulated card: without the option it stays."""
-    scene = Scene(_TEXT.replace("eno1", "card0"), f"ethtool {show} card0", "0" if "--json" in show else "", _SIMULATED)
+    scene = Scene(_TEXT.replace("eno1", "card0"), f"ethtool {show} card0", before=_SIMULATED)
     last = [*values.values()][-1]
     return Row("Ethtool", field, seen, {f"{option} {text}": value for text, value in values.items()}, last, scene)
 
@@ -57,29 +61,18 @@ FAMILY = Family(
         _link("speed", "Speed", "link-speed", {"1000": "1000Mb/s", "100": "100Mb/s"}),
         _link("duplex", "Duplex", "link-duplex", {"half": "Half", "full": "Full"}),
         _link("autoneg", "Auto-negotiation", "link-autoneg", {"on": "on", "off": "off", "yes": "on"}),
-        _card(
-            "fec", "Configured FEC encodings", "link-fec", {"rs": "RS", "baser": "BaseR", "off": "Off"}, "--show-fec"
-        ),
-        _card("ring_rx", "rx", "ring-rx", {"256": 256, "max": 4096, "100": 100}, "--json -g"),
-        _card("ring_rx_mini", "rx-mini", "hardware-dma-ring-rx-mini", {"256": 256, "max": 4096}, "--json -g"),
-        _card("ring_rx_jumbo", "rx-jumbo", "hardware-dma-ring-rx-jumbo", {"256": 256, "max": 4096}, "--json -g"),
-        _card("ring_tx", "tx", "hardware-dma-ring-tx", {"256": 256, "128": 128}, "--json -g"),
-        *(
-            _card(
-                field, field.replace("_", "-"), f"hardware-irq-coalesce-{field.replace('_', '-')}", values, "--json -c"
-            )
-            for field, values in (
-                ("rx_usecs", {"50": 50, "7": 7}),
-                ("rx_frames", {"16": 16, "32": 32}),
-                ("tx_usecs", {"50": 50, "7": 7}),
-                ("tx_frames", {"16": 16, "32": 32}),
-                ("adaptive_rx", {"on": True, "off": False}),
-                ("adaptive_tx", {"on": True, "off": False}),
-            )
-        ),
-        *(
-            _card(f"pause_{field}", seen, f"ethernet-pause-{field}", {"on": True, "off": False}, "--json -a")
-            for field, seen in (("rx", "rx"), ("tx", "tx"), ("autoneg", "autonegotiate"))
-        ),
+        _card("fec", _FEC, "link-fec", {"rs": "RS", "baser": "BaseR", "auto": "Auto", "off": "None"}, "--show-fec"),
+        _card("ring_rx", "RX", "ring-rx", {"256": "256", "max": "4096", "100": "100"}, "-g"),
+        _card("ring_rx_mini", "RX Mini", "hardware-dma-ring-rx-mini", {"256": "256", "max": "4096"}, "-g"),
+        _card("ring_rx_jumbo", "RX Jumbo", "hardware-dma-ring-rx-jumbo", {"256": "256", "max": "4096"}, "-g"),
+        _card("ring_tx", "TX", "hardware-dma-ring-tx", {"256": "256", "128": "128"}, "-g"),
+        _card("rx_usecs", "rx-usecs", "hardware-irq-coalesce-rx-usecs", {"50": "50", "7": "7"}, "-c"),
+        _card("rx_frames", "rx-frames", "hardware-irq-coalesce-rx-frames", {"16": "16", "32": "32"}, "-c"),
+        _card("tx_usecs", "tx-usecs", "hardware-irq-coalesce-tx-usecs", {"50": "50", "7": "7"}, "-c"),
+        _card("tx_frames", "tx-frames", "hardware-irq-coalesce-tx-frames", {"16": "16", "32": "32"}, "-c"),
+        _card("adaptive_rx", "Adaptive RX", "hardware-irq-coalesce-adaptive-rx", _ADAPTIVE_RX, "-c"),
+        _card("adaptive_tx", "Adaptive RX", "hardware-irq-coalesce-adaptive-tx", _ADAPTIVE_TX, "-c"),
+        _card("pause_rx", "RX", "ethernet-pause-rx", {"on": "on", "off": "off"}, "-a"),
+        _card("pause_tx", "TX", "ethernet-pause-tx", {"on": "on", "off": "off"}, "-a"),
     ),
 )
