@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pvenetd import addressing, devices, methods, sysctls
 from pvenetd.interfaces.syntax import FAMILIES
 from pvenetd.kinds import KINDS
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.port import Port
 from pvenetd.kinds.tap import Tap
@@ -67,7 +68,7 @@ CLAIMED = {
     "ethernet": "A stanza that no other kind claims: a NIC, or a link that another program makes.",
     "loopback": "The stanza of lo.",
     "bridge": "A stanza with bridge-ports or bridge-vlan-aware.",
-    "bond": "A stanza with bond-slaves.",
+    "bond": "A stanza with bond-slaves or bond-mode; a slave may say bond-master BOND in its own.",
     "vlan": "A name like eno1.5, or a stanza with vlan-id or vlan-raw-device.",
     "vxlan": "A stanza with vxlan-id.",
 }
@@ -211,6 +212,9 @@ def page(header: Any, entries: Any, escape: Any, codes: Mapping[str, str]) -> st
         "In the stanza of the port; in that of the bridge for all its ports, or for PORT=VALUE....",
         *entries(PORTS.items()),
         *table(Port, [*described(Port)], escape),
+        ".SH THE CARD",
+        "What ethtool(8) sets, of a NIC, a bond or any other link that has such settings.",
+        *table(Ethtool, [*described(Ethtool)], escape),
     ]
     for name, kind in KINDS.items():
         if kind is Tap or not (own(kind) or name in CLAIMED):
