@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
-from collections.abc import Callable, Collection, Iterable
-from ipaddress import ip_address, ip_interface, ip_network
+from collections.abc import Collection, Iterable
+from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.commands import Hook, Scripts
+from pvenetd.drivers.fake_rules import (
+    FIRST_VLAN,
+    SETTINGS,
+    STANDARD_MTU,
+    clash,
+    first_mtu,
+    in_order,
+    link_of,
+    reaches,
+    shown,
+    v4_on,
+    v6_on,
+)
 from pvenetd.errors import KernelError
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethtool import Ethtool
-from pvenetd.kinds.geneve import Geneve
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.tunnel import Tunnel
@@ -31,20 +42,6 @@ from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Fdb, Route, State, Sysctl
 
-_FIRST_VLAN = {"pvid": 1, "vids": "1"}
-"""What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
-_STANDARD_MTU = 1500
-_SETTINGS = {
-    "forwarding": "0",
-    "arp_accept": "0",
-    "disable_ipv6": "0",
-    "accept_ra": "1",
-    "autoconf": "1",
-    "use_tempaddr": "0",
-    "addr_gen_mode": "0",
-    "input": "0",
-}
-"""What a new link's settings are."""
 _CARD: dict[str, Any] = {"rx": True, "tx": True, "sg": True, "tso": True, "gso": True, "gro": False}
 """What ethtool(8) shows of a veth's end."""
 _LEAST_DELAY = 2
@@ -74,7 +71,7 @@ class Fake:
         self.ran: list[tuple[str, str]] = []
         """(phase, command), in order."""
         for resource in resources:
-            self._now[resource.key] = _shown(resource)
+            self._now[resource.key] = shown(resource)
 
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
         """Return what there is; sysctls that are not ours only where asked for."""
@@ -145,7 +142,7 @@ class Fake:
         *_, dev, name = ("", *key[1].rsplit("/", 2))
         if key[0] != "sysctl" or "/conf/" not in key[1] or ("link", dev) not in self._now:
             return None
-        return Sysctl.model_construct(name=key[1], value=_SETTINGS[name], dev=dev)
+        return Sysctl.model_construct(name=key[1], value=SETTINGS[name], dev=dev)
 
     def _set_card(self, wanted: Ethtool) -> None:
         was = self._now.get(wanted.key) or self._untouched(wanted.key)
@@ -161,7 +158,7 @@ class Fake:
         update = {"origin": "", "owner": wanted.owner if wanted.dev else ""}
         self._now[wanted.key] = wanted.model_copy(update=update)
         if wanted.name.endswith("/disable_ipv6") and wanted.value == "1":
-            self._drop(key for key, one in self._now.items() if _v6_on(one, wanted.dev))
+            self._drop(key for key, one in self._now.items() if v6_on(one, wanted.dev))
 
     # Links.
 
@@ -179,19 +176,19 @@ class Fake:
             if name in first | wanted.fixed | wanted.named | {"owner", "made_here"}
         }
         for other in self._links():
-            _refuse(errno.EEXIST, unless=not _clash(wanted, other))
+            _refuse(errno.EEXIST, unless=not clash(wanted, other))
         for lower in wanted.lower:
             self._link(lower)
-        mtu = _first_mtu(wanted)
+        mtu = first_mtu(wanted)
         if wanted.like_lower:
             mtu = self._link(wanted.lower[0]).mtu or mtu
         kernels = {"miimon": 0} if isinstance(wanted, Bond) else {}
         values: dict[str, Any] = {**fixed, **kernels, "up": False, "mtu": mtu}
-        self._now[wanted.key] = _shown(type(wanted).model_construct(**values))
+        self._now[wanted.key] = shown(type(wanted).model_construct(**values))
         if isinstance(wanted, Veth) and wanted.peer:
             _refuse(errno.EEXIST, unless=("link", wanted.peer) not in self._now)
             other = Veth.model_construct(name=wanted.peer, peer=wanted.name, up=False, mtu=mtu)
-            self._now[other.key] = _shown(other)
+            self._now[other.key] = shown(other)
 
     def _bring(self, wanted: Link) -> None:
         carried = self._carried(wanted.name)
@@ -206,7 +203,7 @@ class Fake:
     def _give_back(self, carried: dict[Key, Resource]) -> None:
         """Give a link its addresses and routes back, as the driver does."""
         self._now |= {
-            key: one for key, one in carried.items() if key not in self._now and ("link", _dev(one)) in self._now
+            key: one for key, one in carried.items() if key not in self._now and ("link", link_of(one)) in self._now
         }
 
     def _change_in_place(self, wanted: Link) -> None:
@@ -224,7 +221,7 @@ class Fake:
             values = {name: value for name, value in values.items() if name not in there.port_only}
         if "mtu" in values:
             self._set_mtu(wanted.name, values["mtu"])
-        for name in _in_order(wanted, values.keys() - {"master", "mtu", "up"}):
+        for name in in_order(wanted, values.keys() - {"master", "mtu", "up"}):
             self._set(wanted.name, name, values[name])
         self._set_up(wanted.name, up=wanted.up)
 
@@ -232,10 +229,10 @@ class Fake:
         master = self._link(to)
         _refuse(errno.EOPNOTSUPP, unless=isinstance(master, Bridge | Bond | Vrf))
         _refuse(errno.ELOOP, unless=there.name != master.name and there.kind != master.kind)
-        self._change(there.name, master=master.name, **(_FIRST_VLAN if isinstance(master, Bridge) else {}))
+        self._change(there.name, master=master.name, **(FIRST_VLAN if isinstance(master, Bridge) else {}))
         if isinstance(master, Bond):
             self._set_up(there.name, up=False)
-            self._set_mtu(there.name, master.mtu or _STANDARD_MTU)
+            self._set_mtu(there.name, master.mtu or STANDARD_MTU)
         self._follow(master.name)
 
     def _free(self, there: Link) -> None:
@@ -262,7 +259,7 @@ class Fake:
             _refuse(errno.EPERM, unless=there.mode in ONLY.get(field, MODES))
             self._set_bond(there, field, value)
         if field == "disable_ipv6" and value:
-            self._drop(key for key, one in self._now.items() if isinstance(one, Address | Route) and _v6_on(one, name))
+            self._drop(key for key, one in self._now.items() if isinstance(one, Address | Route) and v6_on(one, name))
         self._change(name, **{field: value})
 
     def _set_bond(self, bond: Bond, field: str, value: Any) -> None:
@@ -303,8 +300,8 @@ class Fake:
         """Give a bridge whose MTU nobody set its ports' smallest (br_mtu_auto_adjust()); ours is kept."""
         bridge = self._now.get(("link", name))
         if isinstance(bridge, Bridge) and not bridge.owner and name not in self._own_mtu:
-            ports = [link.mtu or _STANDARD_MTU for link in self._links() if link.master == name]
-            self._change(name, mtu=min(ports, default=_STANDARD_MTU))
+            ports = [link.mtu or STANDARD_MTU for link in self._links() if link.master == name]
+            self._change(name, mtu=min(ports, default=STANDARD_MTU))
 
     def _set_up(self, name: str, *, up: bool) -> None:
         there = self._link(name)
@@ -314,7 +311,7 @@ class Fake:
             _refuse(errno.ENETDOWN, unless=self._link(there.lower[0]).up)
         self._change(name, up=up)
         if not up:
-            self._drop(key for key, one in self._now.items() if _v6_on(one, name) and key[0] == "address")
+            self._drop(key for key, one in self._now.items() if v6_on(one, name) and key[0] == "address")
             self._drop(key for key, one in self._now.items() if isinstance(one, Route) and one.dev == name)
         for other in list(self._links()):
             if isinstance(other, Vlan) and other.raw_device == name:
@@ -357,20 +354,22 @@ class Fake:
         if isinstance(there, Address):
             changeable = {"owner", "metric", "valid_lifetime", "preferred_lifetime", *({"nodad", "peer"} if v6 else ())}
             wanted = there.model_copy(update={name: getattr(wanted, name) for name in changeable})
-        self._now[wanted.key] = _shown(wanted)
+        self._now[wanted.key] = shown(wanted)
 
     def _remove_address(self, there: Address) -> None:
         self._now.pop(there.key, None)
-        if ":" not in there.address and not any(_v4_on(one, there.dev) for one in self._now.values()):
-            self._drop(key for key, one in self._now.items() if key[:2] == ("route", "inet") and _dev(one) == there.dev)
+        if ":" not in there.address and not any(v4_on(one, there.dev) for one in self._now.values()):
+            self._drop(
+                key for key, one in self._now.items() if key[:2] == ("route", "inet") and link_of(one) == there.dev
+            )
 
     def _bring_route(self, wanted: Route) -> None:
         link = self._link(wanted.dev)
         _refuse(errno.ENETDOWN, unless=link.up)
         if wanted.via and not wanted.onlink:
-            near = any(_reaches(one, wanted) for one in self._now.values())
+            near = any(reaches(one, wanted) for one in self._now.values())
             _refuse(errno.ENETUNREACH if wanted.family == "inet" else errno.EHOSTUNREACH, unless=near)
-        self._now[wanted.key] = _shown(wanted)
+        self._now[wanted.key] = shown(wanted)
 
     # What there is.
 
@@ -410,83 +409,3 @@ def _of_the_host(sysctls: Iterable[str]) -> list[Key]:
 def _refuse(number: int, *, unless: bool) -> None:
     if not unless:
         raise _RefusedError(number)
-
-
-def _shown(resource: Resource) -> Resource:
-    """Return it as a kernel tells of it: nothing of what only a configuration says."""
-    told: dict[str, Any] = {"origin": ""}
-    match resource:
-        case Address():
-            told["scope"] = resource.scope or "global"
-        case Route():
-            told["onlink"] = bool(resource.onlink)
-        case Link():
-            told |= {"group": resource.group or 0, "master": resource.master or ""}
-            told["mtu"] = resource.mtu or _first_mtu(resource)
-            told["mac"] = resource.mac or _made_up_mac(resource.name)
-            if isinstance(resource, Bridge) and resource.vids is None:
-                told |= _FIRST_VLAN
-            if isinstance(resource, Tap):
-                told["multi_queue"] = bool(resource.multi_queue)
-    return resource.model_copy(update=told)
-
-
-def _first_mtu(link: Link) -> int:
-    """Return what the kernel gives a link of this kind."""
-    return type(link).model_fields["mtu"].default or _STANDARD_MTU
-
-
-def _made_up_mac(name: str) -> str:
-    return "02:00:" + zlib.crc32(name.encode()).to_bytes(4, "big").hex(":")
-
-
-def _clash(wanted: Link, other: Link) -> bool:
-    """Return whether the kernel takes only one of the two."""
-    match wanted, other:
-        case Vlan(), Vlan():
-            return (wanted.raw_device, wanted.vlan_id, wanted.protocol) == (
-                other.raw_device,
-                other.vlan_id,
-                other.protocol,
-            )
-        case Vxlan(), Vxlan():
-            return (wanted.vni, wanted.dstport, wanted.over_ipv6, wanted.gbp) == (
-                other.vni,
-                other.dstport,
-                other.over_ipv6,
-                other.gbp,
-            )
-        case Geneve(), Geneve():
-            return (wanted.vni, wanted.dstport, wanted.remote) == (other.vni, other.dstport, other.remote)
-        case Tunnel(), Tunnel():
-            ends = ("kind", "local", "remote", "physdev", "ikey")
-            return all(getattr(wanted, name, None) == getattr(other, name, None) for name in ends)
-        case Vrf(), Vrf():
-            return wanted.table == other.table
-    return False
-
-
-def _in_order(link: Link, names: Iterable[str]) -> list[str]:
-    place: Callable[[str], int] = list(type(link).model_fields).index
-    return sorted(names, key=place)
-
-
-def _dev(resource: Resource) -> str:
-    return resource.dev if isinstance(resource, Address | Route) else ""
-
-
-def _v6_on(resource: Resource, dev: str) -> bool:
-    text = resource.address if isinstance(resource, Address) else ""
-    return _dev(resource) == dev and (":" in text or getattr(resource, "family", "") == "inet6")
-
-
-def _v4_on(resource: Resource, dev: str) -> bool:
-    return isinstance(resource, Address) and resource.dev == dev and ":" not in resource.address
-
-
-def _reaches(resource: Resource, route: Route) -> bool:
-    if not isinstance(resource, Address) or resource.dev != route.dev or not route.via:
-        return False
-    gateway = ip_address(route.via)
-    network = ip_network(resource.peer) if resource.peer else ip_interface(resource.address).network
-    return gateway.is_link_local or (gateway.version == network.version and gateway in network)
