@@ -44,8 +44,9 @@ def outages(ops: Iterable[Op], current: State) -> tuple[Outage, ...]:
     taken = {key: number for number, op in enumerate(todo) if (key := _taken(op, current))}
     back = {op.resource.key: number for number, op in enumerate(todo) if op.verb != "-"}
     found: list[Outage] = []
+    guests_of = _guests(current) if taken else {}
     for bridge in current.values():
-        if isinstance(bridge, Bridge) and (guests := _guests(bridge.name, current)):
+        if isinstance(bridge, Bridge) and (guests := guests_of.get(bridge.name)):
             found += _outage(bridge, guests, todo, taken, back, current)
     return tuple(found)
 
@@ -89,12 +90,13 @@ def _taken(op: Op, current: State) -> Key | None:
     return None
 
 
-def _guests(bridge: str, current: State) -> list[Key]:
-    return [
-        link.key
-        for link in current.values()
-        if isinstance(link, Link) and link.master == bridge and (isinstance(link, Tap) or link.owner.startswith("vm:"))
-    ]
+def _guests(current: State) -> dict[str, list[Key]]:
+    """Return the guests' ports of each bridge."""
+    found: dict[str, list[Key]] = {}
+    for link in current.values():
+        if isinstance(link, Link) and link.master and (isinstance(link, Tap) or link.owner.startswith("vm:")):
+            found.setdefault(link.master, []).append(link.key)
+    return found
 
 
 def _uplinks(name: str, current: State) -> Iterator[Key]:

@@ -98,7 +98,9 @@ class Resource(BaseModel):
 
     def remade(self, current: Resource) -> bool:
         """Return whether *current* has to be deleted and this one made anew."""
-        return bool(self.changes(current).keys() & self.fixed)
+        was, wanted = vars(current), vars(self)
+        differs = any(wanted.get(name) is not None and was.get(name) != wanted[name] for name in self.fixed)
+        return differs and bool(self.changes(current).keys() & self.fixed)
 
     def kept(self, desired: Mapping[Key, Resource]) -> bool:  # noqa: ARG002 - one end of a pair asks for the other
         """Return whether this current one stays though nobody wants it, because one of *desired* implies it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Applies:
         self._good = Good(store.files.root, journal)
         self._design = design
         self._settings = settings
+        self._compiled: deque[tuple[Config, Choice, Compiled]] = deque(maxlen=2)
         self.current: Compiled | None = None
         """What was applied last, where pvenetd knows."""
         self.applied: Callable[[], Awaitable[object]] = self._nothing
@@ -90,8 +92,16 @@ class Applies:
         """
         config = config or self._store.interfaces(staged=staged)
         choice = choice or self._store.choice()
-        nics = await self._nics() if nics is None else nics
-        return compile_interfaces(config, nics, self._design, choice.reloaded(config) if reloaded else choice)
+        nics = frozenset(await self._nics() if nics is None else nics)
+        return self._compile(config, nics, choice.reloaded(config) if reloaded else choice)
+
+    def _compile(self, config: Config, nics: frozenset[str], choice: Choice) -> Compiled:
+        """Return *config* compiled; what was just made is not made again: it may be thousands of stanzas."""
+        for other, chosen, found in self._compiled:
+            if other is config and chosen == choice and found.nics == nics:
+                return found
+        self._compiled.append((config, choice, compile_interfaces(config, nics, self._design, choice)))
+        return self._compiled[-1][2]
 
     async def compiled_again(self, compiled: Compiled) -> Compiled:
         """Return *compiled* as it is with the links that are there now."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.daemon.store import Store
@@ -16,6 +15,7 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Ruleset
 from pvenetd.guests.qm_conf import Guest
 from pvenetd.names import tap_name
+from pvenetd.option import interface
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.settings import Settings
@@ -133,6 +133,6 @@ class Firewall:
 def _local_network(live: State) -> str | None:
     """Return the network of the host's own address: on the link of the default route, else the first there is."""
     uplinks = [one.dev for one in live.values() if isinstance(one, Route) and one.dst == "default"]
-    addresses = [one for one in live.values() if isinstance(one, Address) and not ip_interface(one.address).is_loopback]
+    addresses = [one for one in live.values() if isinstance(one, Address) and not interface(one.address).is_loopback]
     addresses.sort(key=lambda one: one.dev not in uplinks)
-    return str(ip_interface(addresses[0].address).network) if addresses else None
+    return str(interface(addresses[0].address).network) if addresses else None

@@ -6,7 +6,7 @@ import errno
 import secrets
 import socket
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from pvenetd.drivers.netlink import addresses, entries, fdb, links, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
@@ -39,6 +39,8 @@ class Mirror:
         """How links were before they changed, since the caller last emptied it."""
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
+        self._state: dict[Key, Resource] | None = None
+        """All of it, as long as nothing changes."""
         self._lost_macs: dict[str, str] = {}
 
     def close(self) -> None:
@@ -57,6 +59,8 @@ class Mirror:
                 self._stale_addresses.add(number)
             elif self._stale is not None:
                 self._stale[number] = None
+        if self._stale is None or self._stale or self._stale_addresses:
+            self._state = None
         if self._stale is None or sum(body is None for body in self._stale.values()) > _MANY:
             self._dump()
         else:
@@ -73,12 +77,13 @@ class Mirror:
         if self._stale is not None and name in self._number:
             self._stale[self._number[name]] = None
 
-    def state(self) -> dict[Key, Resource]:
+    def state(self) -> Mapping[Key, Resource]:
         """Return all of it as a State."""
-        everything: list[Resource] = [*self.links.values()]
-        everything += [address for found in self._addresses.values() for address in found]
-        everything += self._fresh_routes()
-        return {resource.key: resource for resource in everything}
+        routes = self._fresh_routes()
+        if self._state is None:
+            found = (address for addresses in self._addresses.values() for address in addresses)
+            self._state = {resource.key: resource for resource in (*self.links.values(), *found, *routes)}
+        return self._state
 
     def some(self, keys: Collection[Key]) -> dict[Key, Resource]:
         """Return the links of *keys* alone: what a guest's plan needs, whatever else the host has."""
@@ -221,4 +226,5 @@ class Mirror:
             tables = {table for link in self.links.values() if (table := getattr(link, "table", 0))}
             self._routes = [*addresses.routes(self._wire, self._name, (MAIN_TABLE, *sorted(tables)))]
             self._stale_routes = False
+            self._state = None
         return self._routes
