@@ -71,6 +71,17 @@ CLAIMED = {
     "bond": "A stanza with bond-slaves or bond-mode; a slave may say bond-master BOND in its own.",
     "vlan": "A name like eno1.5, or a stanza with vlan-id or vlan-raw-device.",
     "vxlan": "A stanza with vxlan-id.",
+    "geneve": "A stanza with geneve-id.",
+    **{mode: f"A stanza with tunnel-mode {mode}." for mode in ("gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6")},
+    "ipip": "IPv4 in IPv4: a stanza with tunnel-mode ipip.",
+    "sit": "IPv6 in IPv4: a stanza with tunnel-mode sit, or of method v4tunnel.",
+    "ip6tnl": "IPv6, IPv4 or both in IPv6: a stanza with tunnel-mode ip6ip6, ipip6 (or ip4ip6) or any.",
+    "vrf": "A stanza with vrf-table; its members say vrf NAME.",
+    "veth": "A stanza with link-type veth or veth-peer-name, and the one that it names.",
+    "macvlan": "A stanza with macvlan-raw-device.",
+    "macvtap": "A stanza with link-type macvtap and macvlan-raw-device.",
+    "dummy": "A stanza with link-type dummy.",
+    "ifb": "A stanza with link-type ifb.",
 }
 """Kind → how a stanza of it is known; of other kinds the module tells."""
 

@@ -54,6 +54,7 @@ class Vxlan(Link):
     first: ClassVar[frozenset[str]] = frozenset({"local", "svcnode", "physdev"})
     lower_fields: ClassVar[tuple[str, ...]] = ("physdev",)
     telling: ClassVar[str] = "changed"
+    silent: ClassVar[frozenset[str]] = Link.silent | {"marked"}
 
     kind: str = "vxlan"
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = None
@@ -82,6 +83,8 @@ class Vxlan(Link):
         ),
     ] = ""
     """The multicast group, or the one node, that is sent what is for all or for unknown MACs."""
+    marked: str = ""
+    """Current: what its mark says of which remotes are ours."""
     dstport: Annotated[int, Field(ge=1, le=65535), Option("vxlan-port", ("vxlan-dstport",), nl="IFLA_VXLAN_PORT")] = (
         4789
     )

@@ -406,3 +406,19 @@ def test_a_group_that_cannot_go_stays_whole(host: Host) -> None:
         host.apply(Op("-", there["link", "br0"]), Op("-", there["link", "lo"]))
     assert names() == {"lo", "eno1", "br0"}
     assert link("br0")["group"] == "7"
+
+
+@netns
+def test_an_entry_that_somebody_made_in_a_vxlans_fdb_stays(host: Host) -> None:
+    def sent_to() -> set[str]:
+        return {entry["dst"] for entry in show("bridge", "-j", "fdb", "show", "dev", "vx")}
+
+    bring(host, Vxlan(**ours(name="vx", vni=7, remotes=("192.0.2.2", "192.0.2.3"))))
+    for mac, address in (("00:00:00:00:00:00", "192.0.2.9"), ("02:00:5e:00:53:01", "192.0.2.8")):
+        run("bridge", "fdb", "append", mac, "dst", address, "dev", "vx")
+    bring(host, Vxlan(**ours(name="vx", vni=7, remotes=("192.0.2.2", "192.0.2.4"))))
+    assert sent_to() == {"192.0.2.2", "192.0.2.4", "192.0.2.8", "192.0.2.9"}
+    bring(host, Vxlan(**ours(name="vx", vni=7, alias="w" * 199, remotes=[f"192.0.2.{n}" for n in range(10, 30)])))
+    assert sent_to() == {f"192.0.2.{n}" for n in (8, *range(10, 30))}, "a mark without room says that all are ours"
+    bring(host, Vxlan(**ours(name="vx", vni=7)))
+    assert "192.0.2.8" in sent_to()

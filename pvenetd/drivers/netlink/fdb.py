@@ -36,14 +36,15 @@ def remotes(wire: Wire, number: int) -> Iterator[str]:
             yield str(ip_address(found[_DST]))
 
 
-def bring(wire: Wire, number: int, wanted: Collection[str], except_for: str) -> None:
-    """Make the remotes of link *number* those *wanted*, entry by entry; *except_for* is its group, not ours to touch.
+def bring(wire: Wire, number: int, wanted: Collection[str], had: Collection[str] | None, except_for: str) -> None:
+    """Make our remotes of link *number*, which were *had* (None: all there are), those *wanted*, entry by entry.
 
-    Raises `RefusedError`.
+    An entry that is somebody else's stays, and the link's group (*except_for*) too.  Raises `RefusedError`.
     """
     there = {*remotes(wire, number)} - {except_for}
     new = [_entry(NEWNEIGH, number, text, CREATE | _APPEND) for text in wanted if text not in there]
-    wire.change(new + [_entry(DELNEIGH, number, text, 0) for text in sorted(there - {*wanted})])
+    gone = sorted((there if had is None else there & {*had}) - {*wanted})
+    wire.change(new + [_entry(DELNEIGH, number, text, 0) for text in gone])
 
 
 def _entry(kind: int, number: int, text: str, flags: int) -> bytes:

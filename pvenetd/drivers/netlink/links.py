@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -71,10 +71,13 @@ def observe(body: bytes, name_of: Names) -> Link:
     is_port = info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
     port = info.nest(_INFO_SLAVE_DATA, "port" if is_port else "")
     kind = _kind(info_kind, data, hardware, flags)
+    said = mark.read(top.get("IFLA_IFALIAS", ""))
     values: dict[str, Any] = {
         "kind": kind.model_fields["kind"].default or info_kind,
         "name": top.get("IFLA_IFNAME"),
-        **mark.read(top.get("IFLA_IFALIAS", ""))._asdict(),
+        "owner": said.owner,
+        "made_here": said.made_here,
+        "alias": said.alias,
         "up": bool(flags & _UP),
         "group": top.get("IFLA_GROUP"),
         "master": "",
@@ -89,6 +92,8 @@ def observe(body: bytes, name_of: Names) -> Link:
             values[field] = wire.of(wire.absent)
     if top.get("IFLA_LINK_NETNSID") is not None:  # its IFLA_LINK is an index of another network namespace
         values |= {field: None for field, option, _ in attributes(kind) if option.nl == "IFLA_LINK"}
+    if kind is Vxlan:
+        values["marked"] = said.remotes
     if kind is Tap:
         values["made_here"] = bool(data.get("IFLA_TUN_PERSIST"))
         values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
@@ -207,8 +212,10 @@ def _make_tap(wire: Wire, wanted: Tap) -> None:
         raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
 
 
-def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) -> None:
+def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, remotes: Collection[str] = ()) -> None:
     """Change a link to *wanted*, in which no field is None that the kernel knows; *values* are those to set.
+
+    *remotes* are those that it has, of a VXLAN.
 
     The link is set up last, when everything else has been taken: a port must not carry a frame
     before its VLANs are right.  With *flap* it is down meanwhile.  Raises `RefusedError`.
@@ -221,7 +228,10 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool) ->
     if values.get("vids") is not None or values.get("pvid") is not None:
         vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
     if isinstance(wanted, Vxlan) and values.get("remotes") is not None:
-        fdb.bring(wire, number, wanted.remotes, wanted.svcnode)
+        both = wanted.model_copy(update={"remotes": (*wanted.remotes, *remotes)})  # a crash leaves no entry unmarked
+        wire.change([_mark(both)])
+        fdb.bring(wire, number, wanted.remotes, None if mark.crowded(wanted) else remotes, wanted.svcnode)
+        wire.change([_mark(wanted)] if {*remotes} - {*wanted.remotes} else [])
     if flap or "up" in values or "master" in values:  # a bond sets down what it lets go
         wire.change([_flags(number, up=wanted.up)])
 

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
-from pvenetd.drivers.netlink import addresses, entries, fdb, links, vlans
+from pvenetd.drivers.netlink import addresses, entries, fdb, links, mark, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
@@ -202,7 +202,8 @@ class Mirror:
         if self._filters_vlans(link) or self._filters_vlans(self.link(link.master)):
             more["vids"], more["pvid"] = vlans.observe(self._wire, number)
         if isinstance(link, Vxlan):
-            more["remotes"] = sorted_addresses({*fdb.remotes(self._wire, number)} - {link.svcnode})
+            entered = {*fdb.remotes(self._wire, number)} - {link.svcnode}
+            more["remotes"] = sorted_addresses(mark.ours(entered, link.marked) if link.owner else entered)
         if link.kind == "tap" or link.master:
             more["disable_ipv6"] = links.ipv6_disabled(link.name)
         if more:
