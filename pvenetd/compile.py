@@ -20,7 +20,7 @@ from pvenetd.devices import NAT_OPTION, Device, peers, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
-from pvenetd.hooks import hooks_of, substituted, with_scripts
+from pvenetd.hooks import hooks_of, spared, substituted, with_scripts
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Line
 from pvenetd.kinds.bond import Bond
@@ -81,7 +81,11 @@ def compile_interfaces(
     nics = {*nics, *peers(devices)}
     ports = memberships(devices, nics)
     wanted = _in_order(choice_of(config, devices, ports, choice), devices)
-    resources = [*_links(devices, ports, wanted, nics), *_layer3(devices, wanted), *_hooks(devices, wanted)]
+    resources = [
+        *spared(_links(devices, ports, wanted, nics), devices),
+        *_layer3(devices, wanted),
+        *_hooks(devices, wanted),
+    ]
     masquerades = tuple(found for name in wanted if name in devices for found in _masquerades(devices[name]))
     resources += _nat(masquerades, design)
     if choice.scripts:

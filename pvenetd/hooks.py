@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pvenetd import nat
 from pvenetd.choice import matching
 from pvenetd.commands import Hook, Scripts
 from pvenetd.devices import ALWAYS_OPTION, PHASES, Device
 from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.kinds.link import Link, attributes
 from pvenetd.option import yes_no
 from pvenetd.resource import Resource
 from pvenetd.state import INTERFACES
@@ -76,6 +77,33 @@ def with_scripts(resources: list[Resource], devices: Iterable[Device], without: 
 
 def _scripts(name: str, stanza: str, phase: str, given: Variables, origin: str = "") -> Scripts:
     return Scripts(iface=name, stanza=stanza, phase=phase, environment=given, owner=INTERFACES, origin=origin)
+
+
+_TOUCHES = re.compile(r"/sys/(class|devices/virtual)/net/|\b(ip|bridge|brctl|ethtool)\b")
+"""What a command says that changes a link's own settings."""
+
+
+def spared(links: Iterable[Link], devices: Mapping[str, Device]) -> Iterator[Link]:
+    """Yield *links*; those that commands change say nothing of the settings that the text does not have.
+
+    Were these brought back to the kernel's default, an apply would undo what a command has done
+    and is not going to do again.
+    """
+    theirs = _touched(devices)
+    for link in links:
+        free = [name for name, _, _ in attributes(type(link)) if name not in link.model_fields_set]
+        keep = link.fixed | link.named | {"master"}
+        yield link.model_copy(update={n: None for n in free if n not in keep}) if link.name in theirs else link
+
+
+def _touched(devices: Mapping[str, Device]) -> frozenset[str]:
+    """Return the words of the user's commands that change settings of links: their names are among them."""
+    found: set[str] = set()
+    for device in devices.values():
+        for _, line in device.commands:
+            if _TOUCHES.search(line.value):
+                found |= set(re.findall(r"[^\s/'\"=]+", substituted(line.value, device.name)))
+    return frozenset(found)
 
 
 def environment(device: Device, stanza: Iface) -> Variables:
