@@ -62,11 +62,12 @@ class Query:
         there = [name for name in self.names(wish) if ("link", name) in live]
         return [_running(name, config, live) for name in there]
 
-    async def up(self, wish: Wish) -> list[str]:
-        """Return which of the interfaces meant, or of all, are up."""
+    async def up(self, wish: Wish) -> list[dict[str, Any]]:
+        """Return of each interface that is named whether it is up; without names, those that are."""
         config, live = self._store.interfaces(staged=False), await self._engine.observe()
         names = self.names(wish) if wish.names or wish.everything else list(config.by_name)
-        return [name for name in names if getattr(live.get(("link", name.partition(":")[0])), "up", False)]
+        found = [(name, bool(getattr(live.get(("link", name.partition(":")[0])), "up", False))) for name in names]
+        return [{"name": name, "up": int(is_up)} for name, is_up in found if is_up or name in wish.names]
 
 
 def _stanzas(name: str, config: Config) -> Iterable[dict[str, Any]]:

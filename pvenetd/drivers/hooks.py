@@ -23,6 +23,8 @@ from pvenetd.state import from_json, to_json
 log = logging.getLogger("pvenetd.hooks")
 
 RECORD = "run/pvenetd/hooks.jsonl"
+_INSIDE = "PVENETD_RUNS_THIS"
+"""Tells ifup, where a command calls it, that it would wait for its own end."""
 _TIMEOUT = 120.0
 """Seconds one command may take."""
 _STARTING = ("pre-up", "up", "post-up")
@@ -50,7 +52,7 @@ class Hooks:
         self._files = files
         self._programs = Programs(files.root)
         inherited = {name: value for name in ("HOME", "USER") if (value := os.environ.get(name))}
-        self._usual = {"PATH": PATH, "LANG": "C.UTF-8", **inherited}
+        self._usual = {"PATH": PATH, "LANG": "C.UTF-8", _INSIDE: "1", **inherited}
         self._done: dict[Key, Resource] = {}
         self._seen: tuple[int, int] | None = None
         """(time, size) of the record that was read last."""

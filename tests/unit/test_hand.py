@@ -127,6 +127,8 @@ async def test_ifquery_tells_the_configuration(host: Host) -> None:
         "\taddress 198.51.100.1/24",
         "",
     ]
+    assert ifupdown._verdict(await daemon.query.up(Wish(("vmbr0",)))) == 0
+    assert ifupdown._verdict(await daemon.query.up(Wish(("vmbr1",)))) == 1
     assert printed(await daemon.query.up(Wish(())), "--state") == ["lo=lo", "vmbr0=vmbr0", "vmbr0.5=vmbr0.5"]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from pvenetd.ctl.client import Request
+from pvenetd.ctl.client import NoAnswerError, Request
 from pvenetd.ctl.command import Command, Takes
 from pvenetd.ctl.page import Block
+
+_INSIDE = "PVENETD_RUNS_THIS"
+"""What the daemon tells the commands and scripts that it runs."""
 
 
 def _common(parser: Takes) -> None:
@@ -62,6 +66,8 @@ def _which(found: argparse.Namespace) -> dict[str, Any]:
 
 def _post(what: str) -> Any:
     def request(found: argparse.Namespace) -> Request:
+        if os.environ.get(_INSIDE):
+            raise NoAnswerError(f"{what} within a command or script that pvenetd runs would wait for its own end")
         dry_run = {"dry_run": True} if found.no_act else {}
         return Request("POST", (what,), {**_which(found), **dry_run})
 
@@ -88,7 +94,7 @@ def _failed(data: dict[str, Any]) -> int:
 
 def _answer(data: list[Any], found: argparse.Namespace) -> Iterator[Block]:
     if found.state:
-        yield from (f"{name}={name}" for name in data)
+        yield from (f"{one['name']}={one['name']}" for one in data if one["up"])
     elif found.list:
         yield from data
     elif found.format == "json":
@@ -133,7 +139,9 @@ def _add(found: dict[str, Any], option: str, value: str) -> None:
 
 
 def _verdict(data: list[Any]) -> int:
-    return int(any(isinstance(one, dict) and one.get("status") == "fail" for one in data))
+    """Return 1 where a line fails, or an interface that was named is not up."""
+    records = [one for one in data if isinstance(one, dict)]
+    return int(any(one.get("status") == "fail" or one.get("up") == 0 for one in records))
 
 
 COMMANDS = (
