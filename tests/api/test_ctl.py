@@ -131,3 +131,21 @@ def test_who_is_silent_is_not_waited_for_beyond_the_deadline(tmp_path: Path, mon
         monkeypatch.setattr(client, "SOCKET", "silent")
         with pytest.raises(NoAnswerError, match=r"within 0.05 s \(waited for POST /api2/json/.*/hook/qemu\)"):
             ask(str(tmp_path), request)
+
+
+async def test_drift_is_told_apart_from_edits(ctl: Ctl, api: Api) -> None:
+    await ctl("apply")
+    api.files.write("etc/network/interfaces.new", STAGED.encode())
+    assert await ctl("plan --drift") == ""
+    assert "drift" not in await ctl("status")
+    applied = api.daemon.engine.owners()["interfaces"]
+    without = {key: one for key, one in applied.items() if key[0] not in ("address", "route")}
+    await api.daemon.engine.desire("interfaces", without)
+    assert "+ address vmbr0 192.0.2.1/24" in await ctl("plan --drift")
+    assert "drift          2 operations to bring the host back to it (pvenetctl plan --drift)" in await ctl("status")
+
+
+async def test_a_session_is_read_as_ssh_tells_it(api: Api) -> None:
+    status, body = await api.ask("POST", "/api2/json/nodes/localhost/pvenetd/apply", "-d", "session=nonsense")
+    assert status == 400
+    assert body["errors"] == {"session": "should be CLIENT CLIENT-PORT SERVER SERVER-PORT, as in SSH_CONNECTION"}

@@ -90,3 +90,12 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:g} s"
+
+
+def test_a_wrong_vlan_is_noticed_within_seconds(world: World) -> None:
+    text = world.read("etc/network/interfaces")
+    world.write("etc/network/interfaces.new", text.replace("vmbr0.20", "vmbr0.21"))
+    said = world.host.run("sh", "-c", f"{world.bin}/pvenetctl apply 2>&1; echo exit status $?", env=world.env())
+    assert f"default gateway {PROVIDER} (ARP on vmbr0.21)" in said
+    assert said.endswith("rolled back: the host is as it was\nexit status 1\n")
+    assert pings(world.provider, HOST)

@@ -57,13 +57,13 @@ class Cut(Files, Journal):
 
 
 class CutHost(Host):
-    """A machine that tells of each operation."""
+    """A machine that tells of each step: an operation, or some deletions of links that are one request."""
 
     moment: Moment
 
-    def apply(self, op: Op) -> None:
+    def apply(self, *ops: Op) -> None:
         self.moment()
-        super().apply(op)
+        super().apply(*ops)
 
 
 def silent() -> None:

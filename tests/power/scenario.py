@@ -7,7 +7,7 @@ from pvenetd.drivers.fake import Fake
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.kinds.ethernet import Ethernet
-from pvenetd.plan import plan
+from pvenetd.plan import plan, steps
 from pvenetd.state import INTERFACES, State
 
 NICS = ("eno1", "eno2", "eno3")
@@ -77,6 +77,7 @@ iface bond0 inet manual
 auto vmbr0
 iface vmbr0 inet static
 	address 192.0.2.3/24
+	address 192.0.2.4/24
 	gateway 192.0.2.254
 	bridge-ports bond0
 	bridge-stp off
@@ -124,7 +125,10 @@ def desired(texts: dict[str, str]) -> State:
 
 
 def operations() -> list[str]:
-    """Return the plan between the two hosts, as it is printed, without digests."""
+    """Return the steps of the plan between the two hosts, as they are printed, without digests.
+
+    A step is an operation, or some deletions of links that are one request.
+    """
     old, new = desired(OLD), desired(NEW)
     host = Fake(
         [Ethernet.model_construct(name=name, kind="ethernet", up=False) for name in NICS],
@@ -132,7 +136,8 @@ def operations() -> list[str]:
     )
     for op in plan(old, host.observe(old.keys())):
         host.apply(op)
-    return [str(op).partition(" digest=")[0] for op in plan(new, host.observe(new.keys()), {INTERFACES})]
+    ops = plan(new, host.observe(new.keys()), {INTERFACES})
+    return [", ".join(str(op).partition(" digest=")[0] for op in step) for step in steps(ops)]
 
 
 def moments() -> list[str]:

@@ -60,7 +60,7 @@ def cut(pid: int) -> None:
     os.killpg(int(kernel), signal.SIGKILL)
 
 
-def test_the_plan_has_twenty_operations() -> None:
+def test_the_plan_has_twenty_steps() -> None:
     assert len(operations()) >= 20
 
 
