@@ -26,17 +26,19 @@ _RECORD = "run/pvenetd/clients.json"
 _ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
 _RELEASED = 15.0
 """Seconds a client has to release its lease."""
-_WHEN_LINK_LOCAL = """
-left=$1 pause=$2 dev=$3; shift 3
+_WHEN_ADDRESSED = """
+left=$1 pause=$2 dev=$3 scope=$4; shift 4
 while [ "$left" -gt 0 ]; do
-    while read -r address _ _ _ flags name; do
-        case "$name $address $flags" in "$dev fe80"*[0-389ab]?) exec "$@" ;; esac
+    while read -r _ _ _ reach flags name; do
+        case "$name $reach $flags" in "$dev $scope "*[0-389ab]?) exec "$@" ;; esac
     done </proc/net/if_inet6
     left=$((left - 1)); sleep "$pause"
 done
 exec "$@"
 """
-"""Waits for a link-local address that is not tentative (IFA_F_TENTATIVE, 0x40): dhclient gives up without."""
+"""Waits for an address of a scope that is not tentative (IFA_F_TENTATIVE, 0x40), then begins in any case."""
+_GLOBAL, _LINK_LOCAL = "00", "20"
+"""Scopes, as /proc/net/if_inet6 has them."""
 _AND_STAY = '"$@" && exec sleep infinity'
 """Stays when all is done, so that it is seen to be: a dhclient that asks for no address ends with the answer."""
 _END = 'kill "$0" && timeout 10 tail -s 0.1 --pid="$0" -f /dev/null'
@@ -169,9 +171,14 @@ def _dhclient(client: Client, order: str = "") -> list[str]:
     if client.stateless and not order:
         words = ["/bin/sh", "-c", _AND_STAY, "dhclient", *words]
     if client.family == "inet6" and not order:
-        waiting = ["/bin/sh", "-c", _WHEN_LINK_LOCAL, "dhclient", str(client.attempts), f"{client.interval:g}"]
-        return [*waiting, client.iface, *words]
+        return _waiting(client, _LINK_LOCAL, words)  # it gives up without
     return words
+
+
+def _waiting(client: Client, scope: str, words: list[str]) -> list[str]:
+    """Return what waits for an address of *scope* first."""
+    how = [str(client.attempts), f"{client.interval:g}", client.iface, scope]
+    return ["/bin/sh", "-c", _WHEN_ADDRESSED, "when-addressed", *how, *words]
 
 
 def _settings(client: Client) -> str:
@@ -204,5 +211,6 @@ def _dhcpcd(client: Client, order: str = "") -> list[str]:
         if value not in ("", None):
             words += [option, str(value)]
     if client.stateless:
-        words += ["--noipv6rs", "--inform6"]
+        # It makes a link-local address of its own, with which the kernel asks no router any more.
+        return _waiting(client, _GLOBAL, [*words, "--noipv6rs", "--inform6", client.iface])
     return [*words, client.iface]
