@@ -22,6 +22,7 @@ OPTIONS = {
     "netmask": "prefix length or dotted mask of an address without one",
     "broadcast": "its broadcast address; + is the last one of the network, - the first (IPv4)",
     "pointopoint": "the other end of a point-to-point link",
+    "dstaddr": "the same, of method tunnel",
     "scope": "where it is valid: global, site, link, host or nowhere (IPv4)",
     "preferred-lifetime": "seconds new connections use it; 0 is never, forever the default",
     "dad-attempts": "0: do not look for duplicates of it first (IPv6)",
@@ -34,7 +35,7 @@ OPTIONS = {
     "onlink": "take the gateway for reachable whatever the addresses are; the default where it is in no network",
 }
 """Option → what it is."""
-_OF_AN_ADDRESS = ("netmask", "broadcast", "pointopoint", "scope", "preferred-lifetime", "dad-attempts")
+_OF_AN_ADDRESS = ("netmask", "broadcast", "pointopoint", "dstaddr", "scope", "preferred-lifetime", "dad-attempts")
 _OF_A_GATEWAY = ("metric", "onlink")
 _STATIC = ("static", "loopback", "tunnel", "v4tunnel", None)
 _SCOPES = {"universe": "global", **{name: name for name in ("global", "site", "link", "host", "nowhere")}}
@@ -142,7 +143,7 @@ def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Pr
     values["origin"] = line.origin
     if ":" in name and parsed.version == 4:
         values["label"] = name
-    values |= _peer(str(parsed), own.get("pointopoint"), stanza, problems)
+    values |= _peer(str(parsed), own.get("pointopoint") or own.get("dstaddr"), stanza, problems)
     values |= _broadcast(str(parsed), own.get("broadcast"), stanza, problems)
     values |= _more(own, stanza, parsed.version, problems)
     return Address.model_validate(values)
@@ -156,7 +157,7 @@ def _peer(address: str, line: Line | None, stanza: Iface, problems: list[Problem
     try:
         peer = interface(line.value)
     except ValueError:
-        problems.append(_at(line, "address", f"pointopoint: '{line.value}' is no address", stanza))
+        problems.append(_at(line, "address", f"{line.key}: '{line.value}' is no address", stanza))
         return {}
     if peer.version != mine.version:
         return {}

@@ -20,13 +20,14 @@ from pvenetd import addressing, cards, methods, sysctls
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.syntax import Iface, Line
-from pvenetd.kinds import kind_of, port
+from pvenetd.kinds import TUNNEL_MODES, kind_of, port
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, options
+from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
@@ -75,7 +76,7 @@ _CODES = {
 """Option → code of a wrong value, where it is not ``unknown-value``."""
 _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
-_NOT_MODELLED = methods.NOT_APPLIED
+_NOT_MODELLED = methods.NOT_APPLIED | {"6to4"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +193,13 @@ def _device(name: str, stanzas: tuple[Iface, ...]) -> tuple[Device, tuple[Proble
 
 
 def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> Link | None:
-    kind = kind_of(device.name, _telling(device))
+    telling = _telling(device)
+    kind = kind_of(device.name, telling)
+    if "tunnel-mode" in telling and not issubclass(kind, Tunnel):
+        spelling = "tunnel-mode" if "tunnel-mode" in device.lines else "mode"
+        message = f"{spelling}: '{telling['tunnel-mode']}' should be one of {', '.join(TUNNEL_MODES)}"
+        problems.append(device.problem(spelling, "unknown-value", message))
+        return None
     known = options(kind)
     _unknown(device, _names(kind), problems)
     values: dict[str, Any] = {"name": device.name, "owner": INTERFACES, "origin": device.head.origin}
@@ -280,9 +287,9 @@ def _port_settings(device: Device, all_options: list[Line], problems: list[Probl
 def _telling(device: Device) -> dict[str, str]:
     """Return the options that tell its kind; the methods of interfaces(5) tell a tunnel's, too."""
     found = {key: line.value for key, line in device.lines.items()}
-    if "tunnel" in device.methods and "mode" in found:
-        found.setdefault("tunnel-mode", found["mode"])
-    return {"tunnel-mode": "sit", **found} if device.methods & {"v4tunnel", "6to4"} else found
+    if "tunnel" in device.methods:
+        found.setdefault("tunnel-mode", found.get("mode", ""))
+    return {"tunnel-mode": "sit", **found} if "v4tunnel" in device.methods else found
 
 
 def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:

@@ -35,6 +35,9 @@ BY_INFO_KIND: dict[str, type[Link]] = {info: kind for kind in KINDS.values() for
 
 _TUNNELS = (Gre, Gretap, Ip6gre, Ip6gretap, Ipip, Sit, Ip6tnl, Vti, Vti6)
 
+TUNNEL_MODES = tuple(mode for kind in _TUNNELS for mode in kind.modes)
+"""What ``tunnel-mode`` may be."""
+
 CLAIMS = (Bridge, Bond, Vxlan, Geneve, *_TUNNELS, Vrf, Veth, Macvtap, Macvlan, Dummy, Ifb, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
