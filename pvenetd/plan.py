@@ -144,7 +144,9 @@ def undo(ops: Iterable[Op], before: State) -> dict[Key, Resource]:
         if key in back:
             continue
         left = was.after(lost)
-        fields = changed.get(key, set()) | {name for name, value in was if getattr(left, name) != value}
+        fields = changed.get(key, set())
+        if left is not was:
+            fields |= {name for name, value in was if getattr(left, name) != value}
         if fields:
             back[key] = _only(fields, was)
     return back

@@ -90,10 +90,11 @@ class Resource(BaseModel):
 
     def changes(self, current: Resource) -> Changes:
         """Return the fields in which *current* differs from this, the desired one."""
+        there = vars(current)
         return {
-            name: (was, value)
+            name: (there.get(name), value)
             for name, value in vars(self).items()
-            if name not in self.silent and value is not None and (was := getattr(current, name, None)) != value
+            if value is not None and there.get(name) != value and name not in self.silent
         }
 
     def remade(self, current: Resource) -> bool:

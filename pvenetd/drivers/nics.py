@@ -52,7 +52,7 @@ class Nics:
 
 def _place(name: str, number: int) -> str:
     """Return the device below link *name*, empty where there is none, or sysfs shows another network namespace."""
-    if not os.path.lexists(_CLASS / name / "device"):  # a bridge, a VLAN: most links have none
+    if not os.path.lexists(f"{_CLASS}/{name}/device"):  # a bridge, a VLAN: most links have none
         return ""
     try:
         same = int((_CLASS / name / "ifindex").read_text()) == number
