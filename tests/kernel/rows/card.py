@@ -61,7 +61,7 @@ FAMILY = Family(
         _link("speed", "Speed", "link-speed", {"1000": "1000Mb/s", "100": "100Mb/s"}),
         _link("duplex", "Duplex", "link-duplex", {"half": "Half", "full": "Full"}),
         _link("autoneg", "Auto-negotiation", "link-autoneg", {"on": "on", "off": "off", "yes": "on"}),
-        _card("fec", _FEC, "link-fec", {"rs": "RS", "baser": "BaseR", "auto": "Auto", "off": "None"}, "--show-fec"),
+        _card("fec", _FEC, "link-fec", {"rs": "RS", "baser": "BaseR", "auto": "Auto", "off": "Off"}, "--show-fec"),
         _card("ring_rx", "RX", "ring-rx", {"256": "256", "max": "4096", "100": "100"}, "-g"),
         _card("ring_rx_mini", "RX Mini", "hardware-dma-ring-rx-mini", {"256": "256", "max": "4096"}, "-g"),
         _card("ring_rx_jumbo", "RX Jumbo", "hardware-dma-ring-rx-jumbo", {"256": "256", "max": "4096"}, "-g"),
