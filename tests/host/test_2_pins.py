@@ -10,7 +10,7 @@ import pytest
 from pvenetd.nics import Nic, link_file, link_path
 from tests.netns import run
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
+pytestmark = pytest.mark.host
 MAC = "02:00:5e:00:53:77"
 
 
