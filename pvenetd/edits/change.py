@@ -200,7 +200,8 @@ class _Change(Edit):
             method = "static" if touched else stanza.method
         elif not wished and not addresses and stanza.method == "static" and not keeps_gateway:
             method = "manual"
-        if method == stanza.method or stanza.family is None or stanza.method is None:
+        has_it = wished and any(one.method == wished for one in self.own if one.family == stanza.family)
+        if has_it or method == stanza.method or stanza.family is None or stanza.method is None:
             return
         bare = method == "manual" and all(option.key in ADDRESSING for option in stanza.options)
         draft = self.draft(stanza.path)

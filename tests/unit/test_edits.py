@@ -127,6 +127,13 @@ def test_dhcp_stays_dhcp() -> None:
     assert "inet static\n" in run(text, setting(wish("eth0", cidr="192.0.2.1/24")))
 
 
+def test_a_method_that_one_of_several_stanzas_has_is_there() -> None:
+    text = "iface eth1 inet6 dhcp\niface eth1 inet6 static\n\taddress 2001:db8::1/64\n"
+    once = run(text, setting(wish("eth1", "cidr6", method6="auto")))
+    assert once == "iface eth1 inet6 dhcp\niface eth1 inet6 auto\n"
+    assert run(once, setting(wish("eth1", "cidr6", method6="auto"))) == once
+
+
 def test_a_netmask_line_stays_one() -> None:
     text = "iface eth0 inet static\n\taddress 192.0.2.1\n\tnetmask 255.255.255.0\n"
     once = run(text, setting(wish("eth0", cidr="192.0.2.2/25")))
