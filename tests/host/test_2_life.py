@@ -44,7 +44,7 @@ COMMANDS = """\
 	post-down iptables-legacy -D INPUT -i vmbr1 -p udp --dport 53 -j ACCEPT
 	post-up   logger -t network "$IFACE is up" && touch /run/vmbr1-is-up /var/lib/misc/vmbr1-is-up
 """
-"""What people's files do, from a look at many: all of it within the unit's bounds."""
+"""What people's files do, from a look at many: whatever the unit is bound to: systemd runs it outside."""
 
 CLUSTER = """\
 [OPTIONS]

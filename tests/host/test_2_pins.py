@@ -17,7 +17,7 @@ MAC = "02:00:5e:00:53:77"
 @pytest.fixture
 def file() -> Iterator[Path]:
     path = Path("/") / link_path("uplink7")
-    path.write_text(link_file("uplink7", Nic("eno1", MAC, lasting=False)))
+    path.write_text(link_file("uplink7", Nic("pin7", MAC, lasting=False)))
     yield path
     path.unlink()
     run("ip", "link", "del", "uplink7")
@@ -26,7 +26,7 @@ def file() -> Iterator[Path]:
 
 def test_udev_gives_the_name_to_the_nic_with_that_mac_alone(file: Path) -> None:
     run("udevadm", "control", "--reload")
-    run("ip", "link", "add", "eno1", "address", MAC, "type", "dummy")
+    run("ip", "link", "add", "pin7", "address", MAC, "type", "dummy")
     run("udevadm", "settle", "--timeout=20")
     said = run("udevadm", "test-builtin", "net_setup_link", "/sys/class/net/uplink7")
     assert f"ID_NET_LINK_FILE={file}" in said
