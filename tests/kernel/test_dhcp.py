@@ -63,7 +63,16 @@ def root(tmp_path: Path, namespaces: Namespaces) -> Iterator[Path]:
 
 @pytest.fixture
 def server(root: Path, namespaces: Namespaces) -> Iterator[Process]:
-    words = ["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--log-dhcp"]
+    words = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--log-facility=-",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--log-dhcp",
+        "-u",
+        "root",
+    ]
     ranges = ["--dhcp-range=192.0.2.100,192.0.2.150,120", "--dhcp-range=2001:db8::100,2001:db8::1ff,64,120"]
     with namespaces.away():
         run("ip", "address", "add", "192.0.2.254/24", "dev", "eno1")
@@ -203,19 +212,22 @@ def test_addresses_by_router_advertisement_and_the_rest_by_dhcp(
 ) -> None:
     server.stop()
     with namespaces.away():
-        words = ["dnsmasq", "-k", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--interface=eno1"]
+        words = ["dnsmasq", "-k", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "-i", "eno1", "-uroot"]
         slaac = Process("dnsmasq", [*words, "--dhcp-range=2001:db8::,ra-stateless", "--enable-ra", "--log-dhcp"])
     slaac.expect("router advertisement")
     settings = {"accept_ra": "2", "autoconf": "1"}
     wanted = [
         Sysctl(**ours(name=f"net/ipv6/conf/eno1/{name}", value=value, dev="eno1")) for name, value in settings.items()
     ]
-    with closing(Host(Files(root), program)) as host:
-        bring(host, NIC, *wanted, client("inet6", stateless=True))
-        until(lambda: any(one.startswith("2001:db8:") for one in addresses()))
-        slaac.expect("DHCPINFORMATION-REQUEST", 40)
+    try:
+        with closing(Host(Files(root), program)) as host:
+            bring(host, NIC, *wanted, client("inet6", stateless=True))
+            until(lambda: any(one.startswith("2001:db8:") for one in addresses()))
+            slaac.expect("DHCPINFORMATION-REQUEST", 40)
+            slaac.stop()
+            assert bring(host, NIC, *wanted, client("inet6", stateless=True)) == []
+    finally:
         slaac.stop()
-        assert bring(host, NIC, *wanted, client("inet6", stateless=True)) == []
 
 
 @pytest.fixture
