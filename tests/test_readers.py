@@ -132,7 +132,7 @@ def backslashes_are_lost(stanza: Stanza) -> Stanza:
 
 
 def a_tunnels_options_have_longer_names(stanza: Stanza) -> Stanza:
-    short = ("endpoint", "local", "ttl")
+    short = ("endpoint", "local", "mode", "ttl")
     return _options(stanza, lambda key, value: (f"tunnel-{key}" if key in short else key, value))
 
 

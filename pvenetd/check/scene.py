@@ -59,7 +59,8 @@ def members_option(master: Device) -> str:
     """Return the option that names *master*'s members, as its stanza spells it."""
     if master.ovs:
         return "ovs-ports" if "ovs-ports" in master.lines else "ovs-bonds"
-    return master.spelling("ports" if master.link and master.link.kind == "bridge" else "slaves")
+    field = {"bridge": "ports", "bond": "slaves"}.get(master.link.kind if master.link else "")
+    return master.spelling(field) if field else "vrf"
 
 
 def implied(name: str) -> Iterator[Vlan]:

@@ -126,6 +126,8 @@ ERRORS = [
     ("loop", "iface bond0|→ slaves bond1|iface bond1|bond-slaves bond0"),
     ("loop", "iface vmbr0|→ bridge-ports eth0 x|iface x|vlan-id 5|vlan-raw-device br|iface br|bridge-ports vmbr0"),
     ("loop", "iface v|vlan-id 5|→ vlan-raw-device v"),
+    ("loop", "iface vrf1|vrf-table 10|→ vrf vrf1"),
+    ("loop", "iface vrf1|vrf-table 10|→ vrf vmbr0.5|iface vmbr0|bridge-ports eth0|iface vmbr0.5|vrf vrf1"),
     ("address", "iface eth0 inet static|→ address 10.0.0"),
     ("netmask", "iface eth0 inet static|→ address 10.0.0.1/"),
     ("address", "iface eth0 inet static|→ address 010.0.0.1/24"),
@@ -170,6 +172,8 @@ ERRORS = [
     ("member-type", "iface vmbr0|→ bridge-ports eth0:1|iface eth0:1 inet static|address 10.0.0.1/24"),
     ("member-type", f"{OVS}iface vmbr0|→ bridge-ports ovs0"),
     ("member-type", f"{OVS}→ ovs_ports vmbr0|iface vmbr0|bridge-ports none"),
+    ("member-type", "iface vrf1|vrf-table 10|iface vmbr0|→ bridge-ports vrf1"),
+    ("member-type", "iface m|macvlan-raw-device eth0|iface vmbr0|→ bridge-ports m"),
     ("unknown-value", "iface vmbr0|bridge-ports none|→ bridge_stp 2"),
     ("unknown-value", "iface vmbr0|bridge-ports none|→ bridge-vlan-aware maybe"),
     ("unknown-value", "iface vmbr0|bridge-ports none|→ bridge_fd -1"),
@@ -319,6 +323,8 @@ SPELLINGS = (
     "bond-updelay vlan-id vlan-raw-device vlan-protocol vxlan-id vxlan-local-tunnelip vxlan-remoteip vxlan-physdev "
     "vxlan-svcnodeip ovs_type ovs_ports ovs_bonds ovs_options bond_mode=x OVSBridge vrf up post-up regex glob noregex "
     "eth.* eth[ ( * none yes no 0 1 5 -1 ² 0x1f 1_0 1.0 4095 9000 99999999999 10.0.0.1/24 10.0.0.2 10.0.0.1/33 24 "
+    "vrf-table auto link-type veth dummy veth-peer-name macvlan-raw-device macvlan-mode geneve-id geneve-remote "
+    "tunnel-mode gre gretap sit mode tunnel-local tunnel-endpoint bond-master requires "
     "255.255.255.0 255.0.255.0 2001:db8::1/64 fe80::1 ::/0 0.0.0.0 nat-masquerade # \\ \0 \udcff"
 )
 WORDS = st.sampled_from(SPELLINGS.split())
