@@ -57,6 +57,10 @@ def _bridge(draw: st.DrawFn, name: str, *, full: bool) -> Bridge:
 def _bond(draw: st.DrawFn) -> Bond:
     mode = draw(st.sampled_from(["active-backup", "802.3ad"]))
     rate = {"lacp_rate": draw(st.sampled_from(["slow", "fast"]))} if mode == "802.3ad" else {}
+    watch = {"miimon": draw(st.sampled_from([50, 100]))}
+    if mode == "active-backup" and draw(st.booleans()):
+        watch = {"arp_interval": 500, "arp_ip_target": ("192.0.2.1",)}
+    rate |= watch
     return Bond(**_ours(name="bond0", mode=mode, updelay=draw(st.sampled_from([0, 200])), mtu=draw(_MTU), **rate))
 
 
@@ -67,7 +71,9 @@ def _plugged(draw: st.DrawFn, link: Link, bridges: list[Bridge], bonds: list[Bon
             return link.model_copy(update={"master": master.name, "mtu": master.mtu})
         case Bridge():
             more = {"pvid": 1, "vids": draw(st.sampled_from(["1-4094", "1,5"]))} if master.vlan_aware else {}
-            return link.model_copy(update={"master": master.name, "learning": draw(st.booleans()), **more})
+            return link.model_copy(
+                update={"master": master.name, "learning": draw(st.booleans()), "hairpin": draw(st.booleans()), **more}
+            )
     return link
 
 
