@@ -188,7 +188,7 @@ def _device(name: str, stanzas: tuple[Iface, ...]) -> tuple[Device, tuple[Proble
     elif ":" in name:
         _unknown(device, frozenset(), problems)
     else:
-        device = replace(device, link=_link(device, all_options, problems))
+        object.__setattr__(device, "link", _link(device, all_options, problems))  # nobody has seen it without yet
     return device, tuple(problems)
 
 

@@ -18,9 +18,8 @@ Interface = IPv4Interface | IPv6Interface
 def real(device: Device) -> Iterator[tuple[Interface, Line]]:
     """Yield the addresses of *device*; 0.0.0.0 and :: are an old way to say none."""
     for address, line in device.addresses:
-        found = interface(address.address)
-        if not found.ip.is_unspecified:
-            yield found, line
+        if not address.address.startswith(("0.0.0.0/", "::/")):
+            yield interface(address.address), line
 
 
 def table(device: Device, scene: Scene) -> str:
