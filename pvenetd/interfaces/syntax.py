@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
@@ -201,14 +201,48 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
 class _Block:
     """A piece of a file."""
 
+    number: int
     lines: tuple[Line, ...]
     stanzas: tuple[Stanza, ...]
     problems: tuple[Problem, ...]
 
+    def moved(self, number: int) -> _Block:
+        """Return it as it is at line *number*."""
+        lines = [
+            Line(path, line + number - self.number, raw, name, value, key)
+            for path, line, raw, name, value, key in self.lines
+        ]
+        at = {old.line: new for old, new in zip(self.lines, lines, strict=True)}
+        return _Block(number, tuple(lines), tuple(_moved(stanza, at) for stanza in self.stanzas), ())
 
-@lru_cache(maxsize=1 << 14)
+
+def _moved(stanza: Stanza, at: dict[int, Line]) -> Stanza:
+    head = at[stanza.line]
+    if not isinstance(stanza, Iface):
+        return replace(stanza, head=head)
+    options = tuple(at[option.line] for option in stanza.options)
+    return Iface(head, stanza.name, stanza.family, stanza.method, stanza.inherits, options)
+
+
 def _block(path: str, number: int, text: str) -> _Block:
-    """Return what *text* says, which begins at line *number*; what stays where it is need not be read again."""
+    """Return what *text* says, which begins at line *number*; what stays where it is is the same as before."""
+    known = _known(path, text)
+    for block in known:
+        if block.number == number:
+            return block
+    block = known[0].moved(number) if known and not known[0].problems else _read(path, number, text)
+    known[:] = [block, *known[:1]]
+    return block
+
+
+@lru_cache(maxsize=1 << 13)
+def _known(path: str, text: str) -> list[_Block]:
+    """Return what *text* was read as last, at two places at most: before an edit and after it."""
+    del path, text
+    return []
+
+
+def _read(path: str, number: int, text: str) -> _Block:
     lines = tuple(_lines(text, path, number))
     problems = [
         line.problem("a NUL byte", "no command and no environment can carry it")
@@ -218,7 +252,7 @@ def _block(path: str, number: int, text: str) -> _Block:
     orphans, groups = _groups(lines)
     problems += map(_misplaced, orphans)
     stanzas = tuple(_BUILDERS.get(head.name, _selection)(head, tuple(body), problems) for head, body in groups)
-    return _Block(lines, stanzas, tuple(problems))
+    return _Block(number, lines, stanzas, tuple(problems))
 
 
 def _lines(text: str, path: str, number: int) -> Iterator[Line]:
