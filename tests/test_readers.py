@@ -48,7 +48,11 @@ def needed() -> Iterator[Counter[str]]:
     found: Counter[str] = Counter()
     yield found
     if found.pop("texts", 0) == 2 * len(TEXTS):
-        assert [reason.__name__ for reason in (*IFUPDOWN, *IFUPDOWN2) if not found[reason.__name__]] == []
+        assert [
+            reason.__name__
+            for reason in (several_lines_are_one_value, *IFUPDOWN, *IFUPDOWN2)
+            if not found[reason.__name__]
+        ] == []
 
 
 # ifupdown's reasons: (ours, theirs) → both, alike in what the reason is about
@@ -68,17 +72,18 @@ def a_mac_needs_no_class(mine: Options, theirs: Options) -> tuple[Options, Optio
 
 def several_addresses_are_one_value_it_cannot_use(mine: Options, theirs: Options) -> tuple[Options, Options]:
     rest = [[(key, value) for key, value in side.elements() if key not in _OF_ADDRESSES] for side in (mine, theirs)]
-    return Counter(rest[0]), Counter((key, value) for key, value in rest[1] if value)
+    return Counter(entry for entry in rest[0] if entry[1]), Counter(entry for entry in rest[1] if entry[1])
 
 
-def several_lines_are_one_value(mine: Options, theirs: Options) -> tuple[Options, Options]:
+def several_lines_are_one_value(stanza: Options) -> Options:
+    """Said of each stanza by itself, before they are taken together."""
     found: Options = Counter()
     seen: set[str] = set()
-    for key, value in mine.elements():
+    for key, value in stanza.elements():
         again = key in seen and key not in _COMMANDS and key not in ("address", "gateway")
         found[(value, "") if again else (key, value)] += 1
         seen.add(key)
-    return found, theirs
+    return found
 
 
 def the_prefix_becomes_a_netmask(mine: Options, theirs: Options) -> tuple[Options, Options]:
@@ -109,7 +114,6 @@ IFUPDOWN = (
     several_addresses_are_one_value_it_cannot_use,
     post_up_is_up,
     a_mac_needs_no_class,
-    several_lines_are_one_value,
     the_prefix_becomes_a_netmask,
     a_broadcast_sign_is_computed,
     defaults_are_told_too,
@@ -131,9 +135,10 @@ def backslashes_are_lost(stanza: Stanza) -> Stanza:
     return _options(stanza, lambda key, value: (key, value.replace("\\", " ") if "\\" in value else value))
 
 
-def a_tunnels_options_have_longer_names(stanza: Stanza) -> Stanza:
-    short = ("endpoint", "local", "mode", "ttl")
-    return _options(stanza, lambda key, value: (f"tunnel-{key}" if key in short else key, value))
+def a_tunnels_options_have_other_names(stanza: Stanza) -> Stanza:
+    names = {short: f"tunnel-{short}" for short in ("endpoint", "local", "mode", "ttl")}
+    names["tunnel-physdev"] = "tunnel-dev"
+    return _options(stanza, lambda key, value: (names.get(key, key), value))
 
 
 def a_family_it_does_not_know_is_none(stanza: Stanza) -> Stanza:
@@ -144,7 +149,7 @@ IFUPDOWN2 = (
     iface_is_put_in,
     an_alias_is_its_interfaces,
     backslashes_are_lost,
-    a_tunnels_options_have_longer_names,
+    a_tunnels_options_have_other_names,
     a_family_it_does_not_know_is_none,
 )
 
@@ -186,7 +191,9 @@ def test_ifupdown_reads_the_same(text: bytes, tmp_path: Path, needed: Counter[st
     assert found.autos == ["lo", *(name for name in config.autos if name != "lo")]  # lo always is
     for name in config.by_name:
         stanzas = [stanza.options for stanza in ours(config) if stanza.name == name]
-        mine, theirs = sum(stanzas, Counter[tuple[str, str]]()), found.options(name)
+        joined = [*map(several_lines_are_one_value, stanzas)]
+        needed[several_lines_are_one_value.__name__] += joined != stanzas
+        mine, theirs = sum(joined, Counter[tuple[str, str]]()), found.options(name)
         for reason in IFUPDOWN[0 if any(map(is_crowded, stanzas)) else 1 :]:
             changed = reason(mine, theirs)
             needed[reason.__name__] += changed != (mine, theirs)

@@ -51,6 +51,7 @@ def _addresses() -> Facts:
                 continue  # it comes with the carrier, a moment later
             text = f"{address.pop('local')}/{address.pop('prefixlen')}"
             address.pop("tentative", None)
+            address.pop("protocol", None)  # our mark, which only a newer ip(8) shows
             found |= _flat(f"address {link['ifname']} {text}", address)
     return found
 
