@@ -12,7 +12,7 @@ from typing import Any
 
 from pvenetd.drivers.netlink.links import index
 from pvenetd.drivers.netlink.shape import Attributes, spelled
-from pvenetd.drivers.netlink.wire import CREATE, REPLACE, RefusedError, Wire, raw
+from pvenetd.drivers.netlink.wire import CREATE, REPLACE, RefusedError, Wire, has, raw
 from pvenetd.state import INTERFACES, MAIN_TABLE, Address, Lifetime, Route
 
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
@@ -40,6 +40,8 @@ _ADDRESS = struct.Struct("=BBBBI")
 """struct ifaddrmsg: family, prefix length, flags, scope, index."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, destination's and source's prefix length, TOS, table, protocol, scope, type, flags."""
+_GATEWAY = 5
+"""RTA_GATEWAY."""
 _HEADER = 16
 """Bytes of struct nlmsghdr."""
 
@@ -159,9 +161,9 @@ def routes(wire: Wire, name_of: Callable[[int], str], tables: Iterable[int] = (M
             _, length, _, _, small_table, protocol, _, kind, flags = _ROUTE.unpack_from(body, _HEADER)
             if kind != _UNICAST:
                 continue
-            top = Attributes(body[_HEADER + _ROUTE.size :], "route")
-            if protocol == _KERNEL and "RTA_GATEWAY" not in top:
+            if protocol == _KERNEL and not has(body, _HEADER + _ROUTE.size, _GATEWAY):
                 continue  # ifupdown2 marks its default route as the kernel's
+            top = Attributes(body[_HEADER + _ROUTE.size :], "route")
             if "RTA_OIF" not in top or top.get("RTA_TABLE", small_table) != table:
                 continue
             metric = top.get("RTA_PRIORITY", 0)

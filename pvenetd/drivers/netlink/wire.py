@@ -146,6 +146,17 @@ def attributes(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def has(body: bytes, at: int, wanted: int) -> bool:
+    """Return whether an attribute of type *wanted* is among those that begin at *at* of *body*."""
+    last = len(body) - 4
+    while at <= last:
+        length, kind = _NLA.unpack_from(body, at)
+        if length < 4 or kind & 0x3FFF == wanted:
+            return bool(length >= 4)
+        at += (length + 3) & ~3
+    return False
+
+
 def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     at = 0
     while at + HEADER.size <= len(data):
