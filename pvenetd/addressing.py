@@ -45,14 +45,17 @@ Lines = Mapping[str, Line]
 
 
 def read(
-    name: str, stanza: Iface, problems: list[Problem]
+    name: str, stanza: Iface, problems: list[Problem], *, inherited: bool = False
 ) -> tuple[list[tuple[Address, Line]], list[tuple[Route, Line]]]:
-    """Return the addresses and gateways of one *stanza* of the interface *name*, each with its line."""
+    """Return the addresses and gateways of one *stanza* of the interface *name*, each with its line.
+
+    What others inherit from need not be whole itself.
+    """
     given = [option for option in stanza.options if option.value]
     lines = [option for option in given if option.key == "address"]
     _purge(stanza, given, problems)
     named = any(option.key == "address" for option in stanza.options)
-    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not named:
+    if stanza.method == "static" and stanza.family in ("inet", "inet6") and not named and not inherited:
         message = f"{stanza.name} {stanza.family} static has no address"
         hint = "address A.B.C.D/LEN"
         problems.append(Problem(stanza.path, stanza.line, "address", message, "error", hint, stanza.name))

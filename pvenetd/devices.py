@@ -56,6 +56,7 @@ _OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hard
 _CODES = {
     "bond-mode": "bond-mode",
     "vlan-protocol": "vlan-protocol",
+    "bridge-vlan-protocol": "vlan-protocol",
     "vlan-id": "vlan-id-range",
     "bridge-vids": "vlan-id-range",
     "bridge-pvid": "vlan-id-range",
@@ -76,7 +77,6 @@ _CODES = {
 """Option → code of a wrong value, where it is not ``unknown-value``."""
 _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
-_NOT_MODELLED = methods.NOT_APPLIED | {"6to4"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +146,7 @@ def read(config: Config) -> tuple[dict[str, Device], list[Problem]]:
         if not is_ifname(name.partition(":")[0]) and name not in logical:
             problems.append(_bad_name(name, stanzas[0]))
             continue
-        devices[name], found = _device(name, stanzas)
+        devices[name], found = _device(name, stanzas, inherited=name in config.templates)
         problems += found
     return _paired(devices, problems), problems
 
@@ -158,16 +158,13 @@ def _bad_name(name: str, stanza: Iface) -> Problem:
 
 
 @lru_cache(maxsize=1 << 13)
-def _device(name: str, stanzas: tuple[Iface, ...]) -> tuple[Device, tuple[Problem, ...]]:
+def _device(name: str, stanzas: tuple[Iface, ...], *, inherited: bool) -> tuple[Device, tuple[Problem, ...]]:
     """Return what *stanzas* say, and what is wrong with them; those that stay where they are are not asked again."""
     problems: list[Problem] = []
     all_options = [option for stanza in stanzas for option in stanza.options if option.value]
     lines = {option.key: option for option in all_options}
-    said = [addressing.read(name, stanza, problems) for stanza in stanzas]
-    for stanza in stanzas:
-        if stanza.method in _NOT_MODELLED:
-            message = f"method {stanza.method} is not applied by this version: its addresses stay as they are"
-            problems.append(Problem(stanza.path, stanza.line, "unknown-value", message, "warning", "", name))
+    said = [addressing.read(name, stanza, problems, inherited=inherited) for stanza in stanzas]
+    problems += methods.untold(name, stanzas)
     device = Device(
         name,
         stanzas,
@@ -200,6 +197,9 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
         message = f"{spelling}: '{telling['tunnel-mode']}' should be one of {', '.join(TUNNEL_MODES)}"
         problems.append(device.problem(spelling, "unknown-value", message))
         return None
+    if kind is Ethernet and "link-type" in telling:
+        message = f"link-type {telling['link-type']}: pvenetd makes no such link"
+        problems.append(device.problem("link-type", "unknown-value", message, severity="warning"))
     known = options(kind)
     _unknown(device, _names(kind), problems)
     values: dict[str, Any] = {"name": device.name, "owner": INTERFACES, "origin": device.head.origin}

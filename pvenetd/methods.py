@@ -5,7 +5,8 @@ Sources: interfaces(5), resolvconf(8), resolvconf.conf(5).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,11 +32,34 @@ OPTIONS = {
     "dns-options": "options of the resolver (resolv.conf(5))",
 }
 """Option → what it is."""
-NOT_APPLIED = frozenset({"bootp", "ppp", "wvdial", "ipv4ll"})
+NOT_APPLIED = frozenset({"bootp", "ppp", "wvdial", "ipv4ll", "6to4"})
 """Methods that are kept and told of."""
+_APPLIED = ("static", "manual", "dhcp", "dhcp6", "auto", "loopback", "tunnel", "v4tunnel")
+_FAMILIES = ("inet", "inet6")
+"""Families whose methods are known here."""
 _YES = ("yes", "on", "1", "true")
 _HOUR = 3600
 _NUMBERS = ("leasetime", "leasehours", "metric", "ll-attempts")
+
+
+def untold(name: str, stanzas: Sequence[Iface]) -> Iterator[Problem]:
+    """Yield a warning for each method that is not applied, or not known, or not there."""
+    for stanza in stanzas:
+        method, hint = stanza.method, ""
+        if stanza.family not in _FAMILIES or method in _APPLIED:
+            continue
+        if method in NOT_APPLIED:
+            message = f"method {method} is not applied by this version: its addresses stay as they are"
+        elif method is None:
+            message, hint = (
+                f"{name} {stanza.family} has no method, and is taken for static",
+                "say it: ifupdown wants one",
+            )
+        else:
+            near = get_close_matches(method, [*_APPLIED, *sorted(NOT_APPLIED)], 1)
+            message = f"unknown method '{method}': nothing is done for it"
+            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(_APPLIED)}"
+        yield Problem(stanza.path, stanza.line, "unknown-value", message, "warning", hint, name)
 
 
 def clients(name: str, stanzas: Sequence[Iface], problems: list[Problem]) -> tuple[Client, ...]:

@@ -183,6 +183,12 @@ def _mac(value: object) -> object:
     return value
 
 
+def _of_one(text: str) -> str:
+    if int(text[:2], 16) & 1 or not int(text.replace(":", ""), 16):
+        raise ValueError("should be one card's: not all zeros, and the first pair even (IEEE 802: no group)")
+    return text
+
+
 def _member_list(value: object) -> object:
     if isinstance(value, str):
         return tuple(word for word in value.split() if word != "none")
@@ -204,6 +210,7 @@ def interface(text: str) -> IPv4Interface | IPv6Interface:
 
 VlanSet = Annotated[str, AfterValidator(lambda text: vlan_text(vlan_ranges(text)) if text else "")]
 Mac = Annotated[str, BeforeValidator(_mac)]
+"""Six bytes; `OwnMac` is one that a link can have."""
 
 
 def _note(text: str) -> str:
@@ -212,6 +219,7 @@ def _note(text: str) -> str:
     return text
 
 
+OwnMac = Annotated[str, BeforeValidator(_mac), AfterValidator(_of_one)]
 _LONGEST_NOTE = 200
 """Bytes: the kernel takes 255 (IFALIASZ), of which the mark needs some."""
 Note = Annotated[str, AfterValidator(_note)]

@@ -15,6 +15,8 @@ from pvenetd.devices import Device, members
 from pvenetd.kinds.bond import Bond
 
 _MODES = {"regex": "regex", "glob": "glob", "noregex": "", "noglob": ""}
+_ALL = ("regex", "eth.*", "em.*", "p[0-9].*", "noregex")
+"""What ``all`` stands for among a bridge's ports (bridge-utils-interfaces(5))."""
 _LATE = re.compile(r"(tap|veth|fwpr|vnet)\d")
 """Names of guests' ports: they come and go with the guest."""
 
@@ -48,6 +50,8 @@ def _by_slave(devices: Mapping[str, Device]) -> Iterator[Membership]:
 
 def _of(master: Device, there: list[str]) -> list[Membership]:
     words = members(master)
+    if words[:1] == ("all",) and "all" not in there:
+        words = (*_ALL, *words[1:])
     patterned = any(word in _MODES for word in words)
     found: list[Membership] = []
     mode = ""

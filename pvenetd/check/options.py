@@ -64,9 +64,11 @@ def bridges(scene: Scene) -> Iterator[Problem]:
 
 
 def _bridge(device: Device, link: Bridge, members: set[str]) -> Iterator[Problem]:
-    if link.stp and not 2 <= link.forward_delay <= 30:
-        message = f"bridge-fd {link.forward_delay} with STP on"
-        yield device.problem("bridge-fd", "unknown-value", message, "2 to 30 seconds, or bridge-stp off")
+    written = device.lines.get("bridge-fd") if "forward_delay" in link.model_fields_set else None
+    if link.stp and written and float(written.value) != link.forward_delay:
+        message = f"bridge-fd {written.value} with STP on: the kernel takes {link.forward_delay}"
+        hint = "2 to 30 seconds, or bridge-stp off"
+        yield device.problem("bridge-fd", "unknown-value", message, hint, severity="warning")
     if link.mcast_vlan_snooping and not link.vlan_aware:
         message = f"bridge-mcast-vlan-snooping: {device.name} is not VLAN-aware"
         yield device.problem("bridge-mcast-vlan-snooping", "unknown-value", message, "bridge-vlan-aware yes")

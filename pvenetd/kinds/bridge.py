@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.port import ROUTER, Setting
 from pvenetd.kinds.vlan import PROTOCOL, Protocol
-from pvenetd.option import FLAG, TICKS, Mac, Number, Option, Seconds, VlanSet, Words, YesNo, bit
+from pvenetd.option import FLAG, TICKS, Mac, Number, Option, OwnMac, Seconds, VlanSet, Words, YesNo, bit
 
 _RESTRICTED = 0b111
 """Bits of group addresses that no bridge forwards: STP, pause frames, LACP (BR_GROUPFWD_RESTRICTED)."""
 _COUNT = Field(ge=0, lt=2**32)
+_FASTEST, _SLOWEST = 2, 30
+"""Seconds of forward delay with STP (802.1D-1998 table 8-3: 4 to 30; the kernel takes 2)."""
 _TIME = Field(ge=0, le=1_000_000)
 _QUERY_TIME = Field(ge=1, le=1_000_000)
 
@@ -27,6 +29,11 @@ def _mask(value: object) -> object:
     if isinstance(number, int) and number & _RESTRICTED:
         raise ValueError("STP, pause frames and LACP (bits 0 to 2) are never forwarded by a whole bridge")
     return number
+
+
+def _as_with_stp(seconds: float, found: ValidationInfo) -> float:
+    """Return what the kernel makes of *seconds* when STP begins (net/bridge/br_stp_if.c br_stp_start)."""
+    return min(max(seconds, _FASTEST), _SLOWEST) if found.data.get("stp") else seconds
 
 
 class Bridge(Link):
@@ -55,7 +62,7 @@ class Bridge(Link):
     """VLAN of untagged frames on its ports, 0 for none."""
     disable_learning: Annotated[YesNo, Option("bridge-disable-mac-learning")] = False
     """Guests' ports do not learn; their MACs are entered by hand."""
-    mac: Annotated[Mac | None, Option("hwaddress", ("bridge-hw",), nl="IFLA_ADDRESS")] = None
+    mac: Annotated[OwnMac | None, Option("hwaddress", ("bridge-hw",), nl="IFLA_ADDRESS")] = None
     """Hardware address; without one the kernel takes its ports' lowest."""
 
     vlan_aware: Annotated[YesNo, Option("bridge-vlan-aware", nl="IFLA_BR_VLAN_FILTERING", wire=FLAG)] = False
@@ -73,9 +80,12 @@ class Bridge(Link):
     stp: Annotated[YesNo, Option("bridge-stp", nl="IFLA_BR_STP_STATE", wire=FLAG)] = False
     """Spanning tree, by the kernel's own implementation (802.1D)."""
     forward_delay: Annotated[
-        Seconds, Field(ge=0, le=255), Option("bridge-fd", nl="IFLA_BR_FORWARD_DELAY", wire=TICKS)
+        Seconds,
+        Field(ge=0, le=255),
+        AfterValidator(_as_with_stp),
+        Option("bridge-fd", nl="IFLA_BR_FORWARD_DELAY", wire=TICKS),
     ] = 15
-    """Time a port listens and learns before it forwards; 0 only with STP off, 2 to 30 with it."""
+    """Time a port listens and learns before it forwards; 0 with STP off, with it 2 to 30, whatever is written."""
     ageing: Annotated[Seconds, _TIME, Option("bridge-ageing", nl="IFLA_BR_AGEING_TIME", wire=TICKS)] = 300
     """Time a learned MAC is kept; 0 floods every frame."""
     hello: Annotated[Seconds, Field(ge=1, le=10), Option("bridge-hello", nl="IFLA_BR_HELLO_TIME", wire=TICKS)] = 2

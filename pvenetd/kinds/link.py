@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field
 
 from pvenetd.kinds import port
-from pvenetd.option import IFINDEX, PLAIN, Mac, Mtu, Note, Option, VlanSet, Wire, annotated, yes_no
+from pvenetd.option import IFINDEX, PLAIN, Mtu, Note, Option, OwnMac, VlanSet, Wire, annotated, yes_no
 from pvenetd.resource import Key, spell
 
 
@@ -60,7 +60,7 @@ class Link(port.Port):
     """Packets that wait to be sent; without it, or without it again, as it is."""
     mtu: Annotated[Mtu | None, Option("mtu", nl="IFLA_MTU")] = None
     """Largest packet in bytes."""
-    mac: Annotated[Mac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None
+    mac: Annotated[OwnMac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None
     """Hardware address; without one it stays as it is."""
     master: Annotated[str | None, Option("vrf", nl="IFLA_MASTER", wire=IFINDEX)] = ""
     """The VRF it belongs to; a bridge or bond, whose own stanza names it as a port; empty for none."""

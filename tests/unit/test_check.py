@@ -84,7 +84,10 @@ def test_what_real_hosts_have_is_not_refused(case: dict[str, str]) -> None:
         ),
         ("iface et/h0 inet manual", "ifname", 1),
         ("iface vmbr0 inet manual\n bridge-ports none\n bridge-stp maybe", "unknown-value", 3),
-        ("iface vmbr0 inet manual\n bridge-ports none\n bridge-stp on\n bridge-fd 0", "unknown-value", 4),
+        ("iface vmbr0 inet manual\n bridge-ports none\n bridge-stp on\n bridge-fd soon", "unknown-value", 4),
+        ("iface eth0 inet manual\n hwaddress ether 01:00:5e:00:53:01", "unknown-value", 2),
+        ("iface eth0 inet manual\n hwaddress 00:00:00:00:00:00", "unknown-value", 2),
+        (f"{AWARE} bridge-vlan-protocol 802.1x", "vlan-protocol", 4),
         (
             "iface vmbr0 inet manual\n bridge-vlan-aware yes\n bridge-vids 2-5000\n bridge-ports none",
             "vlan-id-range",
@@ -142,6 +145,14 @@ def test_every_error_has_its_code_and_line(text: str, code: str, line: int) -> N
             "duplicate-gateway",
             "only one can hold: drop it, or give it a metric",
         ),
+        (
+            "iface vmbr0 inet manual\n bridge-ports none\n bridge-stp on\n bridge-fd 0",
+            "unknown-value",
+            "2 to 30 seconds, or bridge-stp off",
+        ),
+        ("iface eth0 inet statik\n address 10.0.0.1/24", "unknown-value", "did you mean static?"),
+        ("iface eth0 inet\n address 10.0.0.1/24", "unknown-value", "say it: ifupdown wants one"),
+        ("iface x inet manual\n link-type dumy", "unknown-value", ""),
     ],
 )
 def test_warnings_refuse_nothing(text: str, code: str, hint: str) -> None:
@@ -164,6 +175,23 @@ def test_gateways_of_different_metric_are_no_duplicates() -> None:
         "iface eth1 inet static\n address 10.1.0.1/24\n gateway 10.1.0.2\n metric 100\n"
     )
     assert compiled(text).problems == ()
+
+
+def test_what_others_inherit_from_need_not_be_whole() -> None:
+    text = "iface lan inet static\n netmask 24\niface eth0 inet static inherits lan\n address 10.0.0.1\n"
+    assert compiled(text).problems == ()
+
+
+def test_with_stp_the_forward_delay_is_what_the_kernel_takes() -> None:
+    found = compiled("auto vmbr0\niface vmbr0 inet manual\n bridge-ports none\n bridge-stp on\n bridge-fd 0\n")
+    assert found.state["link", "vmbr0"].model_dump()["forward_delay"] == 2
+
+
+def test_all_ports_are_the_hosts_cards() -> None:
+    nics = ("eth0", "em1", "p2p1", "tap100i0", "wlan0")
+    found = compiled("auto vmbr0\niface vmbr0 inet manual\n bridge_ports all\n", nics)
+    assert found.problems == ()
+    assert {name for _, name in found.state if found.state["link", name].model_dump()["master"]} == {*nics[:3]}
 
 
 def test_a_port_may_have_no_pvid() -> None:
