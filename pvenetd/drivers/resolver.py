@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ log = logging.getLogger("pvenetd.resolver")
 
 _RECORD = "run/pvenetd/dns.json"
 _ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
+_RESOLVED = "/run/systemd/resolve/io.systemd.Resolve"
+"""systemd-resolved's own socket: its files stay behind when it is stopped, and its package's resolvconf, too."""
 _SECONDS = 30.0
 """Seconds a resolver's command may take: resolvconf restarts name servers."""
 
@@ -58,13 +61,12 @@ class Resolver:
         self._keep()
 
     def _whom(self) -> str:
-        own = self._files.root == Path("/")
-        if own and Path("/run/systemd/resolve/stub-resolv.conf").exists() and shutil.which("resolvectl", path=PATH):
+        if self._files.root == Path("/") and shutil.which("resolvectl", path=PATH) and _listens(_RESOLVED):
             return "resolved"
-        if shutil.which("resolvconf", path=PATH):
+        if (found := shutil.which("resolvconf", path=PATH)) and Path(found).resolve().name != "resolvectl":
             return "resolvconf"
         if not self._warned:
-            log.warning("neither resolvconf nor systemd-resolved is there: nobody is told of dns- lines")
+            log.warning("neither resolvconf nor systemd-resolved is there, or runs: nobody is told of dns- lines")
             self._warned = True
         return ""
 
@@ -90,6 +92,12 @@ def resolv_conf(dns: Dns) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _listens(path: str) -> bool:
+    """Return whether somebody listens at the socket *path*."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        return asking.connect_ex(path) == 0
+
+
 def _resolvconf(dns: Dns, order: str) -> list[str]:
     return ["resolvconf", order, f"{dns.iface}.pvenetd"]
 
@@ -98,4 +106,7 @@ def _resolved(dns: Dns, *, forget: bool = False) -> list[list[str]]:
     if forget:
         return [["resolvectl", "revert", dns.iface]]
     domains = [*dns.search, *(name for name in dns.domain if name not in dns.search)]
-    return [["resolvectl", "dns", dns.iface, *dns.nameservers], ["resolvectl", "domain", dns.iface, *(domains or [""])]]
+    return [  # without a word it would only be asked; an empty one is none
+        ["resolvectl", "dns", dns.iface, *(dns.nameservers or [""])],
+        ["resolvectl", "domain", dns.iface, *(domains or [""])],
+    ]
