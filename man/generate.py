@@ -52,8 +52,11 @@ CODES = {
 FILES = {
     "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
     "etc/network/interfaces.new": (
-        "staged configuration, until it is applied; FILE.new beside a file that it sources. ifupdown itself would read "
-        "the latter where a pattern like interfaces.d/* is sourced: apply or revert before it brings the host up"
+        "staged configuration, until it is applied; FILE.new beside a file that is sourced, but see the next"
+    ),
+    "var/lib/pvenetd/staged/etc/network/....new": (
+        "the same, where pvenetd does not bring up the host's interfaces and the ifupdown that does would read FILE.new "
+        "at boot, as by source interfaces.d/*. A FILE.new that you write there yourself is staged, too, and it is read"
     ),
     "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",

@@ -17,7 +17,7 @@ from pvenetd.engine import Engine, Pending, Terms
 from pvenetd.errors import ConfigError, Conflict, CutsOff
 from pvenetd.firewall.nft_base import Design
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.includes import STAGED
+from pvenetd.interfaces.includes import STAGED, active_name
 from pvenetd.journal import Journal
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
@@ -239,8 +239,8 @@ class Applies:
         for name in files:
             if name.endswith(STAGED) and self._store.files.read(name) is not None:
                 del kept[name]
-                active = files[name.removesuffix(STAGED)][1]
-                kept[name.removesuffix(STAGED)] = [active, active]
+                active = files[active_name(name)][1]
+                kept[active_name(name)] = [active, active]
         return kept
 
     async def _nothing(self) -> None:

@@ -75,7 +75,7 @@ class Edits(Applies):
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback, then edit")
         edited, verdict = change
         nics = await self._nics()
-        async with self._store.staging.editing() as view:
+        async with self._store.staging.editing(new=True) as view:
             if digest and digest != view.digest:
                 raise Conflict("the files are not those that were read (digest): read them again, then edit")
             texts = edited(view.config)
@@ -101,14 +101,14 @@ class Edits(Applies):
 
     async def revert(self) -> list[str]:
         """Drop what is staged; return the files whose edits went."""
-        async with self._store.staging.editing() as view:
+        async with self._store.staging.editing(new=True) as view:
             return [f"/{name}" for name in self._store.staging.revert(view)]
 
     def difference(self) -> dict[str, Any]:
         """Return what is staged against what is active: as text, and by interface and option."""
         view = self._store.view()
         staged = view.staged
-        active = self._store.view(staged=False).config if staged else view.config
+        active = self._store.staging.view(staged=False, new=True).config if staged else view.config
         return {
             "text": view.changes(),
             "files": [f"/{name}" for name in staged],

@@ -50,9 +50,9 @@ class Good:
         good = self._contents(_AFTER)
         for name, (active, staged) in view.read.items():
             if staged is not None:
-                found |= {name: versions(active, staged), name + STAGED: versions(staged, None)}
+                found |= {name: versions(active, staged), view.waits(name): versions(staged, None)}
             elif good.get(name) not in (None, active):
-                found |= {name: versions(good[name], active), name + STAGED: versions(active, None)}
+                found |= {name: versions(good[name], active), view.waits(name): versions(active, None)}
             else:
                 found[name] = versions(active, active)
         for name in good.keys() - view.read.keys():

@@ -1,5 +1,8 @@
 """Edits that wait: ``FILE.new`` beside each edited file, and how several of them change as one.
 
+Where another ifupdown would read ``FILE.new`` at boot, as ``source interfaces.d/*`` has it do, the edit
+waits below `SHELTER` instead: nothing goes live that nobody applied.
+
 One staged file is replaced by a rename.  Several are first written down together, in `SET`: once that
 file is there, all of them count as changed for every reader, whatever has reached their places; who
 edits next finishes it.  So a writer that is killed leaves the old edits or the new ones.  `SET` carries
@@ -25,13 +28,17 @@ from typing import Any, Protocol
 
 from pvenetd.errors import ConfigError, Conflict, Problem
 from pvenetd.interfaces.config import Config
+from pvenetd.interfaces.includes import SHELTER, Disk, active_name, is_sourced, load
 from pvenetd.interfaces.includes import STAGED as SUFFIX
-from pvenetd.interfaces.includes import Disk, load
 from pvenetd.interfaces.syntax import File, parse
 from pvenetd.journal import content, versions
 
 ACTIVE = "etc/network/interfaces"
 STAGED = "etc/network/interfaces.new"
+OWNER = "usr/share/pvenetd/owner"
+"""Where it is, pvenetd owns the host's interfaces; the package pvenetd-ifupdown has it."""
+_PROGRAMS = ("usr/sbin", "sbin")
+"""Where an ifupdown stands."""
 SET = "var/lib/pvenetd/staging.json"
 """``{"number": N, "files": {NAME: base64 or null}}``: files is empty once all stand in their places."""
 LOCK = "var/lib/pvenetd/staging.lock"
@@ -74,6 +81,8 @@ class View:
     read: Mapping[str, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
     """Name below the root → (active content, staged content), in the order of reading; staged files as the active
     ones are called."""
+    waits: Callable[[str], str] = lambda name: name + SUFFIX
+    """Name of an active file → name of the staged one, or of the one that an edit would come into."""
 
     @property
     def staged(self) -> dict[str, tuple[bytes | None, bytes]]:
@@ -83,7 +92,7 @@ class View:
     def name(self, file: File) -> str:
         """Return the name below the root of the active file that *file* is, or waits to become."""
         name = posixpath.normpath(file.path).lstrip("/")
-        return name if name in self.read else name.removesuffix(SUFFIX)
+        return name if name in self.read else active_name(name)
 
     @cached_property
     def digest(self) -> str:
@@ -96,7 +105,7 @@ class View:
 
     def changes(self) -> str:
         """Return what is staged as a unified diff against what is active, nothing where nothing is."""
-        return "".join(_difference(name, active or b"", new) for name, (active, new) in self.staged.items())
+        return "".join(_difference(name, self.waits(name), active or b"", new) for name, (active, new) in self.staged.items())
 
 
 class Staging:
@@ -106,11 +115,14 @@ class Staging:
         self._files = files
         self._seen: deque[tuple[dict[str, tuple[bytes, File]], Config]] = deque(maxlen=_KEPT)
 
-    def view(self, *, staged: bool = True) -> View:
-        """Return the configuration as it would be applied, or as it is active.  Raises `ConfigError`."""
+    def view(self, *, staged: bool = True, new: bool = False) -> View:
+        """Return the configuration as it would be applied, or as it is active.
+
+        Raises `ConfigError`; where there is no configuration at all, only unless it may be *new*.
+        """
         for _ in range(_TRIES):
             number, edits = self._set()
-            view = self._load(edits if staged else None)
+            view = self._load(edits if staged else None, new=new)
             if not staged or self._set()[0] == number:
                 return view
         message = "other edits come in faster than it can be read"
@@ -118,11 +130,11 @@ class Staging:
 
     def after(self, contents: Mapping[str, bytes]) -> View:
         """Return what `view` will be once *contents* are staged, by the names of the active files."""
-        return self._load({f"{name}{SUFFIX}": data for name, data in contents.items()})
+        return self._load(self._placed(contents), new=True)
 
-    def _load(self, edits: Mapping[str, bytes | None] | None) -> View:
+    def _load(self, edits: Mapping[str, bytes | None] | None, *, new: bool) -> View:
         """Return a view; a file that is as it was is not parsed again, and nothing new is the same `Config` again."""
-        reader = _Reader(self._files.root, edits)
+        reader = _Reader(self._files.root, edits, new=new)
         parsed: dict[str, tuple[bytes, File]] = {}
 
         def known(data: bytes, path: str) -> File:
@@ -141,7 +153,7 @@ class Staging:
                 del self._seen[at]
                 break
         self._seen.appendleft((parsed, config))
-        return View(config, reader.found)
+        return View(config, reader.found, lambda name: reader.staged.get(name) or self._place(name))
 
     def versions(self) -> dict[str, list[str | None]]:
         """Return what making the staged edits active does to files, as `Journal` keeps it: name → before and after.
@@ -150,16 +162,17 @@ class Staging:
         before its staged one goes.  Empty where nothing is staged.  Raises `ConfigError`.
         """
         found: dict[str, list[str | None]] = {}
-        for name, (active, new) in self.view().staged.items():
+        view = self.view()
+        for name, (active, new) in view.staged.items():
             found[name] = versions(active, new)
-            found[name + SUFFIX] = versions(new, None)
+            found[view.waits(name)] = versions(new, None)
         return found
 
     @asynccontextmanager
-    async def editing(self, patience: float = PATIENCE) -> AsyncIterator[View]:
+    async def editing(self, patience: float = PATIENCE, *, new: bool = False) -> AsyncIterator[View]:
         """Keep every other writer out, of whatever process, and yield what would be applied now.
 
-        What a killed writer has left is finished, or removed, first.  Raises `ConfigError`, and
+        What a killed writer has left is finished, or removed, first; *new* as for `view`.  Raises `ConfigError`, and
         `Conflict` where another one is not done within *patience* seconds.
         """
         until = time.monotonic() + patience
@@ -169,7 +182,7 @@ class Staging:
             await asyncio.sleep(_PAUSE)
         try:
             self.finish()
-            view = self.view()
+            view = self.view(new=new)
             self._sweep(view)
             yield view
         finally:
@@ -177,7 +190,7 @@ class Staging:
 
     def put(self, contents: Mapping[str, bytes | None]) -> None:
         """Stage *contents* (by the names of the active files), None for those that have no edit any more."""
-        files = {f"{name}{SUFFIX}": data for name, data in contents.items()}
+        files = self._placed(contents)
         if len(files) > 1:
             number = self._set()[0] + 1
             kept = {name: versions(data, None)[0] for name, data in files.items()}
@@ -201,10 +214,26 @@ class Staging:
         self.put(dict.fromkeys(names))
         return list(names)
 
+    def _placed(self, contents: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+        """Return what is written for *contents*, by the names of staged files: an edit is in one place alone."""
+        files: dict[str, bytes | None] = {}
+        for name, data in contents.items():
+            place = self._place(name)
+            files[place] = data
+            files |= {other: None for other in _places(name) if other != place and self._files.read(other) is not None}
+        return files
+
+    def _place(self, name: str) -> str:
+        """Return where an edit of *name* is put."""
+        beside, sheltered = _places(name)
+        if self._files.read(OWNER) is not None or not any("ifup" in self._files.names(where) for where in _PROGRAMS):
+            return beside
+        return sheltered if is_sourced(self.view(staged=False, new=True).config, f"/{beside}") else beside
+
     def _sweep(self, view: View) -> None:
         """Remove what killed writers have left beside the files."""
         edits = {posixpath.basename(name) + SUFFIX for name in view.read}
-        for directory in {posixpath.dirname(name) for name in view.read}:
+        for directory in {posixpath.dirname(place) for name in view.read for place in _places(name)}:
             for name in self._files.names(directory):
                 if _DRAFT.fullmatch(name) and name[1:-9] in edits:
                     self._files.put(f"{directory}/{name}", None)
@@ -214,8 +243,8 @@ class Staging:
 
     def _beside_active(self) -> list[str]:
         """Return the active files that have a staged one, though what is staged may not source them any more."""
-        names = self.view(staged=False).read
-        return [name for name in names if self._files.read(name + SUFFIX) is not None]
+        names = self.view(staged=False, new=True).read
+        return [name for name in names if any(self._files.read(place) is not None for place in _places(name))]
 
     def _set(self) -> tuple[int, dict[str, bytes | None]]:
         """Return the number of the last set of edits, and what of it has not reached its place for certain."""
@@ -230,19 +259,22 @@ class Staging:
 class _Reader:
     """The active files, or with *edits* each one's staged file where there is one; keeps what it has read."""
 
-    def __init__(self, root: Path, edits: Mapping[str, bytes | None] | None) -> None:
+    def __init__(self, root: Path, edits: Mapping[str, bytes | None] | None, *, new: bool) -> None:
         self._disk = Disk(root)
         self._edits = edits
+        self._new = new
         self.found: dict[str, tuple[bytes | None, bytes | None]] = {}
+        self.staged: dict[str, str] = {}
+        """The names of the staged files that were read, by those of the active ones."""
 
     def read(self, path: str) -> bytes:
         """Return what is staged for *path*, or its active content."""
         name = posixpath.normpath(path).lstrip("/")
-        staged = None if self._edits is None else self._staged(path, f"{name}{SUFFIX}", self._edits)
+        staged = None if self._edits is None else self._staged(name, self._edits)
         try:
             active = self._disk.read(path)
         except FileNotFoundError:
-            if staged is None:
+            if staged is None and not (self._new and name == ACTIVE):
                 raise
             active = None
         self.found[name] = (active, staged)
@@ -254,15 +286,30 @@ class _Reader:
 
     def place(self, path: str) -> str:
         """Return the path of what was read: the staged file's where there is one."""
-        return path + SUFFIX if self.found[posixpath.normpath(path).lstrip("/")][1] is not None else path
+        name = posixpath.normpath(path).lstrip("/")
+        return f"/{self.staged[name]}" if name in self.staged else path
 
-    def _staged(self, path: str, name: str, edits: Mapping[str, bytes | None]) -> bytes | None:
-        if name in edits:
-            return edits[name]
+    def _staged(self, name: str, edits: Mapping[str, bytes | None]) -> bytes | None:
+        for place in _places(name):
+            if (data := edits[place] if place in edits else self._waiting(place)) is not None:
+                self.staged[name] = place
+                return data
+        return None
+
+    def _waiting(self, place: str) -> bytes | None:
         try:
-            return self._disk.read(path + SUFFIX)
-        except FileNotFoundError:
+            return self._disk.read(f"/{place}")
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError:
+            if place.startswith(SHELTER):  # not root: as with `SET`
+                return None
+            raise
+
+
+def _places(name: str) -> tuple[str, str]:
+    """Return where an edit of *name* may wait."""
+    return f"{name}{SUFFIX}", f"{SHELTER}{name}{SUFFIX}"
 
 
 def _same(config: Config, other: Config) -> bool:
@@ -274,7 +321,7 @@ def _same(config: Config, other: Config) -> bool:
     )
 
 
-def _difference(name: str, active: bytes, staged: bytes) -> str:
+def _difference(name: str, place: str, active: bytes, staged: bytes) -> str:
     old, new = (_ROWS.findall(data.decode("utf-8", "surrogateescape")) for data in (active, staged))
-    lines = difflib.unified_diff(old, new, f"/{name}", f"/{name}{SUFFIX}")
+    lines = difflib.unified_diff(old, new, f"/{name}", f"/{place}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pvenetd.choice import Choice
 from pvenetd.choice import from_json as choice_of
-from pvenetd.daemon.staging import ACTIVE, STAGED, Files, Staging, View
+from pvenetd.daemon.staging import ACTIVE, OWNER, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
 from pvenetd.guests.qm_conf import Guest, parse_conf, vmid_of
@@ -17,8 +17,6 @@ from pvenetd.journal import content
 __all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
 GUESTS = "etc/pvenetd/qemu-server"
 FIREWALL = "etc/pvenetd/firewall"
-OWNER = "usr/share/pvenetd/owner"
-"""Where it is, pvenetd owns the host's interfaces; the package pvenetd-ifupdown has it."""
 CHOICE = "run/pvenetd/choice.json"
 
 

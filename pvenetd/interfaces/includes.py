@@ -27,6 +27,8 @@ MAX_FILES = 4096
 
 STAGED = ".new"
 """What the name of an edit that waits has more than its file's."""
+SHELTER = "var/lib/pvenetd/staged/"
+"""Where an edit waits, by its file's whole name, that another program would read beside its file."""
 
 _IN_DIRECTORY = re.compile(r"[a-zA-Z0-9_-]+")
 """Names that source-directory reads, after run-parts(8): no editor's or dpkg's leftovers."""
@@ -101,7 +103,7 @@ def load(path: str, reader: Reader, place: Callable[[str], str] = str, parse: Pa
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(path, 0, "syntax", f"cannot be read: {_reason(error)}")]) from error
     loader = _Loader(reader, place, parse)
-    loader.add(parse(data, place(path)), (normpath(path),))
+    loader.read(data, path, ())
     return merge(loader.files, loader.stanzas, loader.problems)
 
 
@@ -113,12 +115,19 @@ class _Loader:
         self._parse = parse
         self._place = place
         self._sourced_at: dict[str, str] = {}
+        self._active: dict[str, str] = {}
+        """The path that a file is known by, by the one where its text stands."""
         self.files: list[File] = []
         self.stanzas: list[Stanza] = []
         self.problems: list[Problem] = []
 
-    def add(self, file: File, within: tuple[str, ...]) -> None:
-        """Add *file*, which is the last of those *within* each other."""
+    def read(self, data: bytes, path: str, within: tuple[str, ...]) -> None:
+        """Add the file *path*, which holds *data*, and is sourced by the last of those *within* each other."""
+        place = self._place(path)
+        self._active[place] = path
+        self._add(self._parse(data, place), (*within, normpath(path)))
+
+    def _add(self, file: File, within: tuple[str, ...]) -> None:
         self.files.append(file)
         for stanza in file.stanzas:
             self.stanzas.append(stanza)
@@ -127,7 +136,7 @@ class _Loader:
                     self._source(stanza, pattern, within)
 
     def _source(self, source: Source, pattern: str, within: tuple[str, ...]) -> None:
-        for path in self._paths(source, join(dirname(source.path), pattern)):
+        for path in self._paths(source, join(dirname(self._active.get(source.path, source.path)), pattern)):
             name = normpath(path)
             if name in within:
                 self._complain(source, f"{path} sources itself", "drop this line")
@@ -152,7 +161,7 @@ class _Loader:
         except (OSError, ValueError) as error:
             self._complain(source, f"{path} cannot be read: {_reason(error)}")
         else:
-            self.add(self._parse(data, self._place(path)), (*within, normpath(path)))
+            self.read(data, path, within)
 
     def _paths(self, source: Source, pattern: str) -> Iterator[str]:
         if not source.is_directory:
@@ -197,6 +206,31 @@ def expand(pattern: str, reader: Reader) -> list[str]:
             if match(name) and (not name.startswith(".") or part.startswith("."))
         ]
     return found
+
+
+def is_sourced(config: Config, path: str) -> bool:
+    """Return whether a ``source`` pattern of *config* matches *path*, were it there; ``source-directory`` reads no dot.
+
+    That is how others read: to ifupdown and ifupdown2 an edit that waits is a file like any.
+    """
+    wanted = normpath(path).split("/")
+    for stanza in config.stanzas:
+        if isinstance(stanza, Source) and not stanza.is_directory:
+            for pattern in stanza.patterns:
+                parts = normpath(join(dirname(stanza.path), pattern)).split("/")
+                if len(parts) == len(wanted) and all(map(_matches, wanted, parts)):
+                    return True
+    return False
+
+
+def _matches(name: str, part: str) -> bool:
+    hidden = name.startswith(".") and not part.startswith(".")
+    return not hidden and fnmatch.fnmatchcase(name, part.replace("[^", "[!"))
+
+
+def active_name(staged: str) -> str:
+    """Return the name of the file that the edit *staged* waits to become."""
+    return staged.removeprefix(SHELTER).removesuffix(STAGED)
 
 
 def _names(directory: str, reader: Reader) -> list[str]:

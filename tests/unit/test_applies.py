@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from pvenetd.daemon.applies import Asked
+from pvenetd.daemon.edits import creation, setting
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.store import ACTIVE, STAGED, Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
+from pvenetd.edits.wish import Wish
 from pvenetd.engine import AS_IT_WAS, Engine
-from pvenetd.errors import Conflict, CutsOff, Unreachable
+from pvenetd.errors import ConfigError, Conflict, CutsOff, Unreachable
+from pvenetd.interfaces.includes import SHELTER
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.management import Session, Way
 from pvenetd.plan import Op
@@ -78,6 +81,43 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await found.interfaces.apply()
     yield found
     found.engine.close()
+
+
+async def test_an_edit_that_waits_elsewhere_is_applied_and_comes_back(host: Host) -> None:
+    """Beside its file another ifupdown would read it: so neither the edit nor the rollback puts it there."""
+    host.files.write("usr/sbin/ifup", b"")
+    change = setting(Wish("vmbr1", {"mtu": "1400"}))
+    await host.interfaces.edit(change)
+    waiting = f"{SHELTER}{SOURCED}.new"
+    edited = GUESTS + b"\tmtu 1400\n"
+    assert (host.files.read(waiting), host.files.read(f"{SOURCED}.new")) == (edited, None)
+    before = host.everything()
+    await host.interfaces.apply(WAIT)
+    assert (host.files.read(waiting), host.files.read(SOURCED)) == (None, edited)
+    await host.interfaces.roll_back()
+    assert host.files.read(waiting) == edited
+    assert host.everything() == before
+
+    await host.interfaces.apply()
+    host.files.write(SOURCED, GUESTS)
+    await host.interfaces.apply(WAIT)
+    await host.interfaces.roll_back()
+    assert (host.files.read(waiting), host.files.read(SOURCED)) == (GUESTS, edited), "edited in place, it waits there"
+    assert host.files.read(f"{SOURCED}.new") is None
+
+
+async def test_the_first_configuration_is_applied_and_taken_back(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.files.remove(ACTIVE)
+    with pytest.raises(ConfigError, match="No such file"):
+        await host.interfaces.apply()
+    await host.interfaces.edit(creation(Wish("vmbr0", {"type": "bridge", "autostart": "1"}, kind="bridge")))
+    before = host.everything()
+    await host.interfaces.apply(WAIT)
+    assert ("link", "vmbr0") in host.machine.observe()
+    await host.interfaces.roll_back()
+    assert host.everything() == before
+    host.engine.close()
 
 
 async def test_whoever_names_it_confirms_it(host: Host) -> None:

@@ -52,6 +52,18 @@ def test_edits_wait_until_they_are_applied(ctl: Run, root: Path) -> None:
     assert (root / "etc/network/interfaces").read_text() == text
 
 
+def test_a_host_without_interfaces_gets_its_first(ctl: Run, root: Path) -> None:
+    active, staged = (root / "etc/network" / name for name in ("interfaces", "interfaces.new"))
+    active.unlink()
+    assert ctl("interfaces", "set", "vmbr0", "mtu=1400") == (1, "", "iface: interface does not exist\n")
+    assert ctl("interfaces", "create", "vmbr0", "type=bridge", "autostart=1")[0] == 0
+    assert staged.read_text().startswith("auto vmbr0\niface vmbr0 inet manual\n")
+    assert ctl("interfaces", "diff")[1].startswith("--- /etc/network/interfaces\n+++ /etc/network/interfaces.new\n")
+    assert ctl("interfaces", "revert")[0] == 0
+    assert not staged.exists()
+    assert not active.exists()
+
+
 def test_a_file_is_edited_in_its_place(ctl: Run, file: Path) -> None:
     file.chmod(0o640)
     at = ("--file", str(file), "--nics", "eth0,eth1")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd.daemon.staging import ACTIVE, LOCK, SET, STAGED, Staging
+from pvenetd.daemon.staging import ACTIVE, LOCK, OWNER, SET, STAGED, Staging
 from pvenetd.drivers.files import Files
 from pvenetd.errors import Conflict
 from pvenetd.journal import content
@@ -59,6 +59,55 @@ def test_a_staged_file_stands_for_its_own_and_is_none_beside_it(files: Mortal) -
         WAN: [FILES[WAN], b"iface wan1 inet manual\n"],
         f"{WAN}.new": [b"iface wan1 inet manual\n", None],
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "there", "place"),
+    [
+        ("source interfaces.d/*", ["usr/sbin/ifup"], f"var/lib/pvenetd/staged/{WAN}.new"),
+        ("source /etc/./network/*/[a-z]an*", ["sbin/ifup"], f"var/lib/pvenetd/staged/{WAN}.new"),
+        ("source interfaces.d/*", [], f"{WAN}.new"),
+        ("source interfaces.d/*", ["usr/sbin/ifup", OWNER], f"{WAN}.new"),
+        ("source interfaces.d/lan interfaces.d/wan", ["usr/sbin/ifup"], f"{WAN}.new"),
+        ("source-directory interfaces.d", ["usr/sbin/ifup"], f"{WAN}.new"),
+    ],
+    ids=["matched", "odd", "nobody", "owner", "by-name", "directory"],
+)
+def test_no_edit_waits_where_another_ifupdown_reads_it(
+    files: Mortal, source: str, there: list[str], place: str
+) -> None:
+    files.write(ACTIVE, f"{source}\n".encode())
+    for name in there:
+        files.write(name, b"")
+    staging = Staging(files)
+    assert names(staging) == ["lan0", "wan0"]
+    edited = b"source more/*\niface wan1 inet manual\n"
+    files.write("etc/network/interfaces.d/more/one", b"iface one inet manual\n")
+    after = staging.after({WAN: edited}).config
+    staging.put({WAN: edited})
+    assert files.read(place) == edited
+    assert staging.view().config is after
+    assert sorted(names(staging)) == ["lan0", "one", "wan1"]
+    assert staging.view().config.by_name["wan1"][0].head.origin == f"/{place}:2"
+    assert f"\n+++ /{place}\n" in staging.view().changes()
+    assert list(staging.versions()) == [WAN, place]
+    assert [staging.view().name(file) for file in staging.view().config.files][-2:] == [
+        WAN, "etc/network/interfaces.d/more/one",
+    ]  # fmt: skip
+    assert staging.revert(staging.view()) == [WAN]
+    assert files.read(place) is None
+
+
+def test_an_edit_moves_where_it_is_safe(files: Mortal) -> None:
+    """What waited beside its file when a second ifupdown came is replaced by the next edit."""
+    staging = Staging(files)
+    staging.put({WAN: b"iface wan1 inet manual\n"})
+    files.write("usr/sbin/ifup", b"")
+    staging.put({WAN: b"iface wan2 inet manual\n"})
+    assert files.read(f"{WAN}.new") is None
+    assert names(staging) == ["lan0", "wan2"]
+    staging.put({WAN: None})
+    assert names(staging) == ["lan0", "wan0"]
 
 
 def test_a_file_called_new_without_another_is_a_file_of_its_own(files: Mortal) -> None:
