@@ -55,8 +55,9 @@ FILES = {
         "staged configuration, until it is applied; FILE.new beside a file that is sourced, but see the next"
     ),
     "var/lib/pvenetd/staged/etc/network/....new": (
-        "the same, where pvenetd does not bring up the host's interfaces and the ifupdown that does would read FILE.new "
-        "at boot, as by source interfaces.d/*. A FILE.new that you write there yourself is staged, too, and it is read"
+        "the same, where pvenetd does not bring up the host's interfaces and the ifupdown that does would read "
+        "FILE.new at boot, as by source interfaces.d/*. A FILE.new that you write there yourself is staged, too, and "
+        "it does read that"
     ),
     "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",

@@ -105,7 +105,9 @@ class View:
 
     def changes(self) -> str:
         """Return what is staged as a unified diff against what is active, nothing where nothing is."""
-        return "".join(_difference(name, self.waits(name), active or b"", new) for name, (active, new) in self.staged.items())
+        return "".join(
+            _difference(name, self.waits(name), active or b"", new) for name, (active, new) in self.staged.items()
+        )
 
 
 class Staging:
