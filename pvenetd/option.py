@@ -124,9 +124,11 @@ def _number(value: object) -> object:
 
 
 def _seconds(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
-        return int(float(value)) if float(value).is_integer() else float(value)
-    return value
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[0-9]{1,19}(\.[0-9]*)?", value):
+        raise ValueError("should be a number of seconds")
+    return int(float(value)) if float(value).is_integer() else float(value)
 
 
 Number = Annotated[int, BeforeValidator(_number)]

@@ -12,7 +12,6 @@ from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.edits import creation, deletion, setting
 from pvenetd.edits.wish import Wish
-from pvenetd.errors import EditError
 
 routes = Routes()
 
@@ -23,7 +22,7 @@ class Edit(OfNode):
     """An interface and what it is to have: Proxmox VE's keys, and any option by its own name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    texts: ClassVar[frozenset[str]] = frozenset({"comments", "comments6"})
+    judges: ClassVar[bool] = True
 
     iface: str
     type: str | None = None
@@ -33,14 +32,12 @@ class Edit(OfNode):
     """The ``digest`` of what was read: other files since then refuse the edit."""
 
     def wish(self) -> Wish:
-        """Return what is asked for.  Raises `EditError`."""
+        """Return what is asked for, and what is wrong with it already."""
         given = self.model_extra or {}
         wrong = {key: "should be text, a number, or a list of these" for key, value in given.items() if _odd(value)}
-        if wrong:
-            raise EditError(wrong)
         dropped = re.split(r"[\s,;]+", self.delete) if isinstance(self.delete, str) else self.delete
         values = {key: tuple(map(_text, one)) if isinstance(one, list) else _text(one) for key, one in given.items()}
-        return Wish(self.iface, values, frozenset(filter(None, dropped)), self.type)
+        return Wish(self.iface, values, frozenset(filter(None, dropped)), self.type, wrong)
 
 
 def _odd(value: object) -> bool:

@@ -26,8 +26,8 @@ class Params(BaseModel):
     """Parameters of a request, those of its path among them; what is not declared is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    texts: ClassVar[frozenset[str]] = frozenset()
-    """Parameters whose value may have several lines."""
+    judges: ClassVar[bool] = False
+    """Whether it takes undeclared parameters, and judges their values itself."""
 
 
 class OfNode(Params):
@@ -173,8 +173,7 @@ def _validated(params: type[Params], found: Mapping[str, str], given: Mapping[st
     wrong = dict.fromkeys(found.keys() & given.keys(), "is given in the path")
     values = {**given, **found}
     for name, value in values.items():
-        said = value.replace("\n", "") if name in params.texts and isinstance(value, str) else value
-        if _controls((name, said)):
+        if _controls(name if params.judges and name not in params.model_fields else (name, value)):
             wrong[_printable(name)] = "no control characters"
     if wrong:
         raise BadParametersError(wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from pvenetd.compile import Compiled, examine
 from pvenetd.daemon.applies import Applies
@@ -14,43 +14,69 @@ from pvenetd.edits.difference import difference
 from pvenetd.edits.edit import kind_of_interface
 from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
-from pvenetd.errors import Conflict
+from pvenetd.errors import Conflict, EditError
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.syntax import File, parse
 
 Examine = Callable[[Config], Compiled]
-Verdict = Callable[[Config, Config, Collection[str], Examine], None]
-"""Raises `EditError`: the configuration before, after, the NICs there are, and how a configuration is checked."""
-Change = tuple[Callable[[Config], dict[str, str]], Verdict]
-"""Path → new text of each file that changes, and whether it may be written."""
+
+
+class Change(NamedTuple):
+    """What is to become of one interface."""
+
+    wish: Wish
+    make: Callable[[Config, Wish], dict[str, str]]
+    """Return path → new text of each file that changes.  Raises `EditError`."""
+    judge: Callable[[Wish, Config, Config, Collection[str], Examine], None]
+    """Raises `EditError`: the configuration before, after, the NICs there are, and how a configuration is checked."""
+
+    def made(
+        self, before: Config, after: Callable[[dict[str, str]], Config], nics: Collection[str], examine: Examine
+    ) -> dict[str, str]:
+        """Return path → new text of each file of *before* that changes.
+
+        *after* reads the configuration with such texts.  Raises `EditError` with all that is wrong: where a value
+        is wrong by itself, the others are looked at without it.
+        """
+        try:
+            texts = self.make(before, self.wish)
+        except EditError as error:
+            rest = self.wish.without(error.errors)
+            if rest.iface and rest != self.wish:
+                try:
+                    self._replace(wish=rest).made(before, after, nics, examine)
+                except EditError as more:
+                    named = {key: text for key, text in more.errors.items() if key in rest.values.keys() | rest.dropped}
+                    raise EditError({**named, **error.errors}, (*error.problems, *more.problems)) from None
+            raise
+        if texts:
+            self.judge(self.wish, before, after(texts), nics, examine)
+        return texts
 
 
 def creation(wish: Wish) -> Change:
     """Return the change that makes a new interface."""
-    return lambda config: created(config, wish), _verdict(wish)
+    return Change(wish, created, _judge)
 
 
 def setting(wish: Wish) -> Change:
     """Return the change of an interface that is there."""
-    return lambda config: updated(config, wish), _verdict(wish)
+    return Change(wish, updated, _judge)
 
 
 def deletion(name: str) -> Change:
     """Return the change that takes an interface away."""
-
-    def verdict(before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
-        judge_deletion(name, examine(after), lambda: examine(before), nics)
-
-    return lambda config: deleted(config, name), verdict
+    return Change(Wish(name), lambda config, wish: deleted(config, wish.iface), _judge_deletion)
 
 
-def _verdict(wish: Wish) -> Verdict:
-    def verdict(before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
-        del nics
-        kind = kind_of_interface(before, wish.iface) if wish.iface in before.by_name else wish.kind
-        judge(wish, examine(after), lambda: examine(before), None if kind == "unknown" else kind)
+def _judge(wish: Wish, before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
+    del nics
+    kind = kind_of_interface(before, wish.iface) if wish.iface in before.by_name else wish.kind
+    judge(wish, examine(after), lambda: examine(before), None if kind == "unknown" else kind)
 
-    return verdict
+
+def _judge_deletion(wish: Wish, before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:
+    judge_deletion(wish.iface, examine(after), lambda: examine(before), nics)
 
 
 class Edits(Applies):
@@ -73,30 +99,37 @@ class Edits(Applies):
         """Stage *change*.  Raises `EditError`, `ConfigError`, and `Conflict` where *digest* is of other files."""
         if self._engine.pending or self._engine.stuck():
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback, then edit")
-        edited, verdict = change
         nics = await self._nics()
         async with self._store.staging.editing(new=True) as view:
             if digest and digest != view.digest:
                 raise Conflict("the files are not those that were read (digest): read them again, then edit")
-            texts = edited(view.config)
             names = {file.path: view.name(file) for file in view.config.files}
-            contents = {names[path]: text.encode("utf-8", "surrogateescape") for path, text in texts.items()}
-            if not contents:
+
+            def written(texts: dict[str, str]) -> dict[str, bytes]:
+                return {names[path]: text.encode("utf-8", "surrogateescape") for path, text in texts.items()}
+
+            texts = change.made(
+                view.config,
+                lambda texts: self._store.staging.after(written(texts)).config,
+                nics,
+                lambda config: self._examine(config, nics),
+            )
+            if not texts:
                 return
-            after = self._store.staging.after(contents).config
-            verdict(view.config, after, nics, lambda config: self._examine(config, nics))
+            contents = written(texts)
             active = {name: view.read[name][0] for name in contents}
             self._store.staging.put({name: None if data == active[name] else data for name, data in contents.items()})
 
     async def edited(self, file: File, change: Change, nics: Collection[str] | None = None) -> bytes:
         """Return what *change* makes of *file* alone; *nics* replace the kernel's links.  Raises `EditError`."""
-        edited, verdict = change
-        before = single(file)
-        text = edited(before).get(file.path, str(file))
-        if text != str(file):
-            there = await self._nics() if nics is None else nics
-            after = single(parse(text, file.path))
-            verdict(before, after, there, lambda config: self._examine(config, there))
+        there = await self._nics() if nics is None else nics
+        texts = change.made(
+            single(file),
+            lambda texts: single(parse(texts[file.path], file.path)),
+            there,
+            lambda config: self._examine(config, there),
+        )
+        text = texts.get(file.path, str(file))
         return text.encode("utf-8", "surrogateescape")
 
     async def revert(self) -> list[str]:

@@ -20,9 +20,9 @@ def judge(wish: Wish, after: Compiled, before: Callable[[], Compiled], kind: str
 
     *kind* is the type that the interface has to be of then.
     """
-    errors = _kind_errors(wish, after.devices, kind) | _unknown(wish, after.problems)
-    if errors:
+    if errors := _kind_errors(wish, after.devices, kind):
         raise EditError(errors)
+    errors = _unknown(wish, after.problems)
     problems = _new(after, before) if after.errors else ()
     for problem in (*problems, *_second_gateways(wish, after.problems)):
         key = _key(wish, problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_address, ip_interface
 
@@ -26,6 +26,8 @@ class Wish:
     """Keys whose option goes."""
     kind: str | None = None
     """The API's type: what the interface is, or is to be."""
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """What is known to be wrong with it already, by key."""
 
     def one(self, key: str) -> str | None:
         """Return the value of *key*, the first of several."""
@@ -37,9 +39,20 @@ class Wish:
         value = self.values[key]
         return (value,) if isinstance(value, str) else value
 
+    def without(self, keys: Collection[str]) -> Wish:
+        """Return what is left without *keys*; with one of a family's addresses all of them go."""
+        gone = set(keys)
+        for family in ("", "6"):
+            addresses = {f"{key}{family}" for key in ("cidr", "address", "netmask")}
+            gone |= addresses if addresses & gone else set()
+        values = {key: value for key, value in self.values.items() if key not in gone}
+        wrong = {key: text for key, text in self.wrong.items() if key not in gone}
+        kind = None if "type" in gone else self.kind
+        return replace(self, values=values, dropped=self.dropped - gone, kind=kind, wrong=wrong)
+
     def errors(self) -> dict[str, str]:
         """Return what is wrong with it whatever the configuration is, by key."""
-        wrong = dict(self._wrong())
+        wrong = {**dict(self._wrong()), **self.wrong}
         for family in ("", "6"):
             wrong |= {key: text for key, text in self._addressing(family) if key not in wrong}
         return wrong

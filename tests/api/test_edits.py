@@ -96,6 +96,9 @@ async def test_everything_that_is_wrong_is_told_at_once_by_field(api: Api) -> No
     assert status == 400
     assert body["message"] == "Parameter verification failed."
     assert body["errors"].keys() == {"cidr", "gateway", "autostart"}
+    given = {"mtu": "x", "gateway": "foo", "bridge_fd": {}, "post-up": "a\nb", "comments": "\0", "nope": "1"}
+    status, body = await api.ask("PUT", f"{NETWORK}/vmbr0", *JSON, json.dumps(given))
+    assert (status, body["errors"].keys()) == (400, given.keys())
     status, body = await api.ask("POST", NETWORK, *form(iface="vmbr0", type="bridge"))
     assert (status, body["errors"]) == (400, {"iface": "interface already exists"})
     status, body = await api.ask("DELETE", f"{NETWORK}/eth0")

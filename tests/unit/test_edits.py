@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pvenetd.compile import examine
 from pvenetd.daemon.edits import Change, creation, deletion, setting
-from pvenetd.edits.change import deleted
+from pvenetd.edits.change import deleted, updated
+from pvenetd.edits.create import created
 from pvenetd.edits.difference import difference
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import EditError
@@ -41,14 +42,8 @@ def config(text: str) -> Config:
 
 
 def run(text: str, change: Change) -> str:
-    edit, verdict = change
-    before = config(text)
-    texts = edit(before)
-    if not texts:
-        return text
-    (after,) = texts.values()
-    verdict(before, config(after), NICS, lambda found: examine(found, NICS))
-    return after
+    texts = change.made(config(text), lambda texts: config(*texts.values()), NICS, lambda found: examine(found, NICS))
+    return next(iter(texts.values()), text)
 
 
 def wish(iface: str, dropped: str = "", **values: Any) -> Wish:
@@ -227,6 +222,16 @@ def test_new_stanzas(asked: Wish, stanza: str) -> None:
                 "comments": "no control characters",
             },
         ),
+        (
+            wish("vmbr0", mtu="x", gateway="foo", bridge_fd="soon", a="1", up="x\\"),
+            {
+                "gateway": "'foo' is no IPv4 address",
+                "mtu": "mtu: 'x': Input should be a valid integer, unable to parse string as an integer",
+                "bridge_fd": "bridge-fd: 'soon': should be a number of seconds",
+                "a": "no such option",
+                "up": "a backslash at the end would take in the next line",
+            },
+        ),
         (wish("vmbr0", ovs_options="tag=1\n\tpost-up x"), {"ovs_options": "no control characters"}),
         (wish("vmbr0", up="x\\"), {"up": "a backslash at the end would take in the next line"}),
         (wish("vmbr0", cidr="192.0.2.1/24", address="192.0.2.2"), {"address": "conflicts with cidr"}),
@@ -355,11 +360,10 @@ def test_what_is_added_and_deleted_leaves_no_trace(text: str, values: dict[str, 
     assume(key != "comments" or "#" not in text)
     assume(key != "autostart" or not any(name in names for names in before.classes.values()))
     assume(key != "cidr" or all(stanza.method == "manual" for stanza in before.by_name[name]))
-    edit, _ = setting(Wish(name, values))
-    once = next(iter(edit(before).values()), text)
-    undo, _ = setting(Wish(name, {}, frozenset(values)))
-    assert next(iter(undo(config(once)).values()), once) == text
-    assert edit(config(once)) == {}
+    once = next(iter(updated(before, Wish(name, values)).values()), text)
+    undone = updated(config(once), Wish(name, {}, frozenset(values)))
+    assert next(iter(undone.values()), once) == text
+    assert updated(config(once), Wish(name, values)) == {}
 
 
 @given(st.sampled_from(TEXTS), st.sampled_from(["bridge", "eth", "vlan", "bond"]), st.booleans())
@@ -367,8 +371,7 @@ def test_what_is_created_and_deleted_leaves_no_trace(text: str, kind: str, auto:
     values = {"autostart": str(int(auto)), "cidr": "203.0.113.77/28", "comments": "x\n"}
     if kind == "vlan":
         values["vlan-raw-device"] = "eth0"
-    edit, _ = creation(Wish("new0", values, frozenset(), kind))
-    (once,) = edit(config(text)).values()
+    (once,) = created(config(text), Wish("new0", values, frozenset(), kind)).values()
     assert once != text
     (again,) = deleted(config(once), "new0").values()
     assert again == text
