@@ -32,11 +32,18 @@ class Found:
 
     gone: str
     nic: Nic
-    by: str
-    """What they have in common, in words."""
+    by: str = ""
+    """What they have in common, in words; empty where the NIC is there, under another of its names."""
+
+    @property
+    def hint(self) -> str:
+        """Return what to write instead of a name that no stanza can use; empty where the NIC is another."""
+        return "" if self.by else f"{self.gone} is another name of {self.nic.name}: write {self.nic.name}"
 
     def __str__(self) -> str:
-        return f"{self.gone} is gone; {self.nic.name} {self.by}"
+        if self.by:
+            return f"{self.gone} is gone; {self.nic.name} {self.by}"
+        return f"{self.gone} is only another name of {self.nic.name}, and nothing is done for it: write {self.nic.name}"
 
 
 def look_alikes(wanted: Iterable[str], recorded: Mapping[str, Nic], present: Collection[Nic]) -> list[Found]:
@@ -52,7 +59,7 @@ def look_alikes(wanted: Iterable[str], recorded: Mapping[str, Nic], present: Col
 def _look_alike(name: str, was: Nic | None, present: Collection[Nic]) -> Found | None:
     for nic in present:
         if name in nic.other_names:
-            return Found(name, nic, f"has it as an alternative name, which no stanza can use: write {nic.name}")
+            return Found(name, nic)
     if was is None:
         return None
     for nic in present:

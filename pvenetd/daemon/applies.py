@@ -92,8 +92,9 @@ class Applies:
         """
         config = config or self._store.interfaces(staged=staged)
         choice = choice or self._store.choice()
-        nics = frozenset(await self._nics() if nics is None else nics)
-        return self._compile(config, nics, choice.reloaded(config) if reloaded else choice)
+        known = frozenset(await self._nics() if nics is None else nics)
+        found = self._compile(config, known, choice.reloaded(config) if reloaded else choice)
+        return self.nics.explained(found) if nics is None else found
 
     def _compile(self, config: Config, nics: frozenset[str], choice: Choice) -> Compiled:
         """Return *config* compiled; what was just made is not made again: it may be thousands of stanzas."""

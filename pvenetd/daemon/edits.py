@@ -112,7 +112,7 @@ class Edits(Applies):
                 view.config,
                 lambda texts: self._store.staging.after(written(texts)).config,
                 nics,
-                lambda config: self._examine(config, nics),
+                lambda config: self.nics.explained(self._examine(config, nics)),
             )
             if not texts:
                 return

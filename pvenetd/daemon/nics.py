@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from pvenetd.nics import (
 
 log = logging.getLogger("pvenetd")
 
+_MISSING = ("missing-member", "missing-parent")
 RECORD = "var/lib/pvenetd/nics.json"
 
 
@@ -82,8 +84,17 @@ class Nics:
         return look_alikes(wanted, self._recorded(), self.source.present(wanted))
 
     def problems(self, compiled: Compiled) -> list[Problem]:
-        """Return a warning for each of those, where the configuration names it first."""
-        return [_problem(compiled, found) for found in self.gone(compiled)]
+        """Return a warning for each of those, where the configuration names it first, unless an error tells it."""
+        told = {problem.hint for problem in compiled.errors}
+        return [_problem(compiled, found) for found in self.gone(compiled) if not found.hint or found.hint not in told]
+
+    def explained(self, compiled: Compiled) -> Compiled:
+        """Return *compiled* with a hint where it takes for missing what is there under another name."""
+        missing = [problem for problem in compiled.errors if problem.code in _MISSING]
+        hints = {found.gone: found.hint for found in self.gone(compiled) if found.hint} if missing else {}
+        if not hints:
+            return compiled
+        return replace(compiled, problems=tuple(_hinted(problem, hints) for problem in compiled.problems))
 
     def pin(self, names: Collection[str], *, remove: bool) -> list[dict[str, Any]]:
         """Give NICs their *names* for good, all present ones by default; or take that back.
@@ -126,6 +137,11 @@ class Nics:
             return of_json(json.loads(data or b"[]"))
         except ValueError:
             return {}
+
+
+def _hinted(problem: Problem, hints: Mapping[str, str]) -> Problem:
+    named = [hint for name, hint in hints.items() if name in problem.message.split()]
+    return replace(problem, hint=named[0]) if named and problem.code in _MISSING else problem
 
 
 def _names(compiled: Compiled) -> list[str]:

@@ -55,13 +55,15 @@ def records(config: Config, devices: Mapping[str, Device], live: State) -> list[
     drafts = {file.path: Draft(file) for file in config.files}
     autos = {*config.autos, *config.hotplug}
     carried = _carried(live)
+    links = {key[1]: link for key, link in live.items() if isinstance(link, Link)}
+    answering = {other: link for link in links.values() for other in link.altnames} | links
     found = [
-        _record(device, live.get(("link", device.base)), carried, auto=name in autos)
+        _record(device, answering.get(device.base), carried, auto=name in autos)
         | {"priority": number}
         | _comments(device, drafts)
         for number, (name, device) in enumerate(devices.items(), 1)
     ]
-    others = [link for link in live.values() if isinstance(link, Ethernet) and link.name not in devices]
+    others = [link for name, link in links.items() if isinstance(link, Ethernet) and not _named(link, devices)]
     return found + [
         {
             "iface": nic.name,
@@ -74,6 +76,7 @@ def records(config: Config, devices: Mapping[str, Device], live: State) -> list[
             "autostart": 0,
             "priority": len(found) + number,
         }
+        | _altnames(nic)
         for number, nic in enumerate(others, 1)
     ]
 
@@ -94,10 +97,18 @@ def _record(
         "method6": "manual",
         "origin": device.head.origin,
         "live": _live(there, carried.get(device.base, ())),
-    }
+    } | _altnames(there)
     for stanza in device.stanzas:
         found["method6" if stanza.family == "inet6" else "method"] = stanza.method or "static"
     return found | _addressing(device) | _options(device.stanzas) | _by_kind(device)
+
+
+def _named(link: Link, devices: Mapping[str, Device]) -> bool:
+    return not devices.keys().isdisjoint((link.name, *link.altnames))
+
+
+def _altnames(link: Resource | None) -> dict[str, Any]:
+    return {"altnames": list(link.altnames)} if isinstance(link, Link) and link.altnames else {}
 
 
 def _addressing(device: Device) -> dict[str, Any]:

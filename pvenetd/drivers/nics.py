@@ -27,13 +27,16 @@ class Nics:
     """Looks at them anew each time."""
 
     def present(self, asked: Collection[str] = ()) -> list[Nic]:
-        """Return every NIC that a device stands behind, with those of the *asked* names that it answers to."""
+        """Return every NIC that a device stands behind, with those of the *asked* names that it answers to.
+
+        What answers to one by another name is among them, whatever it is.
+        """
         aliases = self._answering(asked)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
             return [
                 Nic(name, mac or _current(name), path, bool(mac), tuple(aliases.get(name, ())))
                 for number, name in socket.if_nameindex()
-                if (path := _place(name, number)) and (mac := _permanent(handle, name)) is not None
+                if ((path := _place(name, number)) or name in aliases) and (mac := _permanent(handle, name)) is not None
             ]
 
     @staticmethod

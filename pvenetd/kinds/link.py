@@ -26,7 +26,7 @@ class Link(port.Port):
     noun: ClassVar[str] = "link"
     rank: ClassVar[int] = 4
     named: ClassVar[frozenset[str]] = frozenset({"name"})
-    silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here"}
+    silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here", "altnames"}
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
     prefix: ClassVar[str] = "IFLA_-"
@@ -66,6 +66,8 @@ class Link(port.Port):
     """The VRF it belongs to; a bridge or bond, whose own stanza names it as a port; empty for none."""
     group: int | None = None
     """IFLA_GROUP: all of one guest's links carry its VMID, to be deleted in one go."""
+    altnames: tuple[str, ...] = ()
+    """Other names it answers to (``ip link property``), as the kernel shows them; nothing is configured by them."""
     disable_ipv6: bool | None = None
     """Keep the host's own IPv6 off this link: a guest's port is no link of the host's."""
 

@@ -63,7 +63,7 @@ def test_while_all_are_there_nothing_is_told(nics: Nics) -> None:
         ),
         (
             Nic("eth7", "02:00:5e:00:53:09", "x", other_names=("eno1",)),
-            "eno1 is gone; eth7 has it as an alternative name, which no stanza can use: write eth7",
+            "eno1 is only another name of eth7, and nothing is done for it: write eth7",
         ),
     ],
     ids=["moved", "replaced", "altname"],

@@ -80,6 +80,7 @@ def observe(body: bytes, name_of: Names) -> Link:
         "alias": said.alias,
         "up": bool(flags & _UP),
         "group": top.get("IFLA_GROUP"),
+        "altnames": top.get("IFLA_PROP_LIST", ()),
         "master": "",
     }
     nests = (top.raw, data.raw, port.raw)

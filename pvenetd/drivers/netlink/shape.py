@@ -65,6 +65,17 @@ def _addresses_written(addresses: Iterable[str]) -> bytes:
     return b"".join(nla(number, ip_address(text).packed) for number, text in enumerate(addresses))
 
 
+def _names_read(data: bytes) -> tuple[str, ...]:
+    names = (name for number, name in attributes(data) if number == _ALT_IFNAME)
+    return tuple(name.rstrip(b"\0").decode("utf-8", "surrogateescape") for name in names)
+
+
+def _names_written(names: Iterable[str]) -> bytes:
+    return b"".join(nla(_ALT_IFNAME, name.encode("utf-8", "surrogateescape") + b"\0") for name in names)
+
+
+_ALT_IFNAME = 53
+"""IFLA_ALT_IFNAME, within IFLA_PROP_LIST."""
 _QOS_MAPPING = 1
 """IFLA_VLAN_QOS_MAPPING."""
 
@@ -88,9 +99,10 @@ _FORMS: Mapping[str, Form] = {
     "ports": Form(lambda data: struct.unpack(">HH", data), lambda ports: struct.pack(">HH", *ports)),
     "pairs": Form(_pairs_read, _pairs_written),
     "addresses": Form(_addresses_read, _addresses_written),
+    "names": Form(_names_read, _names_written),
 }
 """``bits``: a number, written as (value, mask); ``lifetimes``: (preferred, valid) in seconds; ``pairs``: a nest of
-(from, to); ``addresses``: a nest of them."""
+(from, to); ``addresses``, ``names``: a nest of them."""
 
 _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "address": {
@@ -99,6 +111,7 @@ _MORE: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "IFA_TARGET_NETNSID": (10, "uint32"),
         "IFA_PROTO": (11, "uint8"),
     },
+    "link": {"IFLA_PROP_LIST": (52, "names")},
     "bridge": {
         "IFLA_BR_VLAN_STATS_PER_PORT": (45, "uint8"),
         "IFLA_BR_MULTI_BOOLOPT": (46, "bits"),
