@@ -192,13 +192,14 @@ class _Change(Edit):
         return 0
 
     def _method(self, stanza: Iface, family: str, wished: str | None, addresses: int) -> None:
-        gateway = f"gateway{family}"
-        keeps_gateway = self._of_family(stanza, "gateway", family) and gateway not in self.wish.dropped
+        gateway, keys = f"gateway{family}", {f"{key}{family}" for key in ADDRESSING}
+        has_gateway = self._of_family(stanza, "gateway", family) and gateway not in self.wish.dropped
+        is_left_bare = stanza.inherits is None and not addresses and not has_gateway and gateway not in self.wish.values
         method = wished or stanza.method
         if not wished and addresses and stanza.method not in ("static", "loopback", None):
             touched = any(f"{key}{family}" in self.wish.values for key in ADDRESSING[:3])
             method = "static" if touched else stanza.method
-        elif not wished and not addresses and stanza.method == "static" and not keeps_gateway:
+        elif not wished and is_left_bare and keys & self.wish.dropped and stanza.method == "static":
             method = "manual"
         has_it = wished and any(one.method == wished for one in self.own if one.family == stanza.family)
         if has_it or method == stanza.method or stanza.family is None or stanza.method is None:

@@ -19,6 +19,8 @@ COMMANDS = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 _FIRST = ("address", "netmask", "broadcast", "pointopoint", "gateway", "metric")
 """What stands at the top of a stanza, in this order."""
 
+_BELOW = ("no-auto-down", "no-scripts")
+"""Lines that stand right below the stanza they are about."""
 _BOM = "\ufeff"
 _GAP = rf"(?:[{BLANKS}]|\\\r*\n)"
 _WORD = rf"(?:(?!\\\r*\n)[^{BLANKS}\n])"
@@ -119,10 +121,11 @@ class Draft:
         texts = [_line(text) for text in texts]
         there = self._comment_lines(stanza)
         last = there[0] - 1 if there else self.span(stanza)[1]
+        indent = _indentation(self._raw[there[-1]]) if there else self._indent(stanza) or "\t"
         new: list[tuple[int, str]] = []
         for old, text in _aligned(self.comments(stanza), texts):
             if old is None:
-                new.append((last, f"{self._indent(stanza)}#{text}"))
+                new.append((last, f"{indent}#{text}"))
                 continue
             last = there[old]
             if text is None:
@@ -139,8 +142,12 @@ class Draft:
         end = len(self._raw) - 1
         full = (index for index in range(end, -1, -1) if not self._is_blank(index))
         at = self.span(after)[1] if after else next(full, end)
+        while at + 1 < len(self._lines) and self._lines[at + 1].name in _BELOW:
+            at += 1
         rows = text.removesuffix("\n").split("\n")
-        if at >= 0 and (at + 1 == len(self._raw) or self._is_blank(at + 1)):
+        if at >= 0 and at + 1 < len(self._raw) and not self._is_blank(at + 1):
+            rows = [row for row in rows if row]
+        elif at >= 0:
             rows.insert(0, "")
         self._insert([(at, row) for row in rows])
 

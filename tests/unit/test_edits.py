@@ -332,6 +332,35 @@ def test_differences_by_interface_and_option() -> None:
     assert [one["change"] for one in difference(config(after), config(BASE))] == ["removed", "changed"]
 
 
+def test_a_gateway_alone_changes_no_method() -> None:
+    text = "iface lan inet static\n\taddress 192.0.2.1/24\niface eth0 inet static inherits lan\n"
+    once = run(text, setting(wish("eth0", gateway="192.0.2.254")))
+    assert lines(text, once) == ([], ["\tgateway 192.0.2.254"])
+    assert run(once, setting(wish("eth0", "gateway"))) == text
+
+
+def test_comments_stand_where_they_are_the_stanzas() -> None:
+    text = "iface eth0 inet manual\nmtu 1400\niface eth1 inet manual\n# a\n"
+    once = run(text, setting(wish("eth0", comments="x\ny\n")))
+    assert lines(text, once) == ([], ["\t#x", "\t#y"])
+    assert run(once, setting(wish("eth0", "comments"))) == text
+    assert lines(text, run(text, setting(wish("eth1", comments=" a\n b\n")))) == ([], ["# b"])
+
+
+def test_a_new_interface_stands_below_the_lines_of_the_one_before() -> None:
+    text = "iface eth0 inet manual\n\niface eth1 inet manual\nno-auto-down eth1\niface vmbr0 inet manual\n"
+    asked = wish("eth2", type="eth", cidr="192.0.2.1/24", cidr6="2001:db8::1/64")
+    once = run(text, creation(asked))
+    assert once.split("no-auto-down eth1\n")[1].splitlines() == [
+        "iface eth2 inet static",
+        "\taddress 192.0.2.1/24",
+        "iface eth2 inet6 static",
+        "\taddress 2001:db8::1/64",
+        "iface vmbr0 inet manual",
+    ]
+    assert run(once, deletion("eth2")) == text
+
+
 # Whatever the file: a change set back, or an interface created and deleted, leaves no trace
 
 TEXTS = [path.read_bytes().decode("utf-8", "surrogateescape") for path in sorted(DATA.glob("[0-9]*.interfaces"))]
