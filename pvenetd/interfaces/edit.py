@@ -141,9 +141,7 @@ class Draft:
         """Put the stanza *text* below *after*, or at the end, a blank line between where blank lines part stanzas."""
         end = len(self._raw) - 1
         full = (index for index in range(end, -1, -1) if not self._is_blank(index))
-        at = self.span(after)[1] if after else next(full, end)
-        while at + 1 < len(self._lines) and self._lines[at + 1].name in _BELOW:
-            at += 1
+        at = self._below(self.span(after)[1]) if after else next(full, end)
         rows = text.removesuffix("\n").split("\n")
         if at >= 0 and at + 1 < len(self._raw) and not self._is_blank(at + 1):
             rows = [row for row in rows if row]
@@ -194,6 +192,17 @@ class Draft:
 
     def _index(self, line: Line) -> int:
         return bisect_left(self._lines, line.line, key=lambda other: other.line)
+
+    def _below(self, at: int) -> int:
+        """Return the last of the lines right below the one *at* that belong to it, or *at*."""
+        found = at
+        while found + 1 < len(self._lines) and self._lines[found + 1].name in _BELOW:
+            found += 1
+        rest = self._lines[found + 1 :]
+        following = next((line for line in rest if line.name), None)
+        if rest and _comment(rest[0].raw) is not None:
+            return at
+        return found if following is None or following.opens_stanza else at
 
     def _comment_lines(self, stanza: Stanza) -> list[int]:
         first, last = self.span(stanza)
