@@ -308,7 +308,8 @@ def _refused(
     name = str(found["loc"][0])
     first = next((option for option, (field, _) in options(kind).items() if field == name), name)
     option = spelled.get(name, first)
-    message = found["msg"].removeprefix("Value error, ")
+    is_no_number = found["type"] == "int_parsing"
+    message = "should be a whole number" if is_no_number else found["msg"].removeprefix("Value error, ")
     code = _CODES.get(option, "unknown-value")
     if found["type"] == "missing":
         code = "missing-parent" if name in kind.lower_fields else code

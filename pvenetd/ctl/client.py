@@ -58,7 +58,8 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
             there.sendall(_bytes(request))
             answer = _all(there, until)
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}") from error
+            hint = " (systemctl status pvenetd tells why)" if address == f"/{SOCKET}" else ""
+            raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}{hint}") from error
         except PermissionError as error:
             raise NoDaemonError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
         except TimeoutError as error:

@@ -35,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     except (NoDaemonError, NoAnswerError) as error:
         command: Command = arguments.command
         return command.failing(_complain(str(error), arguments))
+    except argparse.ArgumentTypeError as error:
+        _complain(f"pvenetctl: error: {error}", arguments)
+        return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what head(1) did not want
         return 0

@@ -148,7 +148,7 @@ def edited(_: Any, arguments: argparse.Namespace) -> Iterator[Block]:
 
 def reverted(_: Any, __: argparse.Namespace) -> Iterator[Block]:
     """Show that nothing is staged any more."""
-    yield "dropped: nothing is staged"
+    yield "nothing is staged any more"
 
 
 def difference(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:

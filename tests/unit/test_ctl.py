@@ -70,6 +70,10 @@ def ctl(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         ("apply --confirm 0", 2),
         ("apply --confirm soon", 2),
         ("firewall compile --backend pf", 2),
+        ("ifup", 2),
+        ("ifdown", 2),
+        ("ifreload -v", 2),
+        ("ifreload -a", 1),
         ("status", 1),
         ("apply", 1),
         ("vm list", 1),
@@ -86,7 +90,7 @@ def ctl(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 )
 def test_exit_status(ctl: Run, words: str, status: int) -> None:
     found, out, err = ctl(*words.split())
-    assert (found, bool(err)) == (status, (status > 0 and "check" not in words) or "ifdown" in words), (out, err)
+    assert (found, bool(err)) == (status, (status > 0 and "check" not in words) or "-ifdown" in words), (out, err)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

@@ -47,7 +47,7 @@ def test_edits_wait_until_they_are_applied(ctl: Run, root: Path) -> None:
     assert not staged.exists()
     assert ctl("interfaces", "diff") == (0, "", "")
     ctl("interfaces", "set", "vmbr0", "mtu=1400")
-    assert ctl("interfaces", "revert")[1] == "dropped: nothing is staged\n"
+    assert ctl("interfaces", "revert")[1] == "nothing is staged any more\n"
     assert not staged.exists()
     assert (root / "etc/network/interfaces").read_text() == text
 

@@ -226,7 +226,7 @@ def test_new_stanzas(asked: Wish, stanza: str) -> None:
             wish("vmbr0", mtu="x", gateway="foo", bridge_fd="soon", a="1", up="x\\"),
             {
                 "gateway": "'foo' is no IPv4 address",
-                "mtu": "mtu: 'x': Input should be a valid integer, unable to parse string as an integer",
+                "mtu": "mtu: 'x': should be a whole number",
                 "bridge_fd": "bridge-fd: 'soon': should be a number of seconds",
                 "a": "no such option",
                 "up": "a backslash at the end would take in the next line",

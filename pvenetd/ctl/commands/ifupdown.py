@@ -68,6 +68,8 @@ def _post(what: str) -> Any:
     def request(found: argparse.Namespace) -> Request:
         if os.environ.get(_INSIDE):
             raise NoAnswerError(f"{what} within a command or script that pvenetd runs would wait for its own end")
+        if not (found.iface or found.all or found.allow or getattr(found, "currently_up", False)):
+            raise argparse.ArgumentTypeError(f"{what}: name interfaces, or -a for all that are marked auto")
         dry_run = {"dry_run": True} if found.no_act else {}
         return Request("POST", (what,), {**_which(found), **dry_run})
 
