@@ -88,7 +88,7 @@ def duplicates(scene: Scene) -> Iterator[Problem]:
             if first_line is line:
                 continue
             borrowed = other.base != device.base and 1 in (address.network.num_addresses, same.network.num_addresses)
-            place = "twice" if other is device else f"on {other.name} already"
+            place = "twice" if other is device else f"on {other.name}, and on {device.name}"
             message = f"address {address.ip} is {place}"
             hint = f"meant where {device.name} borrows it" if borrowed else ""
             yield _at(line, "duplicate-address", message, device, "warning" if borrowed else "error", hint)

@@ -88,7 +88,7 @@ def used_twice(scene: Scene) -> Iterator[Problem]:
         other = first.setdefault(name, master)
         option = members_option(master)
         if other.name != master.name:
-            message = f"{name} is a member of {other.name} already"
+            message = f"{name} is a member of {other.name}, and of {master.name}"
             severity: Severity = "error" if certain else "warning"
             hint = "a link has one master"
             yield master.problem(option, "member-used-twice", message, hint, severity=severity, word=name)

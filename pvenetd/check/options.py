@@ -124,7 +124,7 @@ def vrfs(scene: Scene) -> Iterator[Problem]:
     for device in scene.devices.values():
         link = device.link
         if isinstance(link, Vrf) and (other := first.setdefault(link.table, device.name)) != device.name:
-            message = f"vrf-table {link.table} is {other}'s already"
+            message = f"vrf-table {link.table} is {other}'s, and {device.name}'s"
             yield device.problem("vrf-table", "unknown-value", message, "one table a VRF")
         if link is None or not link.master:
             continue

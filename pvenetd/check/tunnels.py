@@ -17,7 +17,7 @@ def vxlans(scene: Scene) -> Iterator[Problem]:
         if not isinstance(link, Vxlan):
             continue
         if (other := first.setdefault((link.vni, link.dstport, link.over_ipv6), device.name)) != device.name:
-            message = f"vxlan-id {link.vni} is {other}'s already"
+            message = f"vxlan-id {link.vni} is {other}'s, and {device.name}'s"
             yield device.problem("vxlan-id", "vxlan", message, "one tunnel a network identifier")
         group = device.spelling("svcnode")
         if link.svcnode and link.remotes:
