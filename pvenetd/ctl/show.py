@@ -17,7 +17,7 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     """Show everything on one screen."""
     yield f"pvenetd {data['version']}"
     yield f"configuration  {_configuration(data['interfaces'])}"
-    if drift := data["interfaces"].get("drift"):
+    if (drift := data["interfaces"].get("drift")) and data["interfaces"]["applied"]:
         yield f"drift          {_operations(drift)} to bring the host back to it (pvenetctl plan --drift)"
     if missing := data["interfaces"]["waiting"]:
         yield f"waiting for    {', '.join(missing)} (not there yet)"
@@ -66,10 +66,11 @@ def _configuration(found: dict[str, Any]) -> str:
         left = max(0, round(wait["seconds"]))
         return f"waiting for confirmation: pvenetctl confirm {wait['id']}, or it is rolled back in {left} s"
     count = found.get("plan", 0)
+    differs = "differs from the kernel" if found.get("applied") else "never applied by pvenetd"
     states = {
         "in sync": "in sync",
         "staged": f"staged: {_operations(count)} to do (pvenetctl plan, pvenetctl apply)",
-        "differs": f"differs from the kernel: {_operations(count)} to do (pvenetctl plan, pvenetctl apply)",
+        "differs": f"{differs}: {_operations(count)} to do (pvenetctl plan, pvenetctl apply)",
         "broken": f"broken (pvenetctl interfaces check):\n  {_indented(found.get('error', ''))}",
     }
     return states.get(found["state"]) or str(found["state"])

@@ -155,6 +155,7 @@ class Daemon:
             found["confirm"] = {"id": pending.id, "seconds": round(self.engine.left(), 1)}
         found["nics"] = await self._quietly_gone()
         try:
+            found["applied"] = int(self.interfaces.good() is not None)
             found["drift"] = len(await self.interfaces.drift())
             found["plan"] = len(await self.interfaces.plan())
             found["state"] = "staged" if found["staged"] else "in sync" if not found["plan"] else "differs"

@@ -134,6 +134,9 @@ def test_who_is_silent_is_not_waited_for_beyond_the_deadline(tmp_path: Path, mon
 
 
 async def test_drift_is_told_apart_from_edits(ctl: Ctl, api: Api) -> None:
+    status = await ctl("status")
+    assert "configuration  never applied by pvenetd: " in status
+    assert "drift" not in status
     await ctl("apply")
     api.files.write("etc/network/interfaces.new", STAGED.encode())
     assert await ctl("plan --drift") == ""
