@@ -40,6 +40,7 @@ _OF_A_GATEWAY = ("metric", "onlink")
 _STATIC = ("static", "loopback", "tunnel", "v4tunnel", None)
 _SCOPES = {"universe": "global", **{name: name for name in ("global", "site", "link", "host", "nowhere")}}
 _YES = ("yes", "on", "1", "true")
+_LENGTH = re.compile("[0-9.]+")
 
 Lines = Mapping[str, Line]
 
@@ -130,7 +131,7 @@ def _bad_mask() -> str:
 def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Problem]) -> Address | None:
     prefix = _prefix(own.get("netmask"), stanza, problems)
     text, _, own_prefix = line.value.partition("/")
-    if "/" in line.value and not re.fullmatch("[0-9.]+", own_prefix):
+    if "/" in line.value and not _LENGTH.fullmatch(own_prefix):
         own_prefix = "?"
     try:
         parsed = interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
@@ -146,9 +147,10 @@ def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Pr
     values["origin"] = line.origin
     if ":" in name and parsed.version == 4:
         values["label"] = name
-    values |= _peer(str(parsed), own.get("pointopoint") or own.get("dstaddr"), stanza, problems)
-    values |= _broadcast(str(parsed), own.get("broadcast"), stanza, problems)
-    values |= _more(own, stanza, parsed.version, problems)
+    if own:
+        values |= _peer(str(parsed), own.get("pointopoint") or own.get("dstaddr"), stanza, problems)
+        values |= _broadcast(str(parsed), own.get("broadcast"), stanza, problems)
+        values |= _more(own, stanza, parsed.version, problems)
     return Address.model_validate(values)
 
 

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from pvenetd import addressing, cards, methods, sysctls
 from pvenetd.errors import Problem, Severity
@@ -26,12 +25,13 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
 from pvenetd.kinds.ethtool import Ethtool
-from pvenetd.kinds.link import Link, options
+from pvenetd.kinds.link import Link, options, whole_numbers
 from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
 from pvenetd.state import INTERFACES, Address, Client, Dns, Route, Sysctl
+from pvenetd.topics import topics
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
@@ -75,6 +75,7 @@ _CODES = {
     "mtu": "mtu",
 }
 """Option → code of a wrong value, where it is not ``unknown-value``."""
+_MACS = ("hwaddress", "bridge-hw")
 _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
 
@@ -163,7 +164,11 @@ def _device(name: str, stanzas: tuple[Iface, ...], *, inherited: bool) -> tuple[
     problems: list[Problem] = []
     all_options = [option for stanza in stanzas for option in stanza.options if option.value]
     lines = {option.key: option for option in all_options}
-    said = [addressing.read(name, stanza, problems, inherited=inherited) for stanza in stanzas]
+    about = topics(
+        tuple(option.key for stanza in stanzas for option in stanza.options),
+        tuple((stanza.family, stanza.method) for stanza in stanzas),
+    )
+    said = [addressing.read(name, stanza, problems, inherited=inherited) for stanza in stanzas if about.addresses]
     problems += methods.untold(name, stanzas)
     device = Device(
         name,
@@ -172,12 +177,12 @@ def _device(name: str, stanzas: tuple[Iface, ...], *, inherited: bool) -> tuple[
         lines,
         addresses=tuple(address for addresses, _ in said for address in addresses),
         gateways=tuple(gateway for _, gateways in said for gateway in gateways),
-        card=cards.read(name, stanzas, problems),
-        settings=sysctls.read(name, stanzas, problems),
-        clients=methods.clients(name, stanzas, problems),
-        dns=methods.dns(name, stanzas, problems),
-        commands=tuple((line.key, line) for line in all_options if line.key in PHASES),
-        ovs=any(key.startswith("ovs-") for key in lines),
+        card=cards.read(name, stanzas, problems) if about.card else (),
+        settings=sysctls.read(name, stanzas, problems) if about.settings else (),
+        clients=methods.clients(name, stanzas, problems) if about.clients else (),
+        dns=methods.dns(name, stanzas, problems) if about.dns else None,
+        commands=tuple((line.key, line) for line in all_options if line.key in PHASES) if about.commands else (),
+        ovs=about.ovs and any(key.startswith("ovs-") for key in lines),
     )
     if device.ovs:
         message = "Open vSwitch is not applied by this version: it stays as it is"
@@ -207,12 +212,12 @@ def _link(device: Device, all_options: list[Line], problems: list[Problem]) -> L
     if issubclass(kind, Vlan):
         values |= kind.implied(device.name)
     for line in all_options:
-        if line.key in known and not _says_nothing(device, line, problems):
+        if line.key in known and not (line.key in _MACS and _says_nothing(device, line, problems)):
             name, option = known[line.key]
             gathers = option.several and name in spelled
             values[name] = f"{values[name]} {line.value}" if gathers else line.value
             spelled[name] = line.key
-    if issubclass(kind, Bridge):
+    if issubclass(kind, Bridge) and not port.OPTIONS.keys().isdisjoint(device.lines):
         values["port_settings"] = _port_settings(device, all_options, problems)
     if issubclass(kind, Vlan) and (missing := _incomplete(device, values)):
         problems.append(missing)
@@ -225,17 +230,12 @@ def _names(kind: type[Link]) -> frozenset[str]:
     return frozenset(options(kind))
 
 
-@cache
-def _numbers(kind: type[Link]) -> frozenset[str]:
-    return frozenset(name for name, field in kind.model_fields.items() if _is_number(field))
-
-
 def _validated(
     kind: type[Link], values: dict[str, Any], device: Device, spelled: Mapping[str, str], problems: list[Problem]
 ) -> Link | None:
     """Return the link, without the fields that are wrong: what stands beside them is to be checked too."""
     fields = kind.model_fields
-    wrong = {name for name in spelled.keys() & _numbers(kind) if _PYTHONS.fullmatch(values[name])}
+    wrong = {name for name in spelled.keys() & whole_numbers(kind) if _PYTHONS.fullmatch(values[name])}
     for name in sorted(wrong):
         option = spelled[name]
         message = f"{option}: '{values[name]}': should be a whole number"
@@ -251,11 +251,6 @@ def _validated(
     if any(fields[name].is_required() for name in bad if name in fields):
         return None
     return kind.model_validate({name: value for name, value in values.items() if name not in bad})
-
-
-def _is_number(field: FieldInfo) -> bool:
-    arms = get_args(field.annotation) or (field.annotation,)
-    return float not in arms and any(int in (arm, *get_args(arm)[:1]) for arm in arms)
 
 
 def _says_nothing(device: Device, line: Line, problems: list[Problem]) -> bool:
@@ -287,9 +282,10 @@ def _port_settings(device: Device, all_options: list[Line], problems: list[Probl
 def _telling(device: Device) -> dict[str, str]:
     """Return the options that tell its kind; the methods of interfaces(5) tell a tunnel's, too."""
     found = {key: line.value for key, line in device.lines.items()}
-    if "tunnel" in device.methods:
+    methods = [stanza.method for stanza in device.stanzas]
+    if "tunnel" in methods:
         found.setdefault("tunnel-mode", found.get("mode", ""))
-    return {"tunnel-mode": "sit", **found} if "v4tunnel" in device.methods else found
+    return {"tunnel-mode": "sit", **found} if "v4tunnel" in methods else found
 
 
 def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:
@@ -337,6 +333,8 @@ def _known(options: frozenset[str]) -> frozenset[str]:
 
 def _unknown(device: Device, known: frozenset[str], problems: list[Problem]) -> None:
     good = _known(known)
+    if device.lines.keys() <= good:
+        return
     for key, line in device.lines.items():
         if key in good:
             continue

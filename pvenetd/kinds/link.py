@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BeforeValidator, Field
+from pydantic.fields import FieldInfo
 
 from pvenetd.kinds import port
 from pvenetd.option import IFINDEX, PLAIN, Mtu, Note, Option, OwnMac, VlanSet, Wire, annotated, yes_no
@@ -166,6 +167,17 @@ def options(kind: type[Link]) -> dict[str, tuple[str, Option]]:
         for spelling in (option.name, *option.aliases)
         if spelling
     }
+
+
+@cache
+def whole_numbers(kind: type[Link]) -> frozenset[str]:
+    """Return the fields of *kind* that are whole numbers."""
+    return frozenset(name for name, field in kind.model_fields.items() if _is_number(field))
+
+
+def _is_number(field: FieldInfo) -> bool:
+    arms = get_args(field.annotation) or (field.annotation,)
+    return float not in arms and any(int in (arm, *get_args(arm)[:1]) for arm in arms)
 
 
 @cache

@@ -115,7 +115,7 @@ class Vlan(Link):
     @classmethod
     def claims(cls, name: str, options: Mapping[str, str]) -> bool:
         """Return whether a stanza of this *name*, or with these *options*, is a VLAN's."""
-        return bool(options.keys() & {"vlan-raw-device", "vlan-id"}) or bool(re.fullmatch(r"[^:]+\.[0-9]+", name))
+        return bool(options.keys() & {"vlan-raw-device", "vlan-id"}) or _DOTTED.fullmatch(name) is not None
 
     @classmethod
     def implied(cls, name: str) -> dict[str, str]:
