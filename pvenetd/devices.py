@@ -169,7 +169,8 @@ def _device(name: str, stanzas: tuple[Iface, ...], *, inherited: bool) -> tuple[
         tuple((stanza.family, stanza.method) for stanza in stanzas),
     )
     said = [addressing.read(name, stanza, problems, inherited=inherited) for stanza in stanzas if about.addresses]
-    problems += methods.untold(name, stanzas)
+    if about.methods:
+        problems += methods.untold(name, stanzas)
     device = Device(
         name,
         stanzas,
@@ -234,7 +235,6 @@ def _validated(
     kind: type[Link], values: dict[str, Any], device: Device, spelled: Mapping[str, str], problems: list[Problem]
 ) -> Link | None:
     """Return the link, without the fields that are wrong: what stands beside them is to be checked too."""
-    fields = kind.model_fields
     wrong = {name for name in spelled.keys() & whole_numbers(kind) if _PYTHONS.fullmatch(values[name])}
     for name in sorted(wrong):
         option = spelled[name]
@@ -248,6 +248,7 @@ def _validated(
         found = [entry for entry in error.errors() if entry["loc"][0] not in wrong]
     problems += [_refused(kind, device, spelled, values, entry) for entry in found]
     bad = {str(entry["loc"][0]) for entry in found} | wrong
+    fields = kind.model_fields
     if any(fields[name].is_required() for name in bad if name in fields):
         return None
     return kind.model_validate({name: value for name, value in values.items() if name not in bad})

@@ -34,7 +34,7 @@ OPTIONS = {
 """Option → what it is."""
 NOT_APPLIED = frozenset({"bootp", "ppp", "wvdial", "ipv4ll", "6to4"})
 """Methods that are kept and told of."""
-_APPLIED = ("static", "manual", "dhcp", "dhcp6", "auto", "loopback", "tunnel", "v4tunnel")
+APPLIED = ("static", "manual", "dhcp", "dhcp6", "auto", "loopback", "tunnel", "v4tunnel")
 _FAMILIES = ("inet", "inet6")
 """Families whose methods are known here."""
 _YES = ("yes", "on", "1", "true")
@@ -46,7 +46,7 @@ def untold(name: str, stanzas: Sequence[Iface]) -> Iterator[Problem]:
     """Yield a warning for each method that is not applied, or not known, or not there."""
     for stanza in stanzas:
         method, hint = stanza.method, ""
-        if stanza.family not in _FAMILIES or method in _APPLIED:
+        if stanza.family not in _FAMILIES or method in APPLIED:
             continue
         if method in NOT_APPLIED:
             message = f"method {method} is not applied by this version: its addresses stay as they are"
@@ -56,9 +56,9 @@ def untold(name: str, stanzas: Sequence[Iface]) -> Iterator[Problem]:
                 "say it: ifupdown wants one",
             )
         else:
-            near = get_close_matches(method, [*_APPLIED, *sorted(NOT_APPLIED)], 1)
+            near = get_close_matches(method, [*APPLIED, *sorted(NOT_APPLIED)], 1)
             message = f"unknown method '{method}': nothing is done for it"
-            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(_APPLIED)}"
+            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(APPLIED)}"
         yield Problem(stanza.path, stanza.line, "unknown-value", message, "warning", hint, name)
 
 

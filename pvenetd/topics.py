@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pvenetd import sysctls
 from pvenetd.interfaces.edit import COMMANDS
 from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
+from pvenetd.methods import APPLIED
 
 _ADDRESSES = frozenset({"address", "gateway", "address-purge"})
 _CLIENTS = frozenset({"dhcp", "dhcp6", "auto"})
@@ -18,6 +19,7 @@ class Topics(NamedTuple):
     """What has to be looked for in stanzas; a topic that is not there has nothing, and nothing wrong either."""
 
     addresses: bool
+    methods: bool
     card: bool
     settings: bool
     clients: bool
@@ -32,6 +34,7 @@ def topics(options: tuple[str, ...], methods: tuple[tuple[str | None, str | None
     there, used = frozenset(options), {method for _, method in methods}
     return Topics(
         addresses="static" in used or not _ADDRESSES.isdisjoint(there),
+        methods=any(method not in APPLIED for _, method in methods),
         card=not there.isdisjoint(CARD_OPTIONS),
         settings="auto" in used or not there.isdisjoint(sysctls.OPTIONS),
         clients=not _CLIENTS.isdisjoint(used),

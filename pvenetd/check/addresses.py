@@ -53,15 +53,15 @@ def hosts(scene: Scene) -> Iterator[Problem]:
     for device in scene.devices.values():
         for address, line in real(device):
             network = address.network
-            if address.ip.is_multicast:
+            if address.is_multicast:
                 message = f"address: {address.ip} is a multicast group, no host's address"
                 yield _at(line, "address", message, device, "error", "groups are joined by programs")
-            elif network.num_addresses <= 2:
+            elif network.max_prefixlen - network.prefixlen <= 1:
                 continue
-            elif address.ip == network.network_address:
+            elif int(address) == int(network.network_address):
                 message = f"address: {address.ip} is the network {network} itself"
                 yield _at(line, "address", message, device, "warning", f"the first host is {address.ip + 1}")
-            elif address.version == 4 and address.ip == network.broadcast_address:
+            elif address.version == 4 and int(address) == int(network.broadcast_address):
                 message = f"address: {address.ip} is the broadcast address of {network}"
                 yield _at(line, "address", message, device, "warning", f"the last host is {address.ip - 1}")
 
@@ -78,13 +78,13 @@ def without_ipv6(scene: Scene) -> Iterator[Problem]:
 
 def duplicates(scene: Scene) -> Iterator[Problem]:
     """Find addresses that two have; one for a host alone (/32, /128) may borrow another's (RFC 5309)."""
-    first: dict[tuple[str, str], tuple[Device, Interface, Line]] = {}
+    first: dict[tuple[str, int, int], tuple[Device, Interface, Line]] = {}
     for device in scene.devices.values():
         where = table(device, scene)
         for address, line in real(device):
-            if address.ip.is_link_local:
+            if address.is_link_local:
                 where = f"{where} {device.base}"  # its reach is one link
-            other, same, first_line = first.setdefault((where, str(address.ip)), (device, address, line))
+            other, same, first_line = first.setdefault((where, address.version, int(address)), (device, address, line))
             if first_line is line:
                 continue
             borrowed = other.base != device.base and 1 in (address.network.num_addresses, same.network.num_addresses)
@@ -98,6 +98,8 @@ def gateways(scene: Scene) -> Iterator[Problem]:
     """Find default gateways that shut each other out, or that nothing reaches."""
     first: dict[tuple[str, str, int], str] = {}
     for device in scene.devices.values():
+        if not device.gateways:
+            continue
         networks = [interface(address.address).network for address, _ in device.addresses]
         own = {str(address.ip) for address, _ in real(device)}
         peers = {(address.peer or "").partition("/")[0] for address, _ in device.addresses}

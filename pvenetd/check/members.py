@@ -26,19 +26,19 @@ _OVS_MODES = ("active-backup", "balance-slb", "balance-tcp")
 def members(scene: Scene) -> Iterator[Problem]:
     """Find members that are not there, or cannot be members."""
     for port in scene.ports:
-        option, what = members_option(port.master), _what(port.master)
         if not scene.has(port.name):
+            option, what = members_option(port.master), _what(port.master)
             yield _missing(scene, port.master, option, what, port.name, certain=port.certain)
         elif port.name not in scene.devices and not is_ifname(port.name) and ":" not in port.name:
             message = f"the kernel takes no name like '{port.name}'"
             hint = "at most 15 bytes; a stanza of another name with vlan-id and vlan-raw-device"
-            yield port.master.problem(option, "ifname", message, hint, word=port.name)
+            yield port.master.problem(members_option(port.master), "ifname", message, hint, word=port.name)
         elif port.name not in scene.devices and port.name not in scene.nics and (wrong := _no_vlan(port.name)):
             message = f"{port.name}: VLAN id {wrong} is outside 1-4094"
-            yield port.master.problem(option, "vlan-id-range", message, word=port.name)
+            yield port.master.problem(members_option(port.master), "vlan-id-range", message, word=port.name)
         elif reason := _unfit(port, scene.devices.get(port.name)):
-            message = f"{port.name} can be no {what} of {port.master.name}: it is {reason}"
-            yield port.master.problem(option, "member-type", message, word=port.name)
+            message = f"{port.name} can be no {_what(port.master)} of {port.master.name}: it is {reason}"
+            yield port.master.problem(members_option(port.master), "member-type", message, word=port.name)
 
 
 def _no_vlan(name: str) -> str:
@@ -86,14 +86,15 @@ def used_twice(scene: Scene) -> Iterator[Problem]:
     named: set[tuple[str, str]] = set()
     for master, name, certain in _all(scene):
         other = first.setdefault(name, master)
-        option = members_option(master)
         if other.name != master.name:
             message = f"{name} is a member of {other.name}, and of {master.name}"
             severity: Severity = "error" if certain else "warning"
             hint = "a link has one master"
+            option = members_option(master)
             yield master.problem(option, "member-used-twice", message, hint, severity=severity, word=name)
         elif (master.name, name) in named and certain:
             message = f"{name} stands twice among the {_what(master)}s of {master.name}"
+            option = members_option(master)
             yield master.problem(option, "member-used-twice", message, "once is enough", severity="warning")
         named.add((master.name, name))
 

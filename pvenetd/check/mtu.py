@@ -63,15 +63,13 @@ def tunnels(scene: Scene) -> Iterator[Problem]:
 
     An MTU that is written is wrong; one that is nobody's choice is only told of: the kernel fragments.
     """
+    found = [(device, device.link) for device in scene.devices.values() if device.link and device.link.overhead]
     by_address = {
         str(interface(address.address).ip): device.base
-        for device in scene.devices.values()
+        for device in (scene.devices.values() if found else ())
         for address, _ in device.addresses
     }
-    for device in scene.devices.values():
-        link = device.link
-        if link is None or not link.overhead:
-            continue
+    for device, link in found:
         below = next(iter(link.lower), None) or by_address.get(getattr(link, "local", ""))
         own = link.mtu or usual_mtu(link, scene.devices)
         if not below or not own:

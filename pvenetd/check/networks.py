@@ -17,14 +17,14 @@ def overlaps(scene: Scene) -> Iterator[Problem]:
     of: defaultdict[tuple[str, int], list[tuple[Interface, Line, Device]]] = defaultdict(list)
     for device in scene.devices.values():
         for address, line in real(device):
-            if address.network.num_addresses > 1 and not address.ip.is_link_local:
+            if address.network.prefixlen < address.max_prefixlen and not address.is_link_local:
                 of[table(device, scene), address.version].append((address, line, device))
     for found in of.values():
         # Networks lie in each other or apart: sorted so, those around one are on a stack.
         found.sort(key=lambda entry: (int(entry[0].network.network_address), entry[0].network.prefixlen))
         around: list[tuple[Interface, Device]] = []
         for address, line, device in found:
-            while around and address.ip not in around[-1][0].network:
+            while around and address not in around[-1][0].network:
                 around.pop()
             other = next((entry for entry in reversed(around[-4:]) if entry[1].base != device.base), None)
             if other and address.ip != other[0].ip:

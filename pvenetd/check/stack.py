@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pvenetd.check.scene import Scene, implied, members_option
+from pvenetd.check.scene import MAX_NESTING, Scene, implied, members_option
 from pvenetd.devices import Device
 from pvenetd.errors import Problem
 from pvenetd.kinds.bond import Bond
@@ -21,19 +21,21 @@ def parents(scene: Scene) -> Iterator[Problem]:
     for device in scene.devices.values():
         link = device.link
         for field in link.lower_fields if link else ():
-            option, parent = device.spelling(field), getattr(link, field)
+            parent = getattr(link, field)
             if not parent or not link:
                 continue
             if not scene.has(parent):
                 message = f"{device.name} stands on {parent}, which does not exist"
-                yield device.problem(option, "missing-parent", message, "no stanza and no NIC has that name")
+                yield device.problem(
+                    device.spelling(field), "missing-parent", message, "no stanza and no NIC has that name"
+                )
             elif link.carriers and (reason := _unfit(scene, link.kind, parent)):
                 message = f"{device.name} cannot stand on {parent}{reason}"
-                yield device.problem(option, "parent-type", message, link.carriers)
+                yield device.problem(device.spelling(field), "parent-type", message, link.carriers)
             elif isinstance(link, Vlan) and isinstance(getattr(scene.master_of.get(parent), "link", None), Bond):
                 message = f"{device.name} stands on {parent}, a slave of {scene.master_of[parent].name}"
                 hint = f"vlan-raw-device {scene.master_of[parent].name}: a slave's frames are the bond's"
-                yield device.problem(option, "parent-type", message, hint, severity="warning")
+                yield device.problem(device.spelling(field), "parent-type", message, hint, severity="warning")
         if ":" in device.name:
             yield from _alias(scene, device)
 
@@ -74,7 +76,7 @@ def same_vlan(scene: Scene) -> Iterator[Problem]:
 
 def loops(scene: Scene) -> Iterator[Problem]:
     """Find devices that stand on themselves, through ports, slaves and raw devices of any depth."""
-    below = _below(scene)
+    below = _standing(_below(scene))
     for circle in _circles(below):
         for device in filter(None, map(scene.devices.get, circle)):
             path = [] if len(circle) > _SHOWN else _way_back(device.name, below, circle)
@@ -101,6 +103,13 @@ def _below(scene: Scene) -> dict[str, set[str]]:
             for parent in device.link.lower:
                 for link in implied(parent) if parent not in scene.devices else ():
                     below.setdefault(link.name, set()).add(link.raw_device)
+    return below
+
+
+def _standing(below: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return *below* without nearly all that is in no circle: what it stands on stands on nothing."""
+    for _ in range(MAX_NESTING):
+        below = {name: lower for name, lower in below.items() if not below.keys().isdisjoint(lower)}
     return below
 
 
