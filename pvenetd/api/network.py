@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from pvenetd.api.route import Beside, Iface, OfNode, Routes, nodes
+from pvenetd.api.route import Beside, Iface, OfNode, Routes
+from pvenetd.api.tasks import finished
 from pvenetd.daemon.applies import Asked, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import problem_record
@@ -75,7 +75,7 @@ async def reload(daemon: Daemon, params: Reload) -> str:
     del params
     began = time.time()
     await daemon.interfaces.apply()
-    return f"UPID:{nodes()[0]}:{os.getpid():08X}:{0:08X}:{int(began):08X}:srvreload:networking:root@pam:"
+    return finished(began)
 
 
 @routes.get("/nodes/{node}/pvenetd/interfaces")

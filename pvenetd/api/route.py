@@ -170,7 +170,8 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Route, dict[s
 
 def _validated(params: type[Params], found: Mapping[str, str], given: Mapping[str, Any]) -> Params:
     """Return the parameters as their model.  Raises `BadParametersError` with all that is wrong, by field."""
-    wrong = dict.fromkeys(found.keys() & given.keys(), "is given in the path")
+    both = found.keys() & given.keys()
+    wrong = {name: f"is {found[name]!r} in the path" for name in both if given[name] != found[name]}
     values = {**given, **found}
     for name, value in values.items():
         if _controls(name if params.judges and name not in params.model_fields else (name, value)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pvenetd.api import edits, firewall, guests, host, ifupdown, network
+from pvenetd.api import edits, firewall, guests, host, ifupdown, network, tasks
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
     *host.routes,
     *network.routes,
     *edits.routes,
+    *tasks.routes,
     *ifupdown.routes,
     *guests.routes,
     *firewall.routes,

@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from pvenetd.devices import Device
-from pvenetd.edits.keys import type_of
+from pvenetd.edits.keys import is_nic_name, type_of
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import Draft
 from pvenetd.interfaces.syntax import Iface
@@ -15,6 +15,7 @@ from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.resource import Resource
 from pvenetd.state import Address, Route, State
@@ -63,7 +64,7 @@ def records(config: Config, devices: Mapping[str, Device], live: State) -> list[
         | _comments(device, drafts)
         for number, (name, device) in enumerate(devices.items(), 1)
     ]
-    others = [link for name, link in links.items() if isinstance(link, Ethernet) and not _named(link, devices)]
+    others = [link for name, link in links.items() if _is_nic(link) and not _named(link, devices)]
     return found + [
         {
             "iface": nic.name,
@@ -85,7 +86,7 @@ def _record(
     device: Device, there: Resource | None, carried: Mapping[str, Sequence[Resource]], *, auto: bool
 ) -> dict[str, Any]:
     """Return *device* with Proxmox VE's keys and types (booleans as 0 and 1), its live state beside it."""
-    physical = isinstance(there, Ethernet) if there is not None else None
+    physical = isinstance(there, Ethernet)
     found: dict[str, Any] = {
         "iface": device.name,
         "type": type_of(device.name, {key: line.value for key, line in device.lines.items()}, physical=physical),
@@ -101,6 +102,10 @@ def _record(
     for stanza in device.stanzas:
         found["method6" if stanza.family == "inet6" else "method"] = stanza.method or "static"
     return found | _addressing(device) | _options(device.stanzas) | _by_kind(device)
+
+
+def _is_nic(link: Link) -> bool:
+    return isinstance(link, Ethernet) or (isinstance(link, Veth) and is_nic_name(link.name))
 
 
 def _named(link: Link, devices: Mapping[str, Device]) -> bool:

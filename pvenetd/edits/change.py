@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, ip_interface
 
 from pvenetd.edits.edit import OWN, Edit, kind_of_interface, lines, refuse
-from pvenetd.edits.keys import ADDRESSING, flag, option_of, synonyms
+from pvenetd.edits.keys import ADDRESSING, flag, goes_without_saying, option_of, synonyms
 from pvenetd.edits.wish import Wish, prefix_length, with_tag
 from pvenetd.errors import EditError
 from pvenetd.interfaces.config import Config
@@ -102,6 +102,8 @@ class _Change(Edit):
         """Give *option* its values where it stands; a new one goes into the first stanza."""
         keys = {canonical(option), *synonyms(option, self.wish.iface, self.there)}
         holders = [one for one in self.own if any(found.key in keys for found in one.options)]
+        if len(values) == 1 and not holders and goes_without_saying(option, values[0], self.wish.iface, self.there):
+            return
         if values and not holders:
             if option == "bridge-vlan-aware" and self.written(key, option, values[0]) == "no":
                 return

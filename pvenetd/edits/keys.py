@@ -32,6 +32,11 @@ _LISTS = frozenset({"bridge-ports", "bond-slaves", "ovs-ports", "ovs-bonds", "br
 _OR_NONE = frozenset({"bridge-ports", "bond-slaves"})
 _PATTERNS = frozenset({"regex", "glob", "noregex", "noglob"})
 _FLAGS = frozenset({"bridge-vlan-aware"})
+_SHOWN = frozenset(
+    {"bridge-ports", "bridge-stp", "bridge-fd", "bond-slaves", "bond-mode", "bond-miimon"}
+    | {"vlan-raw-device", "vlan-id", "vlan-protocol"}
+)
+"""Options that records show for every interface of their kind."""
 _TRUE, _FALSE = frozenset({"1", "yes", "on", "true"}), frozenset({"0", "no", "off", "false"})
 _DEFAULTS: dict[str, dict[str, str]] = {
     "bridge": {"bridge-ports": "none", "bridge-stp": "off", "bridge-fd": "0"},
@@ -57,6 +62,23 @@ def synonyms(option: str, name: str, there: Mapping[str, str]) -> tuple[str, ...
     known = options(kind_of(name, there))
     field = known.get(canonical(option))
     return tuple(spelling for spelling, found in known.items() if field and found[0] == field[0])
+
+
+def goes_without_saying(option: str, text: str, name: str, there: Mapping[str, str]) -> bool:
+    """Return whether records of *name*, whose options are *there*, show *text* for *option* though no line says so."""
+    kind = kind_of(name, there)
+    field = options(kind).get(canonical(option), ("", None))[0]
+    if canonical(option) not in _SHOWN or not field:
+        return False
+    said = {"name": name, **(kind.implied(name) if issubclass(kind, Vlan) else {})}
+    needed = {one: "1" for one, info in kind.model_fields.items() if info.is_required() and one not in said}
+    if field in needed:
+        return False
+    try:
+        found = [getattr(kind.model_validate({**needed, **said, **more}), field) for more in ({}, {field: text})]
+    except ValueError:
+        return False
+    return bool(found[0] == found[1])
 
 
 def written(option: str, text: str, old: str = "") -> str:
@@ -107,10 +129,10 @@ def needed(kind: str, name: str) -> tuple[str, ...]:
     return ("vxlan-id",) if kind == "vxlan" else ()
 
 
-def type_of(name: str, there: Mapping[str, str], *, physical: bool | None = None) -> str:
+def type_of(name: str, there: Mapping[str, str], *, physical: bool = False) -> str:
     """Return Proxmox VE's type of the interface *name* with the options *there* (spelled with dashes).
 
-    *physical*: whether its link is a NIC; None where that is not known, so that the name tells.
+    *physical*: whether its link is known to be a NIC; the name may tell so, too.
     """
     if ":" in name:
         return "alias"
@@ -120,8 +142,17 @@ def type_of(name: str, there: Mapping[str, str], *, physical: bool | None = None
     if kind is not Ethernet:
         found: str = kind.model_fields["kind"].default
         return found
-    is_nic = bool(_PHYSICAL.fullmatch(name)) if physical is None else physical
-    return "eth" if is_nic else "unknown"
+    return "eth" if physical or is_nic_name(name) else "unknown"
+
+
+def is_nic_name(name: str) -> bool:
+    """Return whether *name* is a NIC's by the rule Proxmox VE has, whatever its link is."""
+    return bool(_PHYSICAL.fullmatch(name))
+
+
+def is_type(kind: str) -> bool:
+    """Return whether *kind* is a type that an interface is shown with, or may be said to have."""
+    return kind in (*TYPES, "unknown") or (kind in KINDS and kind not in ("ethernet", "tap"))
 
 
 def rank(kind: str) -> int:

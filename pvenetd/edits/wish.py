@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_address, ip_interface
 
-from pvenetd.edits.keys import TYPES, is_flag, option_of
+from pvenetd.edits.keys import TYPES, is_flag, is_type, option_of
 from pvenetd.names import is_ifname
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
@@ -60,7 +60,7 @@ class Wish:
     def _wrong(self) -> Iterable[tuple[str, str]]:
         if not is_ifname(self.iface.partition(":")[0]):
             yield "iface", f"the kernel takes no name like '{self.iface}'"
-        if self.kind is not None and self.kind not in TYPES:
+        if self.kind is not None and not is_type(self.kind):
             yield "type", f"should be one of {', '.join(TYPES)}"
         for key in self.values.keys() & self.dropped:
             yield key, "is both set and deleted"

@@ -134,7 +134,7 @@ JSON = ("-H", "Content-Type: application/json")
         ("GET", f"{NODE}/network?type=switch", (), 400, ("type",)),
         ("GET", f"{NODE}/network?a=1&b=2", (), 400, ("a", "b")),
         ("GET", f"{NODE}/network?type=eth&type=bond", (), 400, ("type",)),
-        ("GET", f"{NODE}/network?node=localhost", (), 400, ("node",)),
+        ("GET", f"{NODE}/network?node=elsewhere", (), 400, ("node",)),
         ("DELETE", "/api2/json/version", (), 405, ()),
         ("GET", f"{OURS}/vms/7", (), 400, ("vmid",)),
         ("GET", f"{OURS}/vms/999", (), 404, ()),

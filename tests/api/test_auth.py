@@ -15,6 +15,7 @@ import pytest
 from pvenetd.api.peer import peer
 from pvenetd.api.route import PREFIX, Caller, Route
 from pvenetd.api.routes import ROUTES
+from pvenetd.api.tasks import finished
 from tests.api.server import Api, fake, served
 
 pytestmark = pytest.mark.netns  # needs root, to be somebody else
@@ -42,7 +43,7 @@ async def api(public: Path) -> AsyncIterator[Api]:
 async def test_others_may_read_only(api: Api, route: Route) -> None:
     assert route.ask.__doc__
     api.socket.chmod(0o666)
-    path = PREFIX + route.path.format(node="localhost", iface="vmbr0", vmid=100)
+    path = PREFIX + route.path.format(node="localhost", iface="vmbr0", vmid=100, upid=finished(0))
     status, body = await api.ask(route.method, path, user=NOBODY)
     assert status == (403 if route.writes else 200), body
     assert (await api.ask(route.method, path))[0] != 403

@@ -61,6 +61,27 @@ async def test_an_edit_is_applied_and_nothing_is_live_before(api: Api) -> None:
     assert api.files.read(STAGED) is None
 
 
+async def test_a_record_sent_back_changes_nothing(api: Api) -> None:
+    hidden = ("exists", "active", "families", "method", "method6", "priority", "options", "altnames")
+    text = INTERFACES + "\niface eth0.5 inet manual\n\niface bond0 inet manual\n\tbond-slaves none\n"
+    text += "\niface wg0 inet manual\n\niface vlan7 inet manual\n\tvlan-raw-device eth0\n"
+    api.files.write(ACTIVE, text.replace("\tbridge-fd 0\n", "").encode())
+    for record in await api.data("GET", NETWORK):
+        sent = {key: value for key, value in record.items() if key not in hidden}
+        await api.data("PUT", f"{NETWORK}/{record['iface']}", *JSON, json.dumps(sent))
+    assert api.files.read(STAGED) is None
+    status, body = await api.ask("PUT", f"{NETWORK}/vmbr0", *form(iface="vmbr1", mtu="1400"))
+    assert (status, body["errors"]) == (400, {"iface": "is 'vmbr0' in the path"})
+
+
+async def test_an_apply_is_a_task_that_is_done(api: Api) -> None:
+    upid = await api.data("PUT", NETWORK)
+    task = await api.data("GET", f"{NODE}/tasks/{upid}/status")
+    assert (task["status"], task["exitstatus"], task["upid"], task["type"]) == ("stopped", "OK", upid, "srvreload")
+    assert await api.data("GET", f"{NODE}/tasks/{upid}/log?limit=10") == [{"n": 1, "t": "TASK OK"}]
+    assert (await api.ask("GET", f"{NODE}/tasks/UPID:other:00000001:0:0:x:y:z:/status"))[0] == 404
+
+
 async def test_what_is_staged_is_dropped(api: Api) -> None:
     await api.data("PUT", f"{NETWORK}/vmbr0", *form(mtu="1400"))
     found = await api.data("GET", f"{OURS}/diff")
