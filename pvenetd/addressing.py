@@ -54,8 +54,10 @@ def read(
     """
     given = [option for option in stanza.options if option.value]
     lines = [option for option in given if option.key == "address"]
-    _purge(stanza, given, problems)
-    named = any(option.key == "address" for option in stanza.options)
+    keys = [option.key for option in stanza.options]
+    if "address-purge" in keys:
+        _purge(stanza, given, problems)
+    named = "address" in keys
     if stanza.method == "static" and stanza.family in ("inet", "inet6") and not named and not inherited:
         message = f"{stanza.name} {stanza.family} static has no address"
         hint = "address A.B.C.D/LEN"
@@ -72,7 +74,7 @@ def read(
     ]
     routes = [
         (route, line)
-        for line, own in _grouped(given, "gateway", _OF_A_GATEWAY)
+        for line, own in (_grouped(given, "gateway", _OF_A_GATEWAY) if "gateway" in keys else ())
         if (route := _gateway(name, stanza, line, own, problems))
     ]
     return found, routes

@@ -33,8 +33,12 @@ class Membership:
 
 def memberships(devices: Mapping[str, Device], nics: Collection[str]) -> list[Membership]:
     """Return every port of every bridge and bond, in order; a pattern's matches are sorted."""
-    there = {*nics, *(name for name in devices if ":" not in name)}
-    named = [found for device in devices.values() if (words := members(device)) for found in _of(device, words, there)]
+    named = [
+        found
+        for device in devices.values()
+        if (words := members(device))
+        for found in _of(device, words, devices, nics)
+    ]
     known = {(found.master.name, found.name) for found in named}
     return named + [found for found in _by_slave(devices) if (found.master.name, found.name) not in known]
 
@@ -48,11 +52,13 @@ def _by_slave(devices: Mapping[str, Device]) -> Iterator[Membership]:
             yield Membership(master, device.name, certain=True)
 
 
-def _of(master: Device, words: tuple[str, ...], there: Collection[str]) -> list[Membership]:
-    if words[:1] == ("all",) and "all" not in there:
+def _of(
+    master: Device, words: tuple[str, ...], devices: Mapping[str, Device], nics: Collection[str]
+) -> list[Membership]:
+    if words[:1] == ("all",) and "all" not in devices and "all" not in nics:
         words = (*_ALL, *words[1:])
     patterned = not _MODES.keys().isdisjoint(words)
-    in_order = sorted(there) if patterned else []
+    there = sorted({*nics, *(name for name in devices if ":" not in name)}) if patterned else []
     found: list[Membership] = []
     mode = ""
     for word in words:
@@ -61,7 +67,7 @@ def _of(master: Device, words: tuple[str, ...], there: Collection[str]) -> list[
         elif mode:
             matches = _matcher(mode, word)
             found += [
-                Membership(master, name, certain=False) for name in in_order if name != master.name and matches(name)
+                Membership(master, name, certain=False) for name in there if name != master.name and matches(name)
             ]
         else:
             found.append(Membership(master, word, certain=not patterned and not _LATE.match(word)))

@@ -58,10 +58,10 @@ def hosts(scene: Scene) -> Iterator[Problem]:
                 yield _at(line, "address", message, device, "error", "groups are joined by programs")
             elif network.max_prefixlen - network.prefixlen <= 1:
                 continue
-            elif int(address) == int(network.network_address):
+            elif (host := int(address) & int(network.hostmask)) == 0:
                 message = f"address: {address.ip} is the network {network} itself"
                 yield _at(line, "address", message, device, "warning", f"the first host is {address.ip + 1}")
-            elif address.version == 4 and int(address) == int(network.broadcast_address):
+            elif address.version == 4 and host == int(network.hostmask):
                 message = f"address: {address.ip} is the broadcast address of {network}"
                 yield _at(line, "address", message, device, "warning", f"the last host is {address.ip - 1}")
 

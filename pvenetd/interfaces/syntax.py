@@ -35,8 +35,9 @@ _OPENING = re.compile(
 _BOM = "\ufeff"
 
 
+@lru_cache(maxsize=1 << 12)
 def canonical(name: str) -> str:
-    """Return how an option is looked up: ifupdown2 takes ``_`` for ``-``."""
+    """Return how an option is looked up: ifupdown2 takes ``_`` for ``-``; all lines of one name share it."""
     return name.replace("_", "-")
 
 
@@ -201,8 +202,7 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
     yield number, text[begin:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(NamedTuple):
     """A piece of a file."""
 
     number: int

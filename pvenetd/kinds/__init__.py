@@ -42,9 +42,6 @@ TUNNEL_MODES = tuple(mode for kind in _TUNNELS for mode in kind.modes)
 CLAIMS = (Bridge, Bond, Vxlan, Geneve, *_TUNNELS, Vrf, Veth, Macvtap, Macvlan, Dummy, Ifb, Vlan)
 """Kinds that know their stanza by its options or its name; the first that claims it has it."""
 
-_TELLING = ("link-type", "tunnel-mode")
-"""Options whose value tells a kind; of all others it is enough that they are there."""
-
 _NO_TUNNELS = tuple(kind for kind in CLAIMS if kind not in _TUNNELS)
 
 
@@ -52,15 +49,19 @@ def kind_of(name: str, options: Mapping[str, str]) -> type[Link]:
     """Return the kind of the stanza *name* with *options* (spelled with dashes)."""
     if name == "lo":
         return Loopback
-    telling = tuple(options.get(option) for option in _TELLING)
-    return _claimed(frozenset(options), telling, dotted=Vlan.claims(name, {}))
+    return _claimed(tuple(options), options.get("link-type"), options.get("tunnel-mode"), Vlan.claims(name, {}))
 
 
 @lru_cache(maxsize=1 << 12)
-def _claimed(there: frozenset[str], telling: tuple[str | None, ...], *, dotted: bool) -> type[Link]:
-    """Return who claims a stanza with the options *there*: thousands have the same ones, and are asked about once."""
+def _claimed(there: tuple[str, ...], link_type: str | None, tunnel_mode: str | None, dotted: bool) -> type[Link]:
+    """Return who claims a stanza with the options *there*, of which but two no value counts.
+
+    Thousands have the same ones, and are asked about once.
+    """
     name = "x.1" if dotted else "x"
-    options = dict.fromkeys(there, "") | {key: value for key, value in zip(_TELLING, telling, strict=True) if value}
+    options = dict.fromkeys(there, "") | {"link-type": link_type or ""}
+    if tunnel_mode is not None:
+        options["tunnel-mode"] = tunnel_mode
     for kind in CLAIMS if "tunnel-mode" in options else _NO_TUNNELS:
         if kind.claims(name, options):
             return kind
