@@ -47,7 +47,7 @@ class Boot:
         self._engine = engine
         self._interfaces = interfaces
         self._tried: set[str] = set()
-        """Devices that have turned up and been configured, or not, since they did."""
+        """Devices that have turned up and could not be configured since they did."""
         self._complete = asyncio.Event()
         """Set once nothing is waited for."""
 
@@ -82,11 +82,13 @@ class Boot:
             self._look(live)
             return ()
         log.info("turned up: %s", ", ".join(sorted(fresh)))
-        self._tried |= fresh
         self._interfaces.current = compiled or self._interfaces.current
         ops, _ = await self._engine.bring(INTERFACES, wanted, _standing(wanted, fresh))
         self._engine.told("turned up", {"interfaces": sorted(fresh), "ops": len(ops)})
-        self._look(await self._engine.observe())
+        live = await self._engine.observe()
+        # One that is gone and back before anybody looked carries no mark either, and is not passed over.
+        self._tried |= {name for name in fresh if (link := live.get(("link", name))) and not link.owner}
+        self._look(live)
         return ops
 
     async def _compiled_again(self) -> Compiled | None:

@@ -158,14 +158,17 @@ def marks(name: str) -> dict[str, int]:
 
 
 def attribute(name: str, *path: int) -> int | None:
-    """Return the number in the attribute of link *name* that *path* leads to, by linux/if_link.h."""
+    """Return the number in the attribute of link *name* that *path* leads to, by linux/if_link.h; a flag's is 1."""
     number = socket.if_nametoindex(name)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(struct.pack("=IHHIIBxHiII", 32, 18, 0x1, 1, 0, 0, 0, number, 0, 0))
         data = kernel.recv(1 << 18)[32:]
     for step in path:
-        data = dict(_attributes(data)).get(step, b"")
-    return int.from_bytes(data, "little") if data else None
+        found = dict(_attributes(data)).get(step)
+        if found is None:
+            return None
+        data = found
+    return int.from_bytes(data, "little") if data else 1
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -195,6 +195,16 @@ async def test_a_device_that_comes_back_is_as_it_was_and_its_commands_run_again(
     assert [line for line in host.ran() if line.startswith("up ")] == ["up true usb"]
 
 
+async def test_a_device_gone_and_back_before_anybody_looks_is_configured(host: Host) -> None:
+    host.text(LATE, BRIDGE)
+    daemon = await host.start()
+    for _ in range(2):
+        host.turn_up("usb0")
+        await daemon.noticed()
+        assert "198.51.100.1/24" in host.addresses()
+        host.vanish("usb0")
+
+
 async def test_auto_is_waited_for_and_hotplug_is_not(host: Host) -> None:
     host.text(LATE.replace("auto", "allow-hotplug"), BRIDGE)
     daemon = await host.start()

@@ -66,7 +66,7 @@ FAMILY = Family(
         _vxlan("df", "df", {"df set": "set", "df inherit": "inherit"}, "unset"),
         _vxlan("udp_csum", "udp_csum", {"udp-csum no": False, "udp-csum yes": True}, True),
         _vxlan("srcport", "port_range.high", {"srcport 10000 20000": 20000, "srcport 1-2": 2}, 0),
-        _vxlan("gbp", "gbp", {"gbp yes": True, "gbp no": None}),
+        _vxlan("gbp", "raw 18 2 23", {"gbp yes": 1, "gbp no": None}),
         _vxlan("ttl", "ttl", {"ttl 5": 5}, 0, _IPV6),
         _geneve("vni", "id", {"id 6": 6, "id 0": 0}, 5),
         Row("Geneve", "mtu", "mtu", {"mtu 1450": 1450, "mtu 1400": 1400}, 1500, Scene(_GENEVE, _GENEVE_LOOK, "0")),
