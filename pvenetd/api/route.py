@@ -71,6 +71,7 @@ class Beside:
     more: Mapping[str, Any]
 
 
+Wanted = TypeVar("Wanted", bound=Params)
 Asked = TypeVar("Asked", bound=Callable[[Daemon, Any], Awaitable[Any]])
 
 
@@ -148,7 +149,7 @@ async def answer(
         raise ForbiddenError(f"{caller.name} may read only: be root, or in the group pvenetd")
     if found.get("node", "localhost") not in nodes():
         raise NotFound(f"no node {found['node']!r}: this is {nodes()[0]}")
-    data = await route.ask(daemon, _validated(route.params, found, given))
+    data = await route.ask(daemon, validated(route.params, found, given))
     if isinstance(data, Beside):
         return {"data": data.data, **data.more}
     return {"data": data}
@@ -168,7 +169,7 @@ def find(routes: Iterable[Route], method: str, path: str) -> tuple[Route, dict[s
     raise NoMethodError(f"{method} is not for this path, but {', '.join(route.method for route, _ in matches)}")
 
 
-def _validated(params: type[Params], found: Mapping[str, str], given: Mapping[str, Any]) -> Params:
+def validated(params: type[Wanted], found: Mapping[str, str], given: Mapping[str, Any]) -> Wanted:
     """Return the parameters as their model.  Raises `BadParametersError` with all that is wrong, by field."""
     both = found.keys() & given.keys()
     wrong = {name: f"is {found[name]!r} in the path" for name in both if given[name] != found[name]}

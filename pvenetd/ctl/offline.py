@@ -17,7 +17,7 @@ from typing import Any
 from pvenetd import settings
 from pvenetd.api.edits import Edit
 from pvenetd.api.errors import refusal
-from pvenetd.api.route import Caller
+from pvenetd.api.route import Caller, validated
 from pvenetd.api.route import answer as asked
 from pvenetd.api.routes import ROUTES
 from pvenetd.ctl.client import Request
@@ -83,7 +83,7 @@ class Later:
 
 def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, Any]]:
     """Return the status and the record that a daemon of *root* would answer, or those about one file."""
-    here = Path(root).resolve()
+    here = Path(os.path.realpath(root))
     try:
         return asyncio.run(_answer(here, request) if isinstance(request, Request) else _read(here, request))
     except OSError as error:  # a file of the user's: the daemon itself, as root, would be stopped by none
@@ -130,7 +130,7 @@ async def _edit(daemon: Daemon, request: FileRequest, nics: list[str] | None) ->
     before = files.read(name)
     if before is None:
         raise NotFound(f"{request.file}: no such file")
-    wish = Edit.model_validate({"node": "localhost", "iface": request.name, **request.values}).wish()
+    wish = validated(Edit, {"node": "localhost", "iface": request.name}, request.values).wish()
     after = await daemon.interfaces.edited(parse(before, request.file), _EDITS[request.what](wish), nics)
     if files.read(name) != before:
         raise Conflict(f"{request.file} has changed meanwhile: try again")

@@ -31,7 +31,7 @@ class Files:
 
     def _real(self, name: str) -> Path:
         """Return where *name* lies once symbolic links are followed.  Raises OSError where they leave the root."""
-        real, root = self.path(name).resolve(), self.root.resolve()
+        real, root = Path(os.path.realpath(self.path(name))), self.root.resolve()
         if not real.is_relative_to(root):
             raise OSError(errno.EXDEV, f"leads out of {root}", str(self.path(name)))
         return real
@@ -45,9 +45,10 @@ class Files:
             descriptor = os.open(self._real(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file", str(self.path(name)))
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(self.path(name)))
             data = file.read(_MOST + 1)
         if len(data) > _MOST:
             raise OSError(errno.EFBIG, f"larger than {_MOST >> 20} MiB", str(self.path(name)))

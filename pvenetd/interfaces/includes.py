@@ -51,7 +51,7 @@ class Disk:
     """The real files, below *root*: nothing outside it is read, whatever symbolic links say."""
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root.resolve()
+        self._root = Path(os.path.realpath(root))
 
     def read(self, path: str) -> bytes:
         """Return what the regular file *path* holds; never waits for one that is none."""
@@ -72,7 +72,7 @@ class Disk:
     def _below(self, path: str) -> Path:
         if "\0" in path:
             raise OSError("no path has a NUL byte")
-        real = (self._root / path.lstrip("/")).resolve()
+        real = Path(os.path.realpath(self._root / path.lstrip("/")))  # which takes a loop as it is
         if not real.is_relative_to(self._root):
             raise OSError(f"outside {self._root}")
         return real

@@ -52,6 +52,25 @@ def test_edits_wait_until_they_are_applied(ctl: Run, root: Path) -> None:
     assert (root / "etc/network/interfaces").read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("loop", "Too many levels of symbolic links"), (".", "not a regular file")]
+)
+def test_what_is_no_file_is_told(ctl: Run, tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    path = str(tmp_path / name)
+    assert ctl("interfaces", "check", path) == (1, f"{path}:0: error syntax: cannot be read: {reason}\n", "")
+    assert ctl("interfaces", "show", "eth0", "--file", path)[0] == 1
+    assert ctl("interfaces", "set", "eth0", "mtu=1400", "--file", path) == (1, "", f"{path}: {reason}\n")
+    assert ctl("interfaces", "check", "")[0] == 1
+
+
+def test_what_no_edit_takes_is_told_by_key(ctl: Run, file: Path) -> None:
+    for more in ((), ("--file", str(file))):
+        status, _, err = ctl("interfaces", "set", "vmbr0", "type=bridge", "type=bond", "node=x", *more)
+        assert (status, err) == (1, "node: is 'localhost' in the path\n")
+        assert ctl("interfaces", "set", "vmbr0", "type=bridge", "type=bond", *more)[2].startswith("type: ")
+
+
 def test_a_host_without_interfaces_gets_its_first(ctl: Run, root: Path) -> None:
     active, staged = (root / "etc/network" / name for name in ("interfaces", "interfaces.new"))
     active.unlink()

@@ -38,7 +38,8 @@ def _show_request(arguments: argparse.Namespace) -> Request | FileRequest:
 
 
 def _check_request(arguments: argparse.Namespace) -> Request | FileRequest:
-    if file := arguments.given or arguments.file:
+    file = arguments.file if arguments.given is None else arguments.given
+    if file is not None:
         return FileRequest("check", file, arguments.nics)
     return Request("GET", ("check",), given(nics=arguments.nics))
 
