@@ -22,8 +22,13 @@ def test_removal_leaves_the_network_running() -> None:
     assert network() == before
 
 
-def test_purge_leaves_no_file() -> None:
+def test_purge_leaves_no_file_but_an_edit_that_waits() -> None:
+    edit = Path("/var/lib/pvenetd/staged/etc/network/interfaces.d/lan.new")
+    edit.parent.mkdir(parents=True)
+    edit.write_text("iface lan0 inet manual\n")
     apt("purge", "pvenetd")
+    assert [path for path in Path("/var/lib/pvenetd").rglob("*") if path.is_file()] == [edit]
+    run("rm", "-r", "/var/lib/pvenetd")
     found = run("find", *PLACES, "-xdev", "-iname", "*pvenetd*").splitlines()
     assert [path for path in found if not path.startswith(KEPT_BY_OTHERS)] == []
     assert not list(Path("/etc/network").glob("if-*.d/pvenetd"))
