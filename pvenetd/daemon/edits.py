@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pvenetd.compile import Compiled, examine
@@ -12,6 +13,7 @@ from pvenetd.edits.change import deleted, updated
 from pvenetd.edits.create import created
 from pvenetd.edits.difference import difference
 from pvenetd.edits.edit import kind_of_interface
+from pvenetd.edits.keys import flag, is_flag, type_of
 from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import Conflict, EditError
@@ -38,8 +40,10 @@ class Change(NamedTuple):
         *after* reads the configuration with such texts.  Raises `EditError` with all that is wrong: where a value
         is wrong by itself, the others are looked at without it.
         """
+        name = self.wish.iface
+        is_bare = self.make is updated and name in nics and name not in before.by_name and type_of(name, {}) == "eth"
         try:
-            texts = self.make(before, self.wish)
+            texts = (_first if is_bare else self.make)(before, self.wish)
         except EditError as error:
             rest = self.wish.without(error.errors)
             if rest.iface and rest != self.wish:
@@ -67,6 +71,15 @@ def setting(wish: Wish) -> Change:
 def deletion(name: str) -> Change:
     """Return the change that takes an interface away."""
     return Change(Wish(name), lambda config, wish: deleted(config, wish.iface), _judge_deletion)
+
+
+def _first(config: Config, wish: Wish) -> dict[str, str]:
+    """Return the change of a NIC that has no stanza: it gets one where there is something to say."""
+    if wish.kind not in (None, "eth", "unknown"):
+        raise EditError({"type": "is eth, and stays that", **wish.errors()})
+    autostart = wish.one("autostart") or "0"
+    says = wish.values.keys() - {"autostart"} or not is_flag(autostart) or flag(autostart)
+    return created(config, replace(wish, dropped=frozenset())) if says else {}
 
 
 def _judge(wish: Wish, before: Config, after: Config, nics: Collection[str], examine: Examine) -> None:

@@ -339,6 +339,22 @@ def test_a_gateway_alone_changes_no_method() -> None:
     assert run(once, setting(wish("eth0", "gateway"))) == text
 
 
+def test_a_nic_without_a_stanza_gets_one_where_there_is_something_to_say() -> None:
+    text = "auto lo\niface lo inet loopback\n"
+    assert run(text, setting(wish("eth0", "mtu", type="eth", autostart="0"))) == text
+    once = run(text, setting(wish("eth0", "cidr", type="eth", autostart="1", mtu="1400")))
+    assert once == f"{text}\nauto eth0\niface eth0 inet manual\n\tmtu 1400\n"
+    refusals = [
+        (wish("eth0", type="bridge"), {"type"}),
+        (wish("eth7", mtu="1400"), {"iface"}),
+        (wish("eth0", mtu="x", autostart="x"), {"mtu", "autostart"}),
+    ]
+    for asked, fields in refusals:
+        with pytest.raises(EditError) as refused:
+            run(text, setting(asked))
+        assert refused.value.errors.keys() == fields
+
+
 def test_comments_stand_where_they_are_the_stanzas() -> None:
     text = "iface eth0 inet manual\nmtu 1400\niface eth1 inet manual\n# a\n"
     once = run(text, setting(wish("eth0", comments="x\ny\n")))
