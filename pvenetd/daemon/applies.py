@@ -131,9 +131,11 @@ class Applies:
     async def drift(self) -> tuple[Op, ...]:
         """Return what would bring the host back to what was last applied: what differs though nobody edited it.
 
-        Where nothing was ever applied, the active configuration counts.  Raises `ConfigError`.
+        Where nothing was ever applied, the active configuration counts, and while an apply waits to be
+        confirmed.  Raises `ConfigError`.
         """
-        wanted = await self.compiled(self._good.config() or self._store.interfaces(staged=False))
+        good = None if self._engine.pending else self._good.config()
+        wanted = await self.compiled(good or self._store.interfaces(staged=False))
         return await self._engine.plan(INTERFACES, wanted.checked())
 
     async def waiting(self) -> list[str]:
