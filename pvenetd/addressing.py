@@ -137,9 +137,10 @@ def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Pr
         own_prefix = "?"
     try:
         parsed = interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
-    except ValueError as error:
+    except ValueError:
         code = "netmask" if own_prefix and _is_ip(text) else "address"
-        problems.append(_at(line, code, f"address: {error}", stanza, "192.0.2.1/24 or 2001:db8::1/64"))
+        message = f"address: '{line.value}' does not appear to be an IPv4 or IPv6 interface"
+        problems.append(_at(line, code, message, stanza, "192.0.2.1/24 or 2001:db8::1/64"))
         return None
     if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):
         message = f"address: '{line.value}' in an {stanza.family} stanza"

@@ -194,6 +194,13 @@ def test_all_ports_are_the_hosts_cards() -> None:
     assert {name for _, name in found.state if found.state["link", name].model_dump()["master"]} == {*nics[:3]}
 
 
+def test_an_address_is_told_as_it_is_written() -> None:
+    text = "iface eth0 inet static\n address 10.0.0.1/24 10.0.0.2/24\n"
+    assert [problem.message for problem in compiled(text).errors] == [
+        "address: '10.0.0.1/24 10.0.0.2/24' does not appear to be an IPv4 or IPv6 interface"
+    ]
+
+
 def test_a_port_may_have_no_pvid() -> None:
     found = compiled(f"auto vmbr0\n{AWARE}iface eth0 inet manual\n bridge-pvid 0\n bridge-vids 5\n")
     assert found.problems == ()
