@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Network, ip_address
 from typing import Any
 
+from pvenetd.cidr import spelled
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.syntax import Iface, Line
 from pvenetd.option import interface
@@ -136,24 +137,25 @@ def _address(name: str, stanza: Iface, line: Line, own: Lines, problems: list[Pr
     if "/" in line.value and not _LENGTH.fullmatch(own_prefix):
         own_prefix = "?"
     try:
-        parsed = interface(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
+        address = spelled(f"{text}/{own_prefix or prefix}" if own_prefix or prefix else text)
     except ValueError:
         code = "netmask" if own_prefix and _is_ip(text) else "address"
         message = f"address: '{line.value}' does not appear to be an IPv4 or IPv6 interface"
         problems.append(_at(line, code, message, stanza, "192.0.2.1/24 or 2001:db8::1/64"))
         return None
-    if stanza.family in ("inet", "inet6") and (parsed.version == 6) != (stanza.family == "inet6"):
+    version = 6 if ":" in address else 4
+    if stanza.family in ("inet", "inet6") and (version == 6) != (stanza.family == "inet6"):
         message = f"address: '{line.value}' in an {stanza.family} stanza"
         problems.append(_at(line, "address", message, stanza, "iface NAME inet6 static for IPv6"))
         return None
-    values: dict[str, Any] = {"dev": name.partition(":")[0], "address": str(parsed), "owner": INTERFACES}
+    values: dict[str, Any] = {"dev": name.partition(":")[0], "address": address, "owner": INTERFACES}
     values["origin"] = line.origin
-    if ":" in name and parsed.version == 4:
+    if ":" in name and version == 4:
         values["label"] = name
     if own:
-        values |= _peer(str(parsed), own.get("pointopoint") or own.get("dstaddr"), stanza, problems)
-        values |= _broadcast(str(parsed), own.get("broadcast"), stanza, problems)
-        values |= _more(own, stanza, parsed.version, problems)
+        values |= _peer(address, own.get("pointopoint") or own.get("dstaddr"), stanza, problems)
+        values |= _broadcast(address, own.get("broadcast"), stanza, problems)
+        values |= _more(own, stanza, version, problems)
     return Address.model_validate(values)
 
 

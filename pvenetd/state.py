@@ -10,11 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 
+from pvenetd.cidr import spelled
 from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds import make
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
-from pvenetd.option import Ip, interface
+from pvenetd.option import Ip
 from pvenetd.resource import Changes, Key, Resource, spell
 
 State = Mapping[Key, Resource]
@@ -40,7 +41,7 @@ class Address(Resource):
     fixed: ClassVar[frozenset[str]] = frozenset({"peer", "label", "broadcast", "scope", "noprefixroute"})
 
     dev: str
-    address: Annotated[str, AfterValidator(lambda text: str(interface(text)))]
+    address: Annotated[str, AfterValidator(spelled)]
     """``192.0.2.1/24``: the host's address with its prefix length, that of *peer* where there is one."""
     peer: Ip | Literal[""] = ""
     """The other end of a point-to-point link."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from ipaddress import ip_address
 
 from pvenetd.check.scene import Scene
+from pvenetd.cidr import Cidr, cidr
 from pvenetd.devices import Device
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.syntax import Line
 from pvenetd.option import interface
 
-Interface = IPv4Interface | IPv6Interface
 
-
-def real(device: Device) -> Iterator[tuple[Interface, Line]]:
+def real(device: Device) -> Iterator[tuple[Cidr, Line]]:
     """Yield the addresses of *device*; 0.0.0.0 and :: are an old way to say none."""
     for address, line in device.addresses:
         if not address.address.startswith(("0.0.0.0/", "::/")):
-            yield interface(address.address), line
+            yield cidr(address.address), line
 
 
 def table(device: Device, scene: Scene) -> str:
@@ -52,18 +51,17 @@ def hosts(scene: Scene) -> Iterator[Problem]:
     """Find addresses that are no host's: groups, and the first and last of a network (RFC 919, 3021, 4291)."""
     for device in scene.devices.values():
         for address, line in real(device):
-            network = address.network
             if address.is_multicast:
-                message = f"address: {address.ip} is a multicast group, no host's address"
+                message = f"address: {address.neighbour(0)} is a multicast group, no host's address"
                 yield _at(line, "address", message, device, "error", "groups are joined by programs")
-            elif network.max_prefixlen - network.prefixlen <= 1:
+            elif address.host_bits <= 1:
                 continue
-            elif (host := int(address) & int(network.hostmask)) == 0:
-                message = f"address: {address.ip} is the network {network} itself"
-                yield _at(line, "address", message, device, "warning", f"the first host is {address.ip + 1}")
-            elif address.version == 4 and host == int(network.hostmask):
-                message = f"address: {address.ip} is the broadcast address of {network}"
-                yield _at(line, "address", message, device, "warning", f"the last host is {address.ip - 1}")
+            elif (host := address.host) == 0:
+                message = f"address: {address.neighbour(0)} is the network {address.network_text} itself"
+                yield _at(line, "address", message, device, "warning", f"the first host is {address.neighbour(1)}")
+            elif address.version == 4 and host == (1 << address.host_bits) - 1:
+                message = f"address: {address.neighbour(0)} is the broadcast address of {address.network_text}"
+                yield _at(line, "address", message, device, "warning", f"the last host is {address.neighbour(-1)}")
 
 
 def without_ipv6(scene: Scene) -> Iterator[Problem]:
@@ -78,18 +76,18 @@ def without_ipv6(scene: Scene) -> Iterator[Problem]:
 
 def duplicates(scene: Scene) -> Iterator[Problem]:
     """Find addresses that two have; one for a host alone (/32, /128) may borrow another's (RFC 5309)."""
-    first: dict[tuple[str, int, int], tuple[Device, Interface, Line]] = {}
+    first: dict[tuple[str, str, int, int], tuple[Device, Cidr, Line]] = {}
     for device in scene.devices.values():
         where = table(device, scene)
         for address, line in real(device):
-            if address.is_link_local:
-                where = f"{where} {device.base}"  # its reach is one link
-            other, same, first_line = first.setdefault((where, address.version, int(address)), (device, address, line))
+            link = device.base if address.is_link_local else ""  # its reach is one link
+            key = (where, link, address.version, address.ip)
+            other, same, first_line = first.setdefault(key, (device, address, line))
             if first_line is line:
                 continue
-            borrowed = other.base != device.base and 1 in (address.network.num_addresses, same.network.num_addresses)
+            borrowed = other.base != device.base and 0 in (address.host_bits, same.host_bits)
             place = "twice" if other is device else f"on {other.name}, and on {device.name}"
-            message = f"address {address.ip} is {place}"
+            message = f"address {address.neighbour(0)} is {place}"
             hint = f"meant where {device.name} borrows it" if borrowed else ""
             yield _at(line, "duplicate-address", message, device, "warning" if borrowed else "error", hint)
 
@@ -101,7 +99,7 @@ def gateways(scene: Scene) -> Iterator[Problem]:
         if not device.gateways:
             continue
         networks = [interface(address.address).network for address, _ in device.addresses]
-        own = {str(address.ip) for address, _ in real(device)}
+        own = {address.neighbour(0) for address, _ in real(device)}
         peers = {(address.peer or "").partition("/")[0] for address, _ in device.addresses}
         times = Counter(route.key for route, _ in device.gateways)
         for route, line in device.gateways:
