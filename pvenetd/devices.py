@@ -283,10 +283,12 @@ def _port_settings(device: Device, all_options: list[Line], problems: list[Probl
 def _telling(device: Device) -> dict[str, str]:
     """Return the options that tell its kind; the methods of interfaces(5) tell a tunnel's, too."""
     found = {key: line.value for key, line in device.lines.items()}
-    methods = [stanza.method for stanza in device.stanzas]
-    if "tunnel" in methods:
-        found.setdefault("tunnel-mode", found.get("mode", ""))
-    return {"tunnel-mode": "sit", **found} if "v4tunnel" in methods else found
+    for stanza in device.stanzas:
+        if stanza.method == "tunnel":
+            found.setdefault("tunnel-mode", found.get("mode", ""))
+        elif stanza.method == "v4tunnel":
+            found.setdefault("tunnel-mode", "sit")
+    return found
 
 
 def _incomplete(device: Device, values: Mapping[str, str]) -> Problem | None:

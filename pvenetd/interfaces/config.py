@@ -107,13 +107,14 @@ def _inherit(stanzas: tuple[Stanza, ...], problems: list[Problem]) -> tuple[tupl
     As in ifupdown a template stands before what inherits it, so it cannot inherit itself, and it is
     the first stanza of its name and family; a stanza without a family takes the template's.
     """
+    written = [stanza for stanza in stanzas if isinstance(stanza, Iface)]
+    if all(stanza.inherits is None for stanza in written):
+        return tuple(stanza for stanza in written if stanza.is_interface), frozenset()
     first: dict[tuple[str, str | None], Iface] = {}
     first_of_any: dict[str, Iface] = {}
     ifaces: list[Iface] = []
     templates: set[str] = set()
-    for stanza in stanzas:
-        if not isinstance(stanza, Iface):
-            continue
+    for stanza in written:
         iface = stanza
         if stanza.inherits is not None:
             template = first.get((stanza.inherits, stanza.family)) or first.get((stanza.inherits, None))
