@@ -79,6 +79,7 @@ def cidr(text: str) -> Cidr:
     return Cidr(read.version, int(read.ip), read.network.prefixlen)
 
 
+@lru_cache(maxsize=1 << 14)
 def spelled(text: str) -> str:
     """Return *text* in the one spelling that State compares.  Raises ValueError where it is no address."""
     return text if _USUAL.fullmatch(text) and cidr(text) else str(ip_interface(text))

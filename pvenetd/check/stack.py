@@ -93,16 +93,18 @@ def _below(scene: Scene) -> dict[str, set[str]]:
     for port in scene.ports:
         below.setdefault(port.master.name, set()).add(port.name)
         if port.name not in scene.devices:
-            for link in implied(port.name):
-                below.setdefault(link.name, set()).add(link.raw_device)
+            for vlan in implied(port.name):
+                below.setdefault(vlan.name, set()).add(vlan.raw_device)
     for device in scene.devices.values():
-        if device.link and device.link.master:
-            below.setdefault(device.link.master, set()).add(device.name)
-        if device.link and device.link.lower:
-            below.setdefault(device.name, set()).update(device.link.lower)
-            for parent in device.link.lower:
-                for link in implied(parent) if parent not in scene.devices else ():
-                    below.setdefault(link.name, set()).add(link.raw_device)
+        if (link := device.link) is None:
+            continue
+        if link.master:
+            below.setdefault(link.master, set()).add(device.name)
+        if lower := link.lower:
+            below.setdefault(device.name, set()).update(lower)
+            for parent in lower:
+                for vlan in implied(parent) if parent not in scene.devices else ():
+                    below.setdefault(vlan.name, set()).add(vlan.raw_device)
     return below
 
 

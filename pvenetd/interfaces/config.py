@@ -33,7 +33,7 @@ class Config:
         """Return the stanzas of each interface, interfaces in the order they first appear."""
         found: dict[str, tuple[Iface, ...]] = {}
         for iface in self.ifaces:
-            found[iface.name] = (*found.get(iface.name, ()), iface)
+            found[iface.name] = (*found[iface.name], iface) if iface.name in found else (iface,)
         return MappingProxyType(found)
 
     @cached_property

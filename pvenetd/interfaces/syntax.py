@@ -195,10 +195,10 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
     """Yield *text* in pieces that can be read by themselves, each from where a stanza begins, with its line number."""
     number, begin = 1, 0
     for found in _OPENING.finditer(text):
-        end = found.start()
-        if end > begin and not text[begin:end].rstrip("\r\n").endswith("\\"):
-            yield number, text[begin:end]
-            number, begin = number + text.count("\n", begin, end), end
+        block = text[begin : found.start()]
+        if block and not ("\\" in block and block.rstrip("\r\n").endswith("\\")):
+            yield number, block
+            number, begin = number + block.count("\n"), found.start()
     yield number, text[begin:]
 
 
