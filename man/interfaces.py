@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from pvenetd import addressing, devices, methods, sysctls
-from pvenetd.interfaces.syntax import FAMILIES
+from pvenetd.interfaces.stanza import FAMILIES
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link

@@ -14,7 +14,7 @@ from typing import Any
 
 from pvenetd.cidr import spelled
 from pvenetd.errors import Problem, Severity
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.option import interface
 from pvenetd.state import INTERFACES, Address, Route
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from pvenetd.errors import Problem
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.kinds.ethtool import OPTIONS, Ethtool
 from pvenetd.state import INTERFACES
 

@@ -10,7 +10,7 @@ from typing import Any
 from pvenetd.check.scene import implied_parent
 from pvenetd.devices import Device
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.syntax import Iface
+from pvenetd.interfaces.stanza import Iface
 from pvenetd.ports import Membership
 
 

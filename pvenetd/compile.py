@@ -22,7 +22,7 @@ from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.hooks import hooks_of, spared, substituted, with_scripts
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.syntax import Line
+from pvenetd.interfaces.stanza import Line
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pvenetd import addressing, cards, methods, sysctls
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.kinds import TUNNEL_MODES, kind_of, port
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge

@@ -11,7 +11,7 @@ from pvenetd import nat
 from pvenetd.choice import matching
 from pvenetd.commands import Hook, Scripts
 from pvenetd.devices import ALWAYS_OPTION, PHASES, Device
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.kinds.link import Link, attributes
 from pvenetd.option import yes_no
 from pvenetd.resource import Resource

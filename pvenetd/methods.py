@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from pvenetd.errors import Problem, Severity
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.state import INTERFACES, Client, Dns
 
 OPTIONS = {

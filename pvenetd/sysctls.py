@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pvenetd.errors import Problem
-from pvenetd.interfaces.syntax import Iface, Line
+from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.state import INTERFACES, Sysctl
 
 _YES_NO = {"yes": "1", "on": "1", "1": "1", "true": "1", "no": "0", "off": "0", "0": "0", "false": "0"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import stanza_text
-from pvenetd.interfaces.syntax import Iface, Mapping, Rename, Selection, Source
+from pvenetd.interfaces.stanza import Iface, Mapping, Rename, Selection, Source
 from tests import peers
 
 Options = Counter[tuple[str, str]]

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from pvenetd.interfaces.config import Config, single
-from pvenetd.interfaces.syntax import Selection, parse
+from pvenetd.interfaces.stanza import Selection
+from pvenetd.interfaces.syntax import parse
 from tests import harness
 from tests.readers import Ifupdown, Ifupdown2, Options, Stanza, ours, rewritten
 

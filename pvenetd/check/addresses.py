@@ -10,7 +10,7 @@ from pvenetd.check.scene import Scene
 from pvenetd.cidr import Cidr, cidr
 from pvenetd.devices import Device
 from pvenetd.errors import Problem, Severity
-from pvenetd.interfaces.syntax import Line
+from pvenetd.interfaces.stanza import Line
 from pvenetd.option import interface
 
 

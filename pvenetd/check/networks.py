@@ -10,7 +10,7 @@ from pvenetd.check.scene import Scene
 from pvenetd.cidr import Cidr
 from pvenetd.devices import Device
 from pvenetd.errors import Problem
-from pvenetd.interfaces.syntax import Line
+from pvenetd.interfaces.stanza import Line
 
 
 def overlaps(scene: Scene) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from pvenetd.check.scene import Scene
 from pvenetd.errors import Problem
-from pvenetd.interfaces.syntax import Selection
+from pvenetd.interfaces.stanza import Selection
 
 _PATTERN = re.compile(r"[/*?\[=#\\$%{]")
 """What makes a word something else than a name (interfaces(5): INTERFACE SELECTION; ifupdown2's templates)."""

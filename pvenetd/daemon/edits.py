@@ -18,7 +18,8 @@ from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import Conflict, EditError
 from pvenetd.interfaces.config import Config, single
-from pvenetd.interfaces.syntax import File, parse
+from pvenetd.interfaces.stanza import File
+from pvenetd.interfaces.syntax import parse
 
 Examine = Callable[[Config], Compiled]
 

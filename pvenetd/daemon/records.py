@@ -10,7 +10,7 @@ from pvenetd.devices import Device
 from pvenetd.edits.keys import is_nic_name, type_of
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import Draft
-from pvenetd.interfaces.syntax import Iface
+from pvenetd.interfaces.stanza import Iface
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet

@@ -30,7 +30,8 @@ from pvenetd.errors import ConfigError, Conflict, Problem
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.includes import SHELTER, Disk, active_name, is_sourced, load
 from pvenetd.interfaces.includes import STAGED as SUFFIX
-from pvenetd.interfaces.syntax import File, parse
+from pvenetd.interfaces.stanza import File
+from pvenetd.interfaces.syntax import parse
 from pvenetd.journal import content, versions
 
 ACTIVE = "etc/network/interfaces"

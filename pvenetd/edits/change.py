@@ -15,7 +15,7 @@ from pvenetd.edits.keys import ADDRESSING, flag, goes_without_saying, option_of,
 from pvenetd.edits.wish import Wish, prefix_length, with_tag
 from pvenetd.errors import EditError
 from pvenetd.interfaces.config import Config
-from pvenetd.interfaces.syntax import Iface, Selection, canonical
+from pvenetd.interfaces.stanza import Iface, Selection, canonical
 
 _AUTO = ("auto", "hotplug")
 """Classes of names that are brought up by themselves."""

@@ -8,7 +8,7 @@ from pvenetd.edits.wish import Wish, with_tag
 from pvenetd.errors import EditError
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import COMMANDS
-from pvenetd.interfaces.syntax import Iface, canonical
+from pvenetd.interfaces.stanza import Iface, canonical
 
 
 def created(config: Config, wish: Wish) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import Draft
-from pvenetd.interfaces.syntax import Iface
+from pvenetd.interfaces.stanza import Iface
 
 
 def difference(before: Config, after: Config) -> list[dict[str, Any]]:

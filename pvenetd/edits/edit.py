@@ -9,7 +9,7 @@ from pvenetd.edits.wish import Wish, prefix_length
 from pvenetd.errors import EditError
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import Draft, stanza_text
-from pvenetd.interfaces.syntax import File, Iface
+from pvenetd.interfaces.stanza import File, Iface
 
 OWN = ("type", "autostart", "comments", "comments6", "method", "method6")
 """Keys that are no options."""

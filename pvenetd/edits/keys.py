@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from pvenetd.interfaces.edit import COMMANDS
-from pvenetd.interfaces.syntax import canonical
+from pvenetd.interfaces.stanza import canonical
 from pvenetd.kinds import KINDS, kind_of
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import options

@@ -10,7 +10,7 @@ from pvenetd.devices import Device
 from pvenetd.edits.keys import option_of, type_of
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import EditError, Problem
-from pvenetd.interfaces.syntax import canonical
+from pvenetd.interfaces.stanza import canonical
 from pvenetd.kinds.bond import Bond
 from pvenetd.ports import memberships
 

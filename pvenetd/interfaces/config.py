@@ -11,8 +11,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 from pvenetd.errors import Problem
-from pvenetd.interfaces.syntax import File, Iface, Rename, Selection, Source, Stanza
-from pvenetd.interfaces.syntax import Mapping as MappingStanza
+from pvenetd.interfaces.stanza import File, Iface, Rename, Selection, Source, Stanza
+from pvenetd.interfaces.stanza import Mapping as MappingStanza
 
 
 @dataclass(frozen=True)

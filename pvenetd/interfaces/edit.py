@@ -12,7 +12,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from pvenetd.interfaces.syntax import BLANKS, File, Iface, Line, Selection, Stanza, canonical, parse
+from pvenetd.interfaces.stanza import BLANKS, File, Iface, Line, Selection, Stanza, canonical
+from pvenetd.interfaces.syntax import parse
 
 COMMANDS = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 """Options whose blanks count: a shell reads them (interfaces(5))."""

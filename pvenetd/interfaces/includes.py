@@ -17,7 +17,8 @@ from typing import Protocol
 
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.interfaces.config import Config, merge
-from pvenetd.interfaces.syntax import File, Source, Stanza, parse
+from pvenetd.interfaces.stanza import File, Source, Stanza
+from pvenetd.interfaces.syntax import parse
 
 MAX_BYTES = 16 << 20
 """Of one file: some 100,000 stanzas."""

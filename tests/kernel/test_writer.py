@@ -10,7 +10,8 @@ import pytest
 
 from pvenetd.daemon.edits import creation
 from pvenetd.interfaces.edit import COMMANDS
-from pvenetd.interfaces.syntax import Iface, parse
+from pvenetd.interfaces.stanza import Iface
+from pvenetd.interfaces.syntax import parse
 from tests import peers
 from tests.unit.test_edits import BASE, run, wish
 

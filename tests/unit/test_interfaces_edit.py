@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pvenetd.interfaces.edit import Draft, stanza_text
-from pvenetd.interfaces.syntax import File, Iface, Selection, Stanza, parse
+from pvenetd.interfaces.stanza import File, Iface, Selection, Stanza
+from pvenetd.interfaces.syntax import parse
 from tests.unit.test_check import DATA
 
 FILES = sorted(DATA.glob("*.interfaces"))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvenetd.interfaces.syntax import File, Iface, Mapping, Rename, Selection, Source, canonical, parse
+from pvenetd.interfaces.stanza import File, Iface, Mapping, Rename, Selection, Source, canonical
+from pvenetd.interfaces.syntax import parse
 
 DATA = Path(__file__).parents[1] / "data" / "interfaces"
 CASES = json.loads((DATA / "manifest.json").read_text())

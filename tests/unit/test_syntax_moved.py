@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvenetd.interfaces import syntax
-from pvenetd.interfaces.syntax import File, Line, parse
+from pvenetd.interfaces.stanza import File, Line
+from pvenetd.interfaces.syntax import parse
 
 _WORDS = ["\n", "\\", "\r", " ", "\t", "#", "auto ", "a_b", "\ufeff", "\v", "x", "\\\n", "\0", "mapping x\n"]
 _STANZAS = ["\nauto a\niface a inet manual\n\tmtu 5\n", "iface b inherits a\n", "source z\n", "rename a=b\n"]
