@@ -80,9 +80,11 @@ _PYTHONS = re.compile(r"[+-]?[0-9]+[_.][0-9_.]*")
 """What is a whole number to Python alone: ``1_500``, ``1.0``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Device:
-    """One name of the configuration, with what its stanzas say of it."""
+    """One name of the configuration, with what its stanzas say of it; once read, it is not changed."""
+
+    # Not frozen, as stanzas are not: setting the fields of thousands by way of object.__setattr__ is felt.
 
     name: str
     stanzas: tuple[Iface, ...]
@@ -191,7 +193,7 @@ def _device(name: str, stanzas: tuple[Iface, ...], *, inherited: bool) -> tuple[
     elif ":" in name:
         _unknown(device, frozenset(), problems)
     else:
-        object.__setattr__(device, "link", _link(device, all_options, problems))  # nobody has seen it without yet
+        device.link = _link(device, all_options, problems)
     return device, tuple(problems)
 
 

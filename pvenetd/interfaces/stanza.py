@@ -77,9 +77,13 @@ Option = Line
 """A line inside a stanza."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Stanza:
-    """What one line, and the options below it, say; two are the same only if they stand at one place of one text."""
+    """What one line, and the options below it, say; two are the same only if they stand at one place of one text.
+
+    Once read, it is not changed.  It is not frozen: setting the fields of thousands by way of
+    object.__setattr__ is felt.
+    """
 
     head: Line
 
@@ -94,7 +98,7 @@ class Stanza:
         return self.head.line
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Iface(Stanza):
     """``iface NAME [FAMILY [METHOD]] [inherits TEMPLATE]``, and ``template`` and ``vlan`` of the same shape."""
 
@@ -112,7 +116,7 @@ class Iface(Stanza):
         return self.head.name == "iface"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Mapping(Stanza):
     """``mapping PATTERN…``: a script that chooses the iface stanza of a device."""
 
@@ -121,7 +125,7 @@ class Mapping(Stanza):
     maps: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Selection(Stanza):
     """``auto``, ``allow-CLASS``, ``no-auto-down``, ``no-scripts``: a list of names or patterns."""
 
@@ -134,14 +138,14 @@ class Selection(Stanza):
         return word.removeprefix("allow-") if word == "auto" or word.startswith("allow-") else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Rename(Stanza):
     """``rename CUR=NEW…``."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Source(Stanza):
     """``source PATTERN…`` and ``source-directory PATTERN…``."""
 
