@@ -52,6 +52,8 @@ class Flood:
                     say(f"{_MANY} taken")
             except OSError:
                 self.refused += 1
+            if self.taken + self.refused == 1:
+                say("flooding")
 
 
 def follow(device: int) -> None:
@@ -76,7 +78,6 @@ def main(name: str) -> None:
         word, _, frame = line.strip().partition(" ")
         if word == "flood":
             flood = Flood(device, bytes.fromhex(frame))
-            say("flooding")
         elif word == "stop" and flood:
             flood.stop()
             say(f"taken {flood.taken}, refused {flood.refused}")
