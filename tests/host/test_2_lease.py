@@ -75,6 +75,7 @@ def test_a_lease_survives_the_daemon(program: str, server: Process) -> None:
         assert f"client {NIC} inet" in ctl("plan")
         ctl("apply", "--yes")
         assert unit(UNIT, "MainPID")["MainPID"] not in ("0", client)
+        server.expect(r"DHCPACK\(eno9\) 203\.0\.113\.", 20)
     finally:
         INTERFACES.with_suffix(".new").write_text(before)
         ctl("apply", "--yes")
