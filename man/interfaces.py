@@ -13,7 +13,7 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from pvenetd import addressing, devices, methods, sysctls
+from pvenetd import addressing, methods, sysctls, vocabulary
 from pvenetd.interfaces.stanza import FAMILIES
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.ethtool import Ethtool
@@ -53,7 +53,7 @@ COMMANDS = {
     "up, post-up": "after it is up",
     "pre-down, down": "before it goes down, or what was said before is undone",
     "post-down": "after it is down",
-    devices.ALWAYS_OPTION: "yes: at every apply, not only when the interface comes up or their text has changed",
+    vocabulary.ALWAYS_OPTION: "yes: at every apply, not only when the interface comes up or their text has changed",
 }
 PORTS = {
     "bridge-access": "the one VLAN of a port, untagged",
@@ -62,7 +62,7 @@ PORTS = {
     "bridge-pvid": "the VLAN of a port's untagged frames; 0: none",
 }
 NAT = {
-    devices.NAT_OPTION: "the interface by which packets from this one's networks leave with the address of that one",
+    vocabulary.NAT_OPTION: "the interface by which packets from this one's networks leave with the address of that one",
 }
 CLAIMED = {
     "ethernet": "A stanza that no other kind claims: a NIC, or a link that another program makes.",
@@ -235,10 +235,10 @@ def page(header: Any, entries: Any, escape: Any, codes: Mapping[str, str]) -> st
     lines += [
         ".SH KEPT, NOT APPLIED",
         "These are known, told of, and left to the program that knows them:",
-        escape(", ".join(sorted(devices._NOT_APPLIED))) + ",",  # noqa: SLF001
-        escape(", ".join(f"{prefix}*" for prefix in devices._OTHERS)) + ".",  # noqa: SLF001
+        escape(", ".join(sorted(vocabulary.NOT_APPLIED))) + ",",
+        escape(", ".join(f"{prefix}*" for prefix in vocabulary.OTHERS)) + ".",
         "These need nothing, as what they ask for holds anyway:",
-        escape(", ".join(sorted(devices._NEEDLESS))) + ".",  # noqa: SLF001
+        escape(", ".join(sorted(vocabulary.NEEDLESS))) + ".",
         ".SH CODES",
         "What \\fBpvenetctl interfaces check\\fR tells of:",
         *entries(codes.items()),

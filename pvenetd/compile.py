@@ -16,7 +16,7 @@ from pvenetd.check.scene import implied_parent
 from pvenetd.choice import Choice
 from pvenetd.choice import wanted as choice_of
 from pvenetd.commands import Hook
-from pvenetd.devices import NAT_OPTION, Device, peers, read
+from pvenetd.devices import Device, peers, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
@@ -33,6 +33,7 @@ from pvenetd.option import interface, join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, Route, Sysctl, state
+from pvenetd.vocabulary import NAT_OPTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from pvenetd import addressing, cards, methods, sysctls
+from pvenetd import addressing, cards, methods, sysctls, vocabulary
 from pvenetd.errors import Problem, Severity
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.stanza import Iface, Line
@@ -23,7 +22,6 @@ from pvenetd.kinds import TUNNEL_MODES, kind_of, port
 from pvenetd.kinds.bond import Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
-from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, options, whole_numbers
 from pvenetd.kinds.tunnel import Tunnel
@@ -32,27 +30,8 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.names import is_ifname
 from pvenetd.state import INTERFACES, Address, Client, Dns, Route, Sysctl
 from pvenetd.topics import topics
+from pvenetd.vocabulary import PHASES
 
-PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
-PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
-"""What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
-NAT_OPTION = "nat-masquerade"
-ALWAYS_OPTION = "always-run-commands"
-"""Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
-_NOT_APPLIED = frozenset(
-    """
-    address-virtual address-virtual-ipv6-addrgen
-    bitrate bond-active-slave bond-give-a-chance bond-lacp-bypass-allow bond-queue-id bootfile
-    bridge-always-up bridge-gcint bridge-hashel bridge-igmp-querier-src bridge-mcqv4src bridge-port-pvids
-    bridge-port-vids bridge-vlan-vni-map
-    driver-message-level endpoint ethernet-port hwaddr local media mode
-    provider requires server ttl unit uplink-id use vxlan-purge-remotes
-    """.split()  # noqa: SIM905 - ninety quoted words are harder to read
-)
-"""Options of ifupdown and ifupdown2 that are kept and told of, and not applied by this version."""
-_NEEDLESS = frozenset({"bridge-maxwait", "bridge-ports-condone-regex", "bridge-waitport"})
-"""What they ask for holds anyway: a late port is plugged when it comes, a port that is not ours stays."""
-_OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hardware-")
 _CODES = {
     "bond-mode": "bond-mode",
     "vlan-protocol": "vlan-protocol",
@@ -318,37 +297,19 @@ def _refused(
     return device.problem(option, code, f"{option}: '{values.get(name, '')}': {message}")
 
 
-@cache
-def _known(options: frozenset[str]) -> frozenset[str]:
-    """Return *options* with what every stanza may say."""
-    layer3 = {*addressing.OPTIONS, *sysctls.OPTIONS, *methods.OPTIONS}
-    known_to_all = {
-        *layer3,
-        *PHASES,
-        *PORT_OPTIONS,
-        *_NEEDLESS,
-        *port.OPTIONS,
-        *CARD_OPTIONS,
-        NAT_OPTION,
-        ALWAYS_OPTION,
-        "bond-master",
-    }
-    return options | known_to_all | {"link-type"}
-
-
 def _unknown(device: Device, known: frozenset[str], problems: list[Problem]) -> None:
-    good = _known(known)
+    good = vocabulary.known(known)
     if device.lines.keys() <= good:
         return
     for key, line in device.lines.items():
         if key in good:
             continue
-        if key in _NOT_APPLIED or key.startswith(_OTHERS):
+        if vocabulary.is_kept(key):
             message, hint = f"option '{line.name}' is kept, and not applied by this version", ""
         else:
-            near = get_close_matches(key, [*good, *_NOT_APPLIED], 1, 0.75)
+            near = vocabulary.near(key, good)
             message = f"unknown option '{line.name}' for iface {device.name}"
-            hint = f"did you mean {near[0]}?" if near else ""
+            hint = f"did you mean {near}?" if near else ""
         problems.append(
             Problem(line.path, line.line, "unknown-option", message, "warning", hint, device.name, line.name)
         )

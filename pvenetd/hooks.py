@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pvenetd import nat
 from pvenetd.choice import matching
 from pvenetd.commands import Hook, Scripts
-from pvenetd.devices import ALWAYS_OPTION, PHASES, Device
+from pvenetd.devices import Device
 from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.kinds.link import Link, attributes
 from pvenetd.option import yes_no
 from pvenetd.resource import Resource
 from pvenetd.state import INTERFACES
+from pvenetd.vocabulary import ALWAYS_OPTION, PHASES
 
 Variables = tuple[tuple[str, str], ...]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd import addressing, devices, sysctls
+from pvenetd import addressing, sysctls, vocabulary
 from pvenetd.api.route import Route
 from pvenetd.api.routes import ROUTES
 from pvenetd.kinds import KINDS
-from pvenetd.kinds.link import options
+from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
 from pvenetd.kinds.tap import Tap
 from tests.unit.test_check_shapes import ERRORS, WARNINGS
@@ -34,7 +34,7 @@ def test_the_page_of_the_configuration_is_as_generated() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind is not Tap], ids=lambda kind: kind.__name__)
-def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[devices.Link]) -> None:
+def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[Link]) -> None:
     page = plain("pvenetd-interfaces.5")
     meanings = runpy.run_path(str(MAN / "interfaces.py"))["meanings"](kind)
     for spelling, (field, _) in options(kind).items():
@@ -48,10 +48,10 @@ def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[de
         *addressing.OPTIONS,
         *sysctls.OPTIONS,
         *PORT_OPTIONS,
-        *devices.PORT_OPTIONS,
-        *devices.PHASES,
-        devices.NAT_OPTION,
-        devices.ALWAYS_OPTION,
+        *vocabulary.PORT_OPTIONS,
+        *vocabulary.PHASES,
+        vocabulary.NAT_OPTION,
+        vocabulary.ALWAYS_OPTION,
     ],
 )
 def test_every_other_option_is_in_the_page(option: str) -> None:

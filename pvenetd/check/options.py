@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from pvenetd import nat
 from pvenetd.check.scene import Scene
-from pvenetd.devices import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS, Device
+from pvenetd.devices import Device
 from pvenetd.errors import Problem
 from pvenetd.kinds.bond import DELAYS, MODES, ONLY, Bond
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.port import OPTIONS
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.option import vlan_ranges, yes_no
+from pvenetd.vocabulary import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS
 
 
 def bonds(scene: Scene) -> Iterator[Problem]:

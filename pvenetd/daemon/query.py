@@ -9,7 +9,7 @@ from pvenetd.choice import matching
 from pvenetd.daemon.applies import Applies
 from pvenetd.daemon.hand import Wish
 from pvenetd.daemon.store import Store
-from pvenetd.devices import PHASES, Device
+from pvenetd.devices import Device
 from pvenetd.engine import Engine
 from pvenetd.errors import NotFound
 from pvenetd.interfaces.config import Config
@@ -17,6 +17,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link, options
 from pvenetd.plan import Op, waiting
 from pvenetd.state import INTERFACES, Address, State
+from pvenetd.vocabulary import PHASES
 
 
 class Query:

@@ -14,13 +14,16 @@ from typing import Any
 
 from pvenetd.commands import Hook, Scripts
 from pvenetd.drivers.fake_rules import (
+    CARD,
     FIRST_VLAN,
     SETTINGS,
     STANDARD_MTU,
     clash,
+    commands,
     first_mtu,
     in_order,
     link_of,
+    of_the_host,
     reaches,
     shown,
     v4_on,
@@ -42,8 +45,6 @@ from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Fdb, Route, State, Sysctl
 
-_CARD: dict[str, Any] = {"rx": True, "tx": True, "sg": True, "tso": True, "gso": True, "gro": False}
-"""What ethtool(8) shows of a veth's end."""
 _LEAST_DELAY = 2
 """Seconds: the smallest forward delay with STP on (IEEE 802.1D, BR_MIN_FORWARD_DELAY)."""
 
@@ -64,7 +65,7 @@ class Fake:
                 ("address", "lo", text): Address.model_construct(dev="lo", address=text, scope=scope)
                 for text, scope in loopback
             },
-            **{key: Sysctl.model_construct(name=key[1], value="0") for key in _of_the_host(sysctls)},
+            **{key: Sysctl.model_construct(name=key[1], value="0") for key in of_the_host(sysctls)},
         }
         self._own_mtu: set[str] = set()
         """Bridges whose MTU was set by hand: it no longer follows the ports."""
@@ -127,7 +128,7 @@ class Fake:
 
     def _keep(self, op: Op) -> None:
         if isinstance(op.resource, Hook | Scripts):
-            self.ran += _commands(op, op.resource)
+            self.ran += commands(op, op.resource)
         if op.verb == "-":
             self._now.pop(op.resource.key, None)
         else:
@@ -137,7 +138,7 @@ class Fake:
         """Return a link's setting, or its card's, that nobody has set: the card's as a veth's end has them."""
         if key[0] == "ethtool":
             link = self._now.get(("link", key[1]))
-            known = _CARD if getattr(link, "kind", "") in ("ethernet", "veth") else {}
+            known = CARD if getattr(link, "kind", "") in ("ethernet", "veth") else {}
             return Ethtool.model_construct(dev=key[1], **known) if link else None
         *_, dev, name = ("", *key[1].rsplit("/", 2))
         if key[0] != "sysctl" or "/conf/" not in key[1] or ("link", dev) not in self._now:
@@ -394,16 +395,6 @@ class Fake:
         bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
         aware = isinstance(bridge, Bridge) and bridge.vlan_aware
         return link if aware else link.model_copy(update={"pvid": None, "vids": None})
-
-
-def _commands(op: Op, resource: Hook | Scripts) -> Iterable[tuple[str, str]]:
-    if isinstance(resource, Scripts):
-        return [(op.verb, resource.describe())]
-    return resource.undo if op.verb == "-" else resource.run
-
-
-def _of_the_host(sysctls: Iterable[str]) -> list[Key]:
-    return [("sysctl", name) for name in sysctls if "/conf/" not in name or "/all/" in name]
 
 
 def _refuse(number: int, *, unless: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.geneve import Geneve
 from pvenetd.kinds.link import Link
@@ -15,12 +16,15 @@ from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.kinds.vxlan import Vxlan
-from pvenetd.resource import Resource
+from pvenetd.plan import Op
+from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Route
 
 FIRST_VLAN = {"pvid": 1, "vids": "1"}
 """What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
 STANDARD_MTU = 1500
+CARD: dict[str, Any] = {"rx": True, "tx": True, "sg": True, "tso": True, "gso": True, "gro": False}
+"""What ethtool(8) shows of a veth's end."""
 SETTINGS = {
     "forwarding": "0",
     "arp_accept": "0",
@@ -118,3 +122,15 @@ def reaches(resource: Resource, route: Route) -> bool:
     gateway = ip_address(route.via)
     network = ip_network(resource.peer) if resource.peer else ip_interface(resource.address).network
     return gateway.is_link_local or (gateway.version == network.version and gateway in network)
+
+
+def commands(op: Op, resource: Hook | Scripts) -> Iterable[tuple[str, str]]:
+    """Return the (phase, command) that *op* runs, in order."""
+    if isinstance(resource, Scripts):
+        return [(op.verb, resource.describe())]
+    return resource.undo if op.verb == "-" else resource.run
+
+
+def of_the_host(sysctls: Iterable[str]) -> list[Key]:
+    """Return the keys of *sysctls* that are not an interface's."""
+    return [("sysctl", name) for name in sysctls if "/conf/" not in name or "/all/" in name]

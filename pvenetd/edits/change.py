@@ -7,9 +7,10 @@ last one's end a static stanza manual.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, ip_interface
 
+from pvenetd import vocabulary
 from pvenetd.edits.edit import OWN, Edit, kind_of_interface, lines, refuse
 from pvenetd.edits.keys import ADDRESSING, flag, goes_without_saying, option_of, synonyms
 from pvenetd.edits.wish import Wish, prefix_length, with_tag
@@ -30,7 +31,21 @@ def updated(config: Config, wish: Wish) -> dict[str, str]:
         raise EditError({"type": f"is {kind}, and stays that", **wish.errors()})
     refuse(wish)
     there = {option.key: option.value for stanza in config.by_name[wish.iface] for option in stanza.options}
+    if unheard := dict(_unheard_of(wish.dropped, there)):
+        raise EditError(unheard)
     return _Change(config, with_tag(wish, there.get("ovs-options", ""))).update()
+
+
+def _unheard_of(dropped: Iterable[str], there: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the keys that are no option of any stanza, nor one of this: a misspelt one would go unnoticed."""
+    every = vocabulary.every()
+    for key in dropped:
+        option = canonical(option_of(key) or key)
+        if key in OWN or key.removesuffix("6") in ADDRESSING or option in there:
+            continue
+        if option not in every and not vocabulary.is_kept(option):
+            near = vocabulary.near(option, [*every, *there])
+            yield key, f"no such option{f' (did you mean {near}?)' if near else ''}"
 
 
 def deleted(config: Config, name: str) -> dict[str, str]:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from pvenetd.commands import Hook
 from pvenetd.compile import Compiled, compile_interfaces
-from pvenetd.devices import PHASES, PORT_OPTIONS
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.link import options
 from pvenetd.state import Chains, to_json
+from pvenetd.vocabulary import PHASES, PORT_OPTIONS
 
 
 def compiled(text: str, nics: tuple[str, ...] = ("eth0", "eth1")) -> Compiled:
