@@ -1,4 +1,4 @@
-"""Device names: ``tap100i0`` and its kin ⇄ (VMID, index), and what the kernel takes for a name.
+"""Device names: ``tap100i0``, ``veth100i0`` ⇄ (VMID, index), and what the kernel takes for a name.
 
 Sources: net/core/dev.c dev_valid_name(); Proxmox VE's names for a guest's devices.
 """
@@ -11,6 +11,8 @@ IFNAMSIZ = 16
 """Bytes of an interface name with its final NUL (linux/if.h)."""
 
 _TAP = re.compile(r"tap([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
+
+_VETH = re.compile(r"veth([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 """What most names are."""
@@ -36,4 +38,15 @@ def tap_name(vmid: int, index: int) -> str:
 def parse_tap(name: str) -> tuple[int, int] | None:
     """Return (VMID, NIC index) of a tap's name, None where it is no guest's tap."""
     found = _TAP.fullmatch(name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def veth_name(ctid: int, index: int) -> str:
+    """Return the host's end of container *ctid*'s NIC net*index*."""
+    return f"veth{ctid}i{index}"
+
+
+def parse_veth(name: str) -> tuple[int, int] | None:
+    """Return (CTID, NIC index) of the host's end of a container's NIC, None where *name* is no such one's."""
+    found = _VETH.fullmatch(name)
     return (int(found[1]), int(found[2])) if found else None

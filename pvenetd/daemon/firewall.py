@@ -13,8 +13,7 @@ from pvenetd.firewall import compile as rules
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Ruleset
-from pvenetd.guests.qm_conf import Guest
-from pvenetd.names import tap_name
+from pvenetd.guests.guest import Guest
 from pvenetd.option import interface
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
@@ -123,7 +122,7 @@ class Firewall:
 
     def _facts(self, guest: Guest) -> rules.Guest:
         nics = {
-            index: rules.Nic(tap_name(guest.vmid, index), nic.firewall, nic.mac or "")
+            index: rules.Nic(guest.device(index), nic.firewall, nic.mac or "")
             for index, nic in guest.nics.items()
             if nic.bridge
         }

@@ -10,8 +10,8 @@ from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
-from pvenetd.guests.nic import ports
-from pvenetd.guests.qm_conf import Guest
+from pvenetd.guests.guest import Guest
+from pvenetd.guests.ports import ports
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.tap import Tap
 from pvenetd.names import parse_tap, tap_name
@@ -142,14 +142,7 @@ class Guests:
             if nic := guest.nics.get(index):
                 bridge = live.get(("link", nic.bridge or ""))
                 try:
-                    wanted |= ports(
-                        guest.vmid,
-                        nic,
-                        bridge if isinstance(bridge, Bridge) else None,
-                        guest.path,
-                        guest.lines[index],
-                        made_here=made_here,
-                    )
+                    wanted |= ports(guest, index, bridge if isinstance(bridge, Bridge) else None, made_here=made_here)
                 except ConfigError as error:
                     problems += error.problems
         if problems:

@@ -10,7 +10,8 @@ from pvenetd.choice import from_json as choice_of
 from pvenetd.daemon.staging import ACTIVE, OWNER, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
-from pvenetd.guests.qm_conf import Guest, parse_conf, vmid_of
+from pvenetd.guests.guest import Guest
+from pvenetd.guests.qm_conf import parse_conf, vmid_of
 from pvenetd.interfaces.config import Config
 from pvenetd.journal import content
 

@@ -1,4 +1,4 @@
-"""A guest's NIC: Proxmox VE's ``netN`` string ⇄ `Nic` → its port as State.
+"""A guest's NIC: Proxmox VE's ``netN`` string ⇄ `Nic`.
 
 Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802 for the I/G bit of a MAC; IEEE 802.1Q for tags.
 """
@@ -11,11 +11,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pvenetd.errors import ConfigError, Problem
-from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.tap import Tap
-from pvenetd.names import is_ifname, tap_name
-from pvenetd.option import VlanId, VlanSet, YesNo, join_vlans
-from pvenetd.resource import Key, Resource
+from pvenetd.names import is_ifname
+from pvenetd.option import VlanId, VlanSet, YesNo
 
 Model = Literal[
     "e1000",
@@ -34,12 +31,6 @@ Model = Literal[
     "vmxnet3",
 ]
 """The devices QEMU can show a guest, by Proxmox VE's names."""
-
-BRIDGE_MTU = 1
-"""An mtu that stands for the bridge's."""
-
-SMALLEST_MTU = 576
-"""Bytes; what every IPv4 host takes (RFC 791), and virtio's host_mtu begins with."""
 
 
 def _digits(value: object) -> object:
@@ -134,7 +125,7 @@ _CODES = {"tag": "vlan-id-range", "trunks": "vlan-id-range", "mtu": "mtu", "maca
 """Key → code of a wrong value, where it is not ``unknown-value``."""
 
 
-_Wrong = tuple[str, str, str, str]
+Wrong = tuple[str, str, str, str]
 """Something wrong with a NIC: (code, key, message, hint)."""
 
 
@@ -150,20 +141,21 @@ def parse_net(value: str, index: int = 0, path: str = "netN", line: int = 0) -> 
     except ValidationError as error:
         wrong += _refused(error, values, index)
     if wrong:
-        raise _error(wrong, index, path, line)
+        raise refusal(wrong, index, path, line)
     return nic
 
 
-def _error(wrong: list[_Wrong], index: int, path: str, line: int) -> ConfigError:
+def refusal(wrong: list[Wrong], index: int, path: str, line: int) -> ConfigError:
+    """Return the error that tells all that is *wrong* with net*index*, which stands at *line* of *path*."""
     return ConfigError(
         Problem(path, line, code, message, "error", hint, f"net{index}", key) for code, key, message, hint in wrong
     )
 
 
-def _values(value: str) -> tuple[dict[str, str], list[_Wrong]]:
+def _values(value: str) -> tuple[dict[str, str], list[Wrong]]:
     """Return the text of each key, and what is wrong with the shape of *value*."""
     values: dict[str, str] = {}
-    wrong: list[_Wrong] = []
+    wrong: list[Wrong] = []
     for key, text in _pairs(value):
         if key not in _KNOWN:
             keys = ", ".join(sorted(_KNOWN))
@@ -179,7 +171,7 @@ def _values(value: str) -> tuple[dict[str, str], list[_Wrong]]:
     return values, wrong
 
 
-def _refused(error: ValidationError, values: dict[str, str], index: int) -> list[_Wrong]:
+def _refused(error: ValidationError, values: dict[str, str], index: int) -> list[Wrong]:
     """Return what the fields say about their *values*."""
     wrong = []
     for found in error.errors():
@@ -204,74 +196,3 @@ def _pairs(value: str) -> list[tuple[str, str]]:
         else:
             pairs.append((key, text))
     return pairs
-
-
-def ports(
-    vmid: int, nic: Nic, bridge: Bridge | None, path: str = "", line: int = 0, *, made_here: bool = True
-) -> dict[Key, Resource]:
-    """Return the State of guest *vmid*'s NIC: its tap as a port of *bridge*, nothing for a NIC without one.
-
-    *bridge* is the link that `Nic.bridge` names, None where there is none.  *made_here* is false for
-    taps that QEMU or libvirt makes.  Raises `ConfigError` where bridge and NIC do not fit.
-    """
-    if nic.bridge is None:
-        return {}
-    wrong = _misfits(nic, bridge)
-    if wrong or bridge is None:
-        raise _error(wrong, nic.index, path, line)
-    pvid, vids = _vlans(nic, bridge)
-    tap = Tap(
-        name=tap_name(vmid, nic.index),
-        master=nic.bridge,
-        up=not nic.link_down,
-        mac=_port_mac(vmid, nic.index),
-        mtu=bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
-        pvid=pvid,
-        vids=vids,
-        group=vmid,
-        disable_ipv6=True,
-        made_here=made_here,
-        multi_queue=(nic.queues or 0) > 1 if made_here else None,
-        owner=f"vm:{vmid}",
-        origin=f"{path}:{line}" if path else "",
-    )
-    return {tap.key: tap}
-
-
-def _port_mac(vmid: int, index: int) -> str:
-    """Return the MAC of the host's end of a NIC: higher than any other's.
-
-    A bridge without a MAC of its own has its lowest port's (br_stp_recalculate_bridge_id() in the kernel).  With
-    the random one a tap is made with, the host's address would change its MAC with the guests that come and go.
-    """
-    return "fe:" + (vmid << 8 | index).to_bytes(5, "big").hex(":")
-
-
-def _misfits(nic: Nic, bridge: Bridge | None) -> list[_Wrong]:
-    """Return all that keeps *nic* from being a port of *bridge*."""
-    if bridge is None:
-        return [("missing-parent", "bridge", f"bridge: there is no bridge '{nic.bridge}'", "iface it in interfaces")]
-    found = []
-    for key, value in (("tag", nic.tag), ("trunks", nic.trunks.replace(",", ";"))):
-        if value and not bridge.vlan_aware:
-            message = f"{key}: '{value}' on {nic.bridge}, which is not VLAN-aware"
-            found.append(("port-option", key, message, f"bridge-vlan-aware yes for {nic.bridge}"))
-    if nic.mtu not in (None, BRIDGE_MTU) and not SMALLEST_MTU <= nic.mtu <= (bridge.mtu or nic.mtu):
-        most = f"{bridge.mtu}, the MTU of {nic.bridge}" if bridge.mtu else "65520"
-        found.append(
-            ("mtu", "mtu", f"mtu: '{nic.mtu}' should be {SMALLEST_MTU} to {most}", f"mtu={BRIDGE_MTU} follows")
-        )
-    return found
-
-
-def _vlans(nic: Nic, bridge: Bridge) -> tuple[int | None, str | None]:
-    """Return the VLAN of untagged frames and all VLANs of the port, as Proxmox VE gives them.
-
-    A tag alone is an access port; trunks alone leave untagged frames in the bridge's own VLAN; with
-    neither all of the bridge's VLANs pass.
-    """
-    if not bridge.vlan_aware:
-        return None, None
-    pvid = nic.tag or bridge.port_pvid
-    tagged = nic.trunks or ("" if nic.tag else bridge.port_vids or "2-4094")
-    return pvid, join_vlans(str(pvid) if pvid else "", tagged)

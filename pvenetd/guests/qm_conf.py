@@ -7,38 +7,15 @@ what waits for the guest's next start; only what stands before them is how the g
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from pvenetd.errors import ConfigError, Problem
+from pvenetd.guests.guest import Guest
 from pvenetd.guests.nic import Nic, parse_net
 
 _FILE = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _KEY_VALUE = re.compile(r"([a-zA-Z][a-zA-Z0-9_-]*)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _NET = re.compile(r"net(0|[1-9][0-9]{0,3})")
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A guest, and the text it comes from: ``str(parse_conf(text, …)) == text``."""
-
-    vmid: int
-    name: str
-    """Empty where none is given."""
-    nics: Mapping[int, Nic]
-    """By the N of netN; one that cannot be read is among the problems instead."""
-    lines: Mapping[int, int]
-    """Line each NIC stands at, by the N of netN, from 1."""
-    path: str
-    text: str
-    problems: tuple[Problem, ...]
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __bytes__(self) -> bytes:
-        return self.text.encode("utf-8", "surrogateescape")
 
 
 def vmid_of(file: str) -> int | None:
