@@ -47,6 +47,7 @@ CODES = {
     "missing-stanza": "auto or allow-... names what has no stanza (warning)",
     "nic-renamed": "a NIC that is not there, and one that looks like it (warning)",
     "overlapping-networks": "one network on two interfaces (warning)",
+    "nwfilter": "libvirt filters a guest's NIC as well (warning)",
     "source-missing": "a sourced file that is not there (warning)",
 }
 FILES = {

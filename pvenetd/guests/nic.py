@@ -6,6 +6,7 @@ Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802 for the I/G bit of a MAC; 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -93,6 +94,8 @@ class Nic(BaseModel):
     """Cable pulled."""
     host_tunnel: Annotated[YesNo, Field(alias="host-tunnel")] = False
     """Offload of tunnelled packets (virtio)."""
+    isolated: YesNo = False
+    """Whether frames pass between it and the bridge's ports that are not isolated only; no netN string says it."""
 
     def __str__(self) -> str:
         first = f"{self.model}={self.macaddr}" if self.macaddr else self.model
@@ -117,7 +120,7 @@ class Nic(BaseModel):
 _KEYS = {
     field.alias or name: name
     for name, field in sorted(Nic.model_fields.items())
-    if name not in ("index", "model", "macaddr")
+    if name not in ("index", "model", "macaddr", "isolated")
 }
 """Key of a netN string → field, in the order they are printed."""
 _KNOWN = frozenset(_KEYS) | {"model", "macaddr"}
@@ -136,13 +139,18 @@ def parse_net(value: str, index: int = 0, path: str = "netN", line: int = 0) -> 
     tell where the string stands.
     """
     values, wrong = _values(value)
-    try:
-        nic = Nic.model_validate({"model": "virtio", **values, "index": index})
-    except ValidationError as error:
-        wrong += _refused(error, values, index)
-    if wrong:
-        raise refusal(wrong, index, path, line)
+    nic, more = judged({"model": "virtio", **values}, index)
+    if nic is None or wrong:
+        raise refusal([*wrong, *more], index, path, line)
     return nic
+
+
+def judged(values: Mapping[str, str], index: int) -> tuple[Nic | None, list[Wrong]]:
+    """Return the NIC net*index* that has *values* by key, None where something is wrong with them, and what."""
+    try:
+        return Nic.model_validate({**values, "index": index}), []
+    except ValidationError as error:
+        return None, _refused(error, values, index)
 
 
 def refusal(wrong: list[Wrong], index: int, path: str, line: int) -> ConfigError:
@@ -171,7 +179,7 @@ def _values(value: str) -> tuple[dict[str, str], list[Wrong]]:
     return values, wrong
 
 
-def _refused(error: ValidationError, values: dict[str, str], index: int) -> list[Wrong]:
+def _refused(error: ValidationError, values: Mapping[str, str], index: int) -> list[Wrong]:
     """Return what the fields say about their *values*."""
     wrong = []
     for found in error.errors():

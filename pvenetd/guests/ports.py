@@ -43,6 +43,7 @@ def ports(guest: Guest, index: int, bridge: Bridge | None, *, made_here: bool = 
         group=guest.vmid,
         disable_ipv6=True,
         made_here=made_here,
+        isolated=nic.isolated,
         multi_queue=(nic.queues or 0) > 1 if made_here else None,
         owner=f"vm:{guest.vmid}",
         origin=f"{guest.path}:{line}" if guest.path else "",
