@@ -75,7 +75,8 @@ def run(*command: str) -> str:
     """Run a program and return what it prints; fail with what it says."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()}")
+        said = f"{done.stderr.strip()}\n{done.stdout[-2000:].strip()}".strip()
+        raise AssertionError(f"{' '.join(command)}: {said}")
     return done.stdout
 
 
