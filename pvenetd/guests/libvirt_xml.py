@@ -16,7 +16,7 @@ from pvenetd.guests.guest import Guest
 from pvenetd.guests.libvirt_meta import Meta, Net
 from pvenetd.guests.libvirt_nic import Remark
 from pvenetd.guests.markup import Element
-from pvenetd.guests.nic import Nic, judged
+from pvenetd.guests.nic import Nic, QemuNic, judged
 from pvenetd.names import is_ifname, parse_tap, tap_name
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -203,7 +203,7 @@ class _Nics:
                 self.made_here.add(index)
 
     def _nic(self, index: int, values: Mapping[str, str], lines: Mapping[str, int]) -> None:
-        nic, wrong = judged(values, index)
+        nic, wrong = judged(QemuNic, values, index)
         for code, key, message, hint in wrong:
             self._tell(index, lines.get(key, self.lines[index]), Remark(code, key, message, hint))
         if nic:

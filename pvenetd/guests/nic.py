@@ -6,8 +6,9 @@ Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802 for the I/G bit of a MAC; 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Annotated, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -64,20 +65,23 @@ Whole = BeforeValidator(_digits)
 
 
 class Nic(BaseModel):
-    """A NIC as its guest's configuration has it.
+    """A NIC as its guest's configuration has it: what a VM's and a container's have both.
 
-    `str` gives the ``netN`` string, in Proxmox VE's order: ``MODEL=MAC``, then what was set by name.
+    `str` gives the ``netN`` string, in Proxmox VE's order: what it begins with, then the rest by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    leading: ClassVar[frozenset[str]] = frozenset()
+    """The fields a string begins with."""
+    needed: ClassVar[tuple[str, str]]
+    """The key no string is without, and a string that has it."""
 
     index: Annotated[int, Field(ge=0, le=31)] = 0
     """The N of netN."""
-    model: Model
     macaddr: Annotated[str, AfterValidator(_mac)] | None = None
     """As written; None where one is still to be made."""
     bridge: Annotated[str, AfterValidator(_bridge)] | None = None
-    """The bridge it is a port of; without one QEMU does NAT by itself, and the host has no port."""
+    """The bridge it is a port of; without one the host has no port, and QEMU does NAT by itself."""
     tag: Annotated[VlanId, Whole] | None = None
     """VLAN of the guest's untagged frames."""
     trunks: VlanSet = ""
@@ -88,18 +92,13 @@ class Nic(BaseModel):
     """Most megabytes (2^20 bytes) a second, each way; 0 for no limit."""
     mtu: Annotated[int, Whole, Field(ge=1, le=65520)] | None = None
     """Bytes; 1 or nothing for the bridge's."""
-    queues: Annotated[int, Whole, Field(ge=0, le=64)] | None = None
-    """Packet queues of the device."""
     link_down: YesNo = False
     """Cable pulled."""
-    host_tunnel: Annotated[YesNo, Field(alias="host-tunnel")] = False
-    """Offload of tunnelled packets (virtio)."""
     isolated: YesNo = False
     """Whether frames pass between it and the bridge's ports that are not isolated only; no netN string says it."""
 
     def __str__(self) -> str:
-        first = f"{self.model}={self.macaddr}" if self.macaddr else self.model
-        return ",".join([first, *(f"{key}={text}" for key, name in _KEYS.items() if (text := self._text(name)))])
+        return ",".join(f"{key}={text}" for key, name in keys(type(self)).items() if (text := self._text(name)))
 
     @property
     def mac(self) -> str | None:
@@ -117,72 +116,106 @@ class Nic(BaseModel):
         return str(value).replace(",", ";")
 
 
-_KEYS = {
-    field.alias or name: name
-    for name, field in sorted(Nic.model_fields.items())
-    if name not in ("index", "model", "macaddr", "isolated")
+class QemuNic(Nic):
+    """A VM's NIC: its string begins with ``MODEL=MAC``."""
+
+    leading: ClassVar[frozenset[str]] = frozenset({"model", "macaddr"})
+    needed: ClassVar[tuple[str, str]] = ("model", "virtio=MAC,…")
+
+    model: Model
+    queues: Annotated[int, Whole, Field(ge=0, le=64)] | None = None
+    """Packet queues of the device."""
+    host_tunnel: Annotated[YesNo, Field(alias="host-tunnel")] = False
+    """Offload of tunnelled packets (virtio)."""
+
+    def __str__(self) -> str:
+        first = f"{self.model}={self.macaddr}" if self.macaddr else self.model
+        return ",".join(filter(None, (first, super().__str__())))
+
+
+@cache
+def keys(kind: type[Nic]) -> Mapping[str, str]:
+    """Return key → field of what a netN string of *kind* has by name, in the order it is printed."""
+    named = kind.model_fields.keys() - kind.leading - {"index", "isolated"}
+    return dict(sorted((kind.model_fields[name].alias or name, name) for name in named))
+
+
+_CODES = {
+    "tag": "vlan-id-range",
+    "trunks": "vlan-id-range",
+    "mtu": "mtu",
+    "bridge": "ifname",
+    "name": "ifname",
+    **dict.fromkeys(("macaddr", "hwaddr", "ip", "ip6", "gw", "gw6"), "address"),
 }
-"""Key of a netN string → field, in the order they are printed."""
-_KNOWN = frozenset(_KEYS) | {"model", "macaddr"}
-_CODES = {"tag": "vlan-id-range", "trunks": "vlan-id-range", "mtu": "mtu", "macaddr": "address", "bridge": "ifname"}
 """Key → code of a wrong value, where it is not ``unknown-value``."""
 
 
 Wrong = tuple[str, str, str, str]
 """Something wrong with a NIC: (code, key, message, hint)."""
+Kind = TypeVar("Kind", bound=Nic)
 
 
-def parse_net(value: str, index: int = 0, path: str = "netN", line: int = 0) -> Nic:
-    """Return the NIC of a ``netN`` string.
+def parse_net(value: str, index: int = 0, path: str = "netN", line: int = 0) -> QemuNic:
+    """Return the NIC of a VM's ``netN`` string.
 
     Raises `ConfigError` with all that is wrong, each naming its key and value; *path* and *line*
     tell where the string stands.
     """
-    values, wrong = _values(value)
-    nic, more = judged({"model": "virtio", **values}, index)
+    return read_net(QemuNic, value, _pairs(value), index, path, line)
+
+
+def read_net(kind: type[Kind], value: str, pairs: Iterable[tuple[str, str]], index: int, path: str, line: int) -> Kind:
+    """Return the NIC net*index* that *value* tells in *pairs* of key and text.  Raises `ConfigError`."""
+    values, wrong = _gathered(kind, value, pairs)
+    nic, refused = judged(kind, values, index)
     if nic is None or wrong:
-        raise refusal([*wrong, *more], index, path, line)
+        raise refusal([*wrong, *refused], index, path, line)
     return nic
 
 
-def judged(values: Mapping[str, str], index: int) -> tuple[Nic | None, list[Wrong]]:
+def judged(kind: type[Kind], values: Mapping[str, str], index: int) -> tuple[Kind | None, list[Wrong]]:
     """Return the NIC net*index* that has *values* by key, None where something is wrong with them, and what."""
     try:
-        return Nic.model_validate({**values, "index": index}), []
+        return kind.model_validate({**values, "index": index}), []
     except ValidationError as error:
         return None, _refused(error, values, index)
 
 
-def refusal(wrong: list[Wrong], index: int, path: str, line: int) -> ConfigError:
+def refusal(wrong: Iterable[Wrong], index: int, path: str, line: int) -> ConfigError:
     """Return the error that tells all that is *wrong* with net*index*, which stands at *line* of *path*."""
     return ConfigError(
         Problem(path, line, code, message, "error", hint, f"net{index}", key) for code, key, message, hint in wrong
     )
 
 
-def _values(value: str) -> tuple[dict[str, str], list[Wrong]]:
-    """Return the text of each key, and what is wrong with the shape of *value*."""
+def _gathered(kind: type[Nic], value: str, pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[Wrong]]:
+    """Return the text of each key of *pairs*, and what is wrong with the shape of *value*, which they come from."""
+    known = {*keys(kind), *(kind.model_fields[name].alias or name for name in kind.leading)}
     values: dict[str, str] = {}
     wrong: list[Wrong] = []
-    for key, text in _pairs(value):
-        if key not in _KNOWN:
-            keys = ", ".join(sorted(_KNOWN))
-            wrong.append(("unknown-option", key, f"unknown key '{key}' in '{key}={text}'", f"keys are {keys}"))
+    for key, text in pairs:
+        if key not in known:
+            every = ", ".join(sorted(known))
+            wrong.append(("unknown-option", key, f"unknown key '{key}' in '{key}={text}'", f"keys are {every}"))
         elif not text:
             wrong.append(("syntax", key, f"'{key}=' has no value", "drop it"))
         elif key in values:
             wrong.append(("syntax", key, f"{key} twice: '{values[key]}' and '{text}'", "keep one"))
         else:
             values[key] = text
-    if "model" not in values and not any(key == "model" for _, key, _, _ in wrong):
-        wrong.append(("syntax", "model", f"no model in '{value}'", "virtio=MAC,…"))
+    needed, example = kind.needed
+    if needed not in values and not any(key == needed for _, key, _, _ in wrong):
+        wrong.append(("syntax", needed, f"no {needed} in '{value}'", example))
     return values, wrong
 
 
 def _refused(error: ValidationError, values: Mapping[str, str], index: int) -> list[Wrong]:
-    """Return what the fields say about their *values*."""
+    """Return what the fields say about their *values*; of one that is missing, nothing."""
     wrong = []
     for found in error.errors():
+        if found["type"] == "missing":
+            continue
         key = str(found["loc"][0])
         if key == "index":
             wrong.append(("syntax", key, f"no NIC net{index}", "net0 to net31"))

@@ -6,7 +6,7 @@ Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802.1Q for tags.
 from __future__ import annotations
 
 from pvenetd.guests.guest import Guest
-from pvenetd.guests.nic import Nic, Wrong, refusal
+from pvenetd.guests.nic import Nic, QemuNic, Wrong, refusal
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.tap import Tap
 from pvenetd.option import join_vlans
@@ -44,7 +44,7 @@ def ports(guest: Guest, index: int, bridge: Bridge | None, *, made_here: bool = 
         disable_ipv6=True,
         made_here=made_here,
         isolated=nic.isolated,
-        multi_queue=(nic.queues or 0) > 1 if made_here else None,
+        multi_queue=isinstance(nic, QemuNic) and (nic.queues or 0) > 1 if made_here else None,
         owner=f"vm:{guest.vmid}",
         origin=f"{guest.path}:{line}" if guest.path else "",
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvenetd.errors import ConfigError
-from pvenetd.guests.nic import Model, Nic, parse_net
+from pvenetd.guests.nic import Model, QemuNic, parse_net
 
 MAC = "BC:24:11:00:53:01"
 
@@ -129,7 +129,7 @@ def test_what_is_printed_is_read_back(text: str) -> None:
 @given(
     st.text()
     | st.lists(
-        st.sampled_from([*Nic.model_fields, "virtio", "=", "=", ",", "1", "-", ";", "host-tunnel"])
+        st.sampled_from([*QemuNic.model_fields, "virtio", "=", "=", ",", "1", "-", ";", "host-tunnel"])
         | st.text(max_size=2)
     ).map("".join)
 )
