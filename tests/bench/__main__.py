@@ -14,14 +14,19 @@ from typing import Any
 
 from tests.bench import bridges, edit, plug
 
-BENCHES: Mapping[str, Callable[[], Iterator[dict[str, Any]]]] = {
+BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
+    "vlan": plug.vlan,
     "edit": edit.run,
     "memory": bridges.memory,
     "bridges": bridges.rows,
 }
+HERE: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"vlan-here": plug.vlan_here}
+"""What others run on another kernel."""
 PROMISES = (
-    (r"plug-firewalled", "ratio", 0.2),
+    (r"plug-(plain|firewalled)", "ratio", 0.1),
+    (r"(un)?plug-(plain|firewalled)-floor", "ratio", 2.0),
+    (r"hook-.*", "ratio", 1.0),
     (r"edit-\d+-cpu", "ratio", 1.0),
     (r"edit-\d+-wait", "ratio", 0.2),
     (r"bridges-\w+-500-first", "ours", 2000.0),
@@ -36,14 +41,14 @@ def main(names: list[str]) -> int:
     if os.geteuid() != 0:
         print("the benches make network namespaces: run them as root", file=sys.stderr)
         return 1
-    if unknown := set(names) - BENCHES.keys():
+    if unknown := set(names) - BENCHES.keys() - HERE.keys():
         print(f"no bench {', '.join(unknown)}: there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     broken: list[str] = []
-    _say(f"{'bench':<32}{'ours':>10}{'peer':>10}{'unit':>6}{'ratio':>8}{'n':>5}")
+    _say(f"{'bench':<36}{'ours':>10}{'peer':>10}{'unit':>6}{'ratio':>8}{'n':>5}")
     for name in names or BENCHES:
-        for found in BENCHES[name]():
-            _say("{bench:<32}{ours:>10.2f}{peer:>10.2f}{unit:>6}{ratio:>8.3f}{n:>5}".format(**found))
+        for found in (BENCHES | HERE)[name]():
+            _say("{bench:<36}{ours:>10.2f}{peer:>10.2f}{unit:>6}{ratio:>8.3f}{n:>5}".format(**found))
             print(json.dumps(found), flush=True)
             broken += _broken(found)
         if name == "plug":

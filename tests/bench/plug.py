@@ -1,62 +1,131 @@
-"""Plugging one NIC: from the request that QEMU's hook makes until the answer, beside the peer's programs.
+"""Plugging and unplugging one NIC: from the request that QEMU's hook makes until the answer.
 
-Both start from the same each time: QEMU's tap is there, and nothing else of that guest is.
+Beside it the programs that Proxmox VE's tools start for it (`peer.pl`), and the kernel's own time (`floor`).
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from tests.bench.pair import BRIDGE, FIREWALLED, PEER, PLAIN, VLAN_FIREWALLED, Case, Pair
 from tests.bench.record import record
-from tests.sandbox.client import hook, request
 from tests.sandbox.process import Process
-from tests.sandbox.space import CHECKOUT, Space, make_tap
+from tests.sandbox.space import CHECKOUT
 from tests.sandbox.world import World
 
-REPETITIONS = 30
-_BRIDGE = "vmbr1"
-_FIRST = 200
-_RULES = """\
-[OPTIONS]
-enable: 1
-policy_in: DROP
-
-[RULES]
-IN ACCEPT -p tcp -dport 8080
-OUT DROP -p tcp -dport 9999
-"""
+REPETITIONS = 50
+FIRST = 200
+HOOK_LIMIT = 100.0
+"""Milliseconds that a guest's start may wait for its hook."""
+PROCESSES = {PLAIN: (16, 4), FIREWALLED: (25, 6), VLAN_FIREWALLED: (27, 6)}
+"""What Proxmox VE starts for a plug and an unplug, itself among them, by a trace of it."""
+_LAB_SECONDS = 900
 
 
 def run() -> Iterator[dict[str, Any]]:
-    """Yield a record for each bench."""
-    with World() as world, _peer_host() as (host, peer):
-        world.start_daemon()
-        world.ctl("apply")
-        for name, firewall in (("plug-firewalled", True), ("plug-plain", False)):
-            ours, theirs = [], []
-            for vmid in range(_FIRST, _FIRST + REPETITIONS):
-                ours.append(_ours(world, vmid, firewall=firewall))
-                theirs.append(_theirs(host, peer, vmid, firewall=firewall))
-            yield record(name, ours, theirs)
+    """Yield a record for each bench on this kernel."""
+    with Pair() as pair:
+        for case in (FIREWALLED, PLAIN):
+            yield from _rows(pair, case)
+        yield _hook(pair)
+
+
+def vlan() -> Iterator[dict[str, Any]]:
+    """Yield those of a NIC in a VLAN; the lab's kernel has VLANs on bridges, whatever this one has."""
+    command = ["tests/lab/vmtest", f"--timeout={_LAB_SECONDS}", sys.executable, "-m", "tests.bench", "vlan-here"]
+    done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert not done.returncode, f"vmtest: exit status {done.returncode}\n{done.stdout}"
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            yield {**json.loads(line), "where": "lab"}
+
+
+def vlan_here() -> Iterator[dict[str, Any]]:
+    """Yield the same on this kernel."""
+    with Pair(aware=True) as pair:
+        yield from _rows(pair, VLAN_FIREWALLED)
+
+
+def _rows(pair: Pair, case: Case) -> Iterator[dict[str, Any]]:
+    """Yield what a plug and an unplug of *case* take, one after the other beside the peer's and the kernel's."""
+    assert (found := peers_processes(pair, case)) == PROCESSES[case], f"the peer starts {found} processes"
+    times: dict[str, dict[str, list[float]]] = {what: {} for what in ("plug", "unplug")}
+    for vmid in range(FIRST, FIRST + REPETITIONS):
+        for who, plug, unplug in _once(pair, case, vmid):
+            times["plug"].setdefault(who, []).append(plug)
+            times["unplug"].setdefault(who, []).append(unplug)
+    for what, by in times.items():
+        yield record(f"{what}-{case.name}", by["ours"], by["peer"])
+        yield record(f"{what}-{case.name}-floor", by["ours"], by["floor"], peer_is="ip -batch, nft -f")
+
+
+def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float, float]]:
+    """Yield who has done it, and the milliseconds of plug and unplug."""
+    tap = f"tap{vmid}i0"
+    pair.configure(vmid, case)
+    floor = pair.floor(case, vmid)
+    pair.ours.tap(tap)
+    yield "ours", pair.plug(vmid), pair.unplug(vmid)
+    rules_went = case.firewall and not pair.has_rules(vmid)
+    pair.ours.drop(tap)
+    pair.theirs.tap(tap)
+    yield "peer", pair.peer("up", case, vmid), pair.peer("down", case, vmid)
+    pair.theirs.drop(tap)
+    pair.theirs.tap(tap)
+    if case.firewall:
+        pair.theirs.run(*floor.base())
+    yield "floor", pair.theirs.run(*floor.up()), pair.theirs.run(*floor.down(rules=rules_went))
+    pair.theirs.drop(tap)
+    pair.forget(vmid)
+    pair.reload()
+
+
+def _hook(pair: Pair) -> dict[str, Any]:
+    """Return what QEMU waits for its script: from its fork to its exit."""
+    times = []
+    for vmid in range(FIRST, FIRST + REPETITIONS):
+        tap = f"tap{vmid}i0"
+        pair.configure(vmid, FIREWALLED)
+        pair.ours.tap(tap)
+        times.append(pair.ours.run([CHECKOUT / "hooks/qemu-ifup", tap]))
+        pair.unplug(vmid)
+        pair.ours.drop(tap)
+        pair.forget(vmid)
+        pair.reload()
+    return record("hook-qemu-ifup", times, [HOOK_LIMIT] * len(times), peer_is="limit")
+
+
+def peers_processes(pair: Pair, case: Case) -> tuple[int, int]:
+    """Return how many processes the peer has for a plug and for an unplug: itself, and what strace sees it start."""
+    pair.theirs.tap("tap100i0")
+    found = []
+    for phase in ("up", "down"):
+        log = pair.world.root / f"peer.{phase}"
+        trace = ["strace", "-f", "-qq", "-e", "trace=process", "-o", log]
+        pair.theirs.run([*trace, "perl", PEER, phase, case.name, "tap100i0", BRIDGE])
+        found.append(1 + len(re.findall(r"^[0-9]+ +(?:fork|vfork|clone3?)\(", log.read_text(), re.MULTILINE)))
+    pair.theirs.drop("tap100i0")
+    return found[0], found[1]
 
 
 def started_programs() -> list[str]:
     """Return the lines in which strace saw the daemon start a process or a program while it plugged."""
-    with World() as world:
-        daemon = world.start_daemon()
-        world.ctl("apply")
-        trace = Process("strace", ["strace", "-f", "-e", "trace=process", "-p", daemon.pid])
-        world.keep(trace).expect("attached")
-        for vmid in range(_FIRST, _FIRST + 5):
-            _ours(world, vmid, firewall=True)
+    with Pair() as pair:
+        trace = Process("strace", ["strace", "-f", "-e", "trace=process", "-p", pair.daemon.pid])
+        pair.world.keep(trace).expect("attached")
+        for vmid in range(FIRST, FIRST + 5):
+            pair.configure(vmid, FIREWALLED)
+            pair.ours.tap(f"tap{vmid}i0")
+            pair.plug(vmid)
+            pair.unplug(vmid)
         plugged = len(trace.lines)
-        stage(world, "\tup true\n")
-        world.ctl("apply")
+        stage(pair.world, "\tup true\n")
+        pair.world.ctl("apply")
         trace.stop()
     starts = [number for number, line in enumerate(trace.lines) if is_start(line)]
     assert any(number >= plugged for number in starts), "strace sees the user's own command being started"
@@ -74,59 +143,3 @@ def is_start(line: str) -> bool:
     return (
         bool(re.match(r"(\[pid +\d+\] )?(fork|vfork|clone3?|execveat|execve)\(", line)) and "CLONE_THREAD" not in line
     )
-
-
-def _ours(world: World, vmid: int, *, firewall: bool) -> float:
-    """Return the milliseconds of one plug."""
-    tap, files = f"tap{vmid}i0", world.root / "etc/pvenetd"
-    conf, rules = files / f"qemu-server/{vmid}.conf", files / f"firewall/{vmid}.fw"
-    conf.write_text(f"net0: virtio={_mac(vmid)},bridge={_BRIDGE},firewall={int(firewall)}\n")
-    if firewall:
-        rules.write_text(_RULES)
-    guest = make_tap(world.host, tap)
-    started = time.perf_counter()
-    hook(world.root, "up", tap)
-    taken = (time.perf_counter() - started) * 1000
-    assert tap in _ports(world.host), f"{tap} is not in {_BRIDGE}"
-    hook(world.root, "down", tap)
-    guest.stop()
-    conf.unlink()
-    rules.unlink(missing_ok=True)
-    request(world.root, "POST", "firewall/apply")
-    return taken
-
-
-def _theirs(host: Space, peer: Process, vmid: int, *, firewall: bool) -> float:
-    """Return the milliseconds of one plug by the peer's programs."""
-    tap = f"tap{vmid}i0"
-    guest = make_tap(host, tap)
-    peer.send(f"firewalled {tap} {_mac(vmid)}" if firewall else f"plain {tap}")
-    taken = float(peer.expect(r"^[\d.]+$", 60)[0])
-    guest.stop()
-    return taken
-
-
-@contextmanager
-def _peer_host() -> Iterator[tuple[Space, Process]]:
-    """Yield a namespace with a bridge, and the program that plugs guests into it."""
-    host = Space("peer")
-    try:
-        host.run("ip", "link", "add", _BRIDGE, "type", "bridge")
-        host.run("ip", "link", "set", _BRIDGE, "up")
-        command = [*host.prefix(), sys.executable, "-m", "tests.bench.peer", _BRIDGE]
-        process = Process("peer", command, {"PYTHONPATH": str(CHECKOUT)})
-        try:
-            process.expect("^ready$")
-            yield host, process
-        finally:
-            process.stop()
-    finally:
-        host.remove()
-
-
-def _ports(space: Space) -> set[str]:
-    return {link["ifname"] for link in space.show("ip", "-j", "link", "show", "master", _BRIDGE)}
-
-
-def _mac(vmid: int) -> str:
-    return f"02:00:00:00:{vmid >> 8:02x}:{vmid & 255:02x}"

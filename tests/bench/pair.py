@@ -1,0 +1,153 @@
+"""Two hosts on which a NIC is plugged and unplugged: ours with its daemon, and the peer's; a network namespace each.
+
+A NIC starts from the same each time: QEMU's tap is there, and nothing else of that guest is.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pvenetd.ctl.client import Request, ask
+from tests.bench.floor import Floor
+from tests.bench.worker import Worker
+from tests.sandbox.client import request
+from tests.sandbox.process import Process
+from tests.sandbox.space import CHECKOUT, Space
+from tests.sandbox.world import World
+
+BRIDGE = "vmbr1"
+PEER = CHECKOUT / "tests/bench/peer.pl"
+_RULES = """\
+[OPTIONS]
+enable: 1
+policy_in: DROP
+
+[RULES]
+IN ACCEPT -p tcp -dport 8080
+OUT DROP -p tcp -dport 9999
+"""
+_INTERFACES = "etc/network/interfaces"
+_AWARE = "\tbridge-vlan-aware yes\n\tbridge-vids 2-4094\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A configuration of the NIC."""
+
+    name: str
+    """As `peer.pl` has it, too."""
+    firewall: bool
+    tag: int | None = None
+
+    def net(self, vmid: int) -> str:
+        """Return the netN line."""
+        mac = f"02:00:00:00:{vmid >> 8:02x}:{vmid & 255:02x}"
+        tag = f",tag={self.tag}" if self.tag else ""
+        return f"net0: virtio={mac},bridge={BRIDGE},firewall={int(self.firewall)}{tag}\n"
+
+
+PLAIN, FIREWALLED = Case("plain", firewall=False), Case("firewalled", firewall=True)
+VLAN_FIREWALLED = Case("vlan-firewalled", firewall=True, tag=20)
+
+
+class Pair:
+    """Both hosts; with *aware* their bridges know VLANs."""
+
+    def __init__(self, *, aware: bool = False) -> None:
+        self._aware = aware
+        self._ends = ExitStack()
+        self.daemon: Process
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def _build(self) -> None:
+        self.world = self._ends.enter_context(World())
+        self.world.write(_INTERFACES, self.world.read(_INTERFACES) + (_AWARE if self._aware else ""))
+        self.daemon = self.world.start_daemon()
+        self.world.ctl("apply")
+        self.peer_host = Space("peer")
+        self._ends.callback(self.peer_host.remove)
+        aware = ["vlan_filtering", 1] if self._aware else []
+        self.peer_host.run("ip", "link", "add", BRIDGE, "type", "bridge", *aware)
+        self.peer_host.run("ip", "link", "set", BRIDGE, "up")
+        self._floor = self.world.root / "floor"
+        self._floor.mkdir()
+        self.ours = self._worker(self.world.host)
+        self.theirs = self._worker(self.peer_host)
+
+    def _worker(self, space: Space) -> Worker:
+        worker = Worker(space, self.world.env())
+        self._ends.callback(worker.stop)
+        return worker
+
+    def configure(self, vmid: int, case: Case) -> None:
+        """Write the guest's files; nobody tells the daemon."""
+        files = self.world.root / "etc/pvenetd"
+        (files / f"qemu-server/{vmid}.conf").write_text(case.net(vmid))
+        if case.firewall:
+            (files / f"firewall/{vmid}.fw").write_text(_RULES)
+
+    def forget(self, vmid: int) -> None:
+        """Remove them."""
+        files = self.world.root / "etc/pvenetd"
+        (files / f"qemu-server/{vmid}.conf").unlink()
+        (files / f"firewall/{vmid}.fw").unlink(missing_ok=True)
+
+    def plug(self, vmid: int) -> float:
+        """Return the milliseconds from the hook's request to its answer."""
+        tap = f"tap{vmid}i0"
+        taken = self._hook("up", tap)
+        assert self._is_port(self.world.host, tap), f"{tap} is not in {BRIDGE}"
+        return taken
+
+    def unplug(self, vmid: int) -> float:
+        """Return the milliseconds likewise."""
+        return self._hook("down", f"tap{vmid}i0")
+
+    def peer(self, phase: str, case: Case, vmid: int) -> float:
+        """Return the milliseconds of the peer's programs; *phase* is ``up`` or ``down``."""
+        tap = f"tap{vmid}i0"
+        taken = self.theirs.run(["perl", PEER, phase, case.name, tap, BRIDGE])
+        ports = {tap, f"fwpr{vmid}p0"}
+        assert any(self._is_port(self.peer_host, port) for port in ports) == (phase == "up"), f"{phase}: {ports}"
+        return taken
+
+    def floor(self, case: Case, vmid: int) -> Floor:
+        """Return what the kernel takes at least."""
+        words = ["firewall", "compile", "--vmid", vmid] if case.firewall else []
+        return Floor(self._floor, vmid, BRIDGE, self.world.ctl(*words) if words else "", case.tag)
+
+    def has_rules(self, vmid: int) -> bool:
+        """Return whether the guest's chains are loaded on our host."""
+        return f"chain vm-{vmid}-" in self.world.host.run("nft", "list", "table", "bridge", "pvenetd")
+
+    def reload(self) -> None:
+        """Have the daemon forget what guests without files have left."""
+        request(self.world.root, "POST", "firewall/apply")
+
+    def _hook(self, phase: str, tap: str) -> float:
+        wanted = Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": tap})
+        started = time.perf_counter()
+        status, answer = ask(str(self.world.root), wanted)
+        taken = (time.perf_counter() - started) * 1000
+        assert status == 200, answer
+        return taken
+
+    @staticmethod
+    def _is_port(space: Space, name: str) -> bool:
+        return any(link["ifname"] == name for link in space.show("ip", "-j", "link", "show", "master", BRIDGE))
