@@ -47,7 +47,8 @@ def _number(value: object) -> object:
     return value
 
 
-def _mac(text: str) -> str:
+def hardware(text: str) -> str:
+    """Return a NIC's MAC as it is written.  Raises ValueError for what is none."""
     if not re.fullmatch("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
         raise ValueError("should be six hexadecimal pairs like BC:24:11:00:53:01")
     if int(text[:2], 16) & 1:
@@ -78,7 +79,7 @@ class Nic(BaseModel):
 
     index: Annotated[int, Field(ge=0, le=31)] = 0
     """The N of netN."""
-    macaddr: Annotated[str, AfterValidator(_mac)] | None = None
+    macaddr: Annotated[str, AfterValidator(hardware)] | None = None
     """As written; None where one is still to be made."""
     bridge: Annotated[str, AfterValidator(_bridge)] | None = None
     """The bridge it is a port of; without one the host has no port, and QEMU does NAT by itself."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvenetd.guests.qm_conf import parse_conf, vmid_of
+from pvenetd.guests.conf import vmid_of
+from pvenetd.guests.qm_conf import parse_conf
 
 CONF = """\
 # web server, ask ops
