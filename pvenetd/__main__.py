@@ -65,8 +65,8 @@ async def run(root: Path) -> None:
         daemon, host = await stack.enter_async_context(running(root))
         await stack.enter_async_context(serve(daemon, socket))
         tasks = [
-            loop.create_task(watch(host.events, daemon.noticed)),
-            loop.create_task(watch(host.rule_events, daemon.engine.restore, gather=0)),
+            loop.create_task(watch([host.events, host.news], daemon.noticed)),
+            loop.create_task(watch([host.rule_events], daemon.engine.restore, gather=0)),
             loop.create_task(notifier.pulse()),
         ]
         await daemon.boot.settled()

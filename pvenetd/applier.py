@@ -39,6 +39,9 @@ class Machine(Protocol):
     def owned(self, owner: str) -> list[Key]:
         """Return the links marked as *owner*'s."""
 
+    def changed(self) -> set[str]:
+        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
 
@@ -74,6 +77,10 @@ class Applier:
     async def observe(self, keys: Collection[Key] = ()) -> State:
         """Return what the machine has."""
         return await self.work(lambda: self._machine.observe(keys))
+
+    async def changed(self) -> set[str]:
+        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+        return await self.work(self._machine.changed)
 
     async def look(self, keys: Collection[Key]) -> State:
         """Return what the machine has of *keys* alone."""

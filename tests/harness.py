@@ -118,6 +118,9 @@ class Failing:
     def owned(self, owner: str) -> list[Key]:
         return self._machine.owned(owner)
 
+    def changed(self) -> set[str]:
+        return self._machine.changed()
+
     def apply(self, *ops: Op) -> None:
         for op in ops:
             self.count += 1

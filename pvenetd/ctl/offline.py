@@ -71,6 +71,11 @@ class Later:
         found: list[Key] = self._machine().owned(owner)
         return found
 
+    def changed(self) -> set[str]:
+        """Return the names of links that changed since this was last asked."""
+        found: set[str] = self._machine().changed()
+        return found
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation.  Raises `KernelError`."""
         self._machine().apply(*ops)

@@ -69,6 +69,8 @@ class Fake:
         }
         self._own_mtu: set[str] = set()
         """Bridges whose MTU was set by hand: it no longer follows the ports."""
+        self._seen: dict[str, Link] = {}
+        """Links as `changed` last told of them."""
         self.ran: list[tuple[str, str]] = []
         """(phase, command), in order."""
         for resource in resources:
@@ -91,6 +93,23 @@ class Fake:
     def owned(self, owner: str) -> list[Key]:
         """Return the links marked as *owner*'s."""
         return [link.key for link in self._links() if link.owner == owner]
+
+    def changed(self) -> set[str]:
+        """Return the names of links that came, went or changed since this was last asked."""
+        before, self._seen = self._seen, {link.name: link for link in self._links()}
+        return {name for name in {*before, *self._seen} if before.get(name) != self._seen.get(name)}
+
+    def appear(self, link: Link) -> None:
+        """Have somebody else make *link*."""
+        self._now[link.key] = shown(link)
+
+    def vanish(self, name: str) -> None:
+        """Have somebody else delete link *name*."""
+        self._delete(self._link(name))
+
+    def meddle(self, link: Link) -> None:
+        """Have somebody else bring a link to what *link* says, who knows nothing of marks."""
+        self._bring(link.model_copy(update={"owner": self._link(link.name).owner}))
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several: all or none.  Raises `KernelError`."""
@@ -326,7 +345,9 @@ class Fake:
                 if isinstance(there, Tap):
                     self._set_up(there.name, up=False)
             return
-        self._link(there.name)
+        self._delete(self._link(there.name))
+
+    def _delete(self, there: Link) -> None:
         slaves = [link for link in self._links() if link.master == there.name]
         for port in slaves:
             carried = self._carried(port.name)

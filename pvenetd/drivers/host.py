@@ -44,6 +44,8 @@ class Host:
         self._resolver = Resolver(files)
         self.events = self._mirror.events.socket
         """Readable when a link, an address or a route has changed."""
+        self.news = self._mirror.news
+        """Readable while a link has changed that `changed` has not told of yet."""
         self.rule_events = nft.events()
         """Readable when somebody has changed nftables, we ourselves too."""
 
@@ -89,6 +91,14 @@ class Host:
     def owned(self, owner: str) -> list[Key]:
         """Return the links and chains marked as *owner*'s, by the last observation."""
         return self._mirror.owned(owner)
+
+    def changed(self) -> set[str]:
+        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+        try:
+            self._mirror.refresh()
+        except RefusedError as refused:
+            raise KernelError("looking at the host", refused.errno, refused.reason) from refused
+        return self._mirror.changed()
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""

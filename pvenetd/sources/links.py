@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 log = logging.getLogger("pvenetd.links")
 
@@ -13,19 +13,24 @@ GATHER = 0.1
 """Seconds in which changes of links gather: what is being plugged goes first, and a storm is one call."""
 
 
-async def watch(events: socket.socket, noticed: Callable[[], Awaitable[object]], gather: float = GATHER) -> None:
-    """Call *noticed*, *gather* seconds after *events* has something to read; it reads it, and may take its time.
+Readable = int | socket.socket
+
+
+async def watch(events: Collection[Readable], noticed: Callable[[], Awaitable[object]], gather: float = GATHER) -> None:
+    """Call *noticed*, *gather* seconds after one of *events* has something to read; it reads it, and may take its time.
 
     Meanwhile more may come in: that is one call more, however many they are.
     """
     loop = asyncio.get_running_loop()
     while True:
         ready = loop.create_future()
-        loop.add_reader(events, _once, ready)
+        for one in events:
+            loop.add_reader(one, _once, ready)
         try:
             await ready
         finally:
-            loop.remove_reader(events)
+            for one in events:
+                loop.remove_reader(one)
         await asyncio.sleep(gather)
         try:
             await noticed()

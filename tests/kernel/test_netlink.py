@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterable
 from typing import Any
@@ -115,6 +116,7 @@ def test_a_tap_qemu_made_is_plugged_and_let_go(host: Host) -> None:
     bridge = Bridge(**ours(name="vmbr0"))
     bring(host, bridge, tap, owners=(INTERFACES, "vm:101"))
     assert link("tap101i0")["master"] == "vmbr0"
+    assert link("tap101i0")["ifalias"] == "pvenetd:vm:101 (configured)"
     host.apply(Op("-", tap))
     found = link("tap101i0")
     assert "ifalias" not in found
@@ -307,3 +309,21 @@ def test_an_entry_that_somebody_made_in_a_vxlans_fdb_stays(host: Host) -> None:
     assert sent_to() == {f"192.0.2.{n}" for n in (8, *range(10, 30))}, "a mark without room says that all are ours"
     bring(host, Vxlan(**ours(name="vx", vni=7)))
     assert "192.0.2.8" in sent_to()
+
+
+@netns
+@pytest.mark.parametrize("what", ["some", "many"])
+def test_what_changed_is_told_once_whoever_read_the_events(host: Host, what: str) -> None:
+    assert {"lo", "eno1"} <= host.changed()
+    assert host.changed() == set()
+    others = [f"vmbr{number}" for number in range(100 if what == "many" else 2)]
+    for name in others:
+        run("ip", "link", "add", name, "type", "bridge")
+    host.observe()
+    assert select.select([host.news], [], [], 0)[0], "what nobody has been told of yet wakes somebody"
+    assert host.changed() == {*others}
+    run("ip", "link", "set", "eno1", "master", others[0])
+    run("ip", "link", "delete", others[1])
+    run("ip", "link", "add", others[1], "type", "bridge")
+    assert host.changed() >= {"eno1", others[1]}
+    assert not select.select([host.news], [], [], 0)[0]

@@ -96,7 +96,7 @@ def observe(body: bytes, name_of: Names) -> Link:
     if kind is Vxlan:
         values["marked"] = said.remotes
     if kind is Tap:
-        values["made_here"] = bool(data.get("IFLA_TUN_PERSIST"))
+        values["made_here"] = said.made_here and bool(data.get("IFLA_TUN_PERSIST"))
         values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
     if values["master"] and _ovs(values["master"]):
         values["master"] = ""

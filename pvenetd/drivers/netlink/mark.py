@@ -13,7 +13,6 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pvenetd.kinds.link import Link
-from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.vxlan import Vxlan
 
 _MARK = "pvenetd:"
@@ -53,8 +52,7 @@ def read(alias: str) -> Mark:
 
 def spelled(link: Link) -> str:
     """Return the kernel's alias of *link*: its mark, where it has an owner, and the user's words."""
-    made_elsewhere = not link.creatable and not isinstance(link, Tap)  # who made a tap shows in the tap
-    mark = f"{_MARK}{link.owner}{_CONFIGURED if made_elsewhere else ''}" if link.owner else ""
+    mark = f"{_MARK}{link.owner}{'' if link.creatable else _CONFIGURED}" if link.owner else ""
     if not link.owner or not isinstance(link, Vxlan) or not link.remotes:
         return " ".join(filter(None, (mark, link.alias)))
     tags = _ALL if crowded(link) else _tags(link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import socket
 import struct
@@ -37,6 +38,9 @@ class Mirror:
         """Links that changed, each with the newest message about it, None: to be asked for; None at all: everything."""
         self.replaced: dict[str, Link] = {}
         """How links were before they changed, since the caller last emptied it."""
+        self.news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Readable while there is something that `changed` will tell: whoever reads the events, it is not lost."""
+        self._changed: set[str] = set()
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
         self._state: dict[Key, Resource] | None = None
@@ -46,6 +50,7 @@ class Mirror:
     def close(self) -> None:
         """Give the event socket back."""
         self.events.close()
+        os.close(self.news)
 
     def refresh(self, anew: Iterable[Key] = ()) -> None:
         """Bring the mirror up to date; of *anew*, links and links' addresses are read whatever the events say."""
@@ -71,6 +76,18 @@ class Mirror:
             for number in self._stale_addresses:
                 self._read_addresses(number)
         self._stale, self._stale_addresses = {}, set()
+
+    def changed(self) -> set[str]:
+        """Return the names of links that came, went or changed since this was last asked."""
+        found, self._changed = self._changed, set()
+        if found:
+            os.eventfd_read(self.news)
+        return found
+
+    def _tell(self, names: Collection[str]) -> None:
+        if names and not self._changed:
+            os.eventfd_write(self.news, 1)
+        self._changed.update(names)
 
     def touch(self, name: str) -> None:
         """Have link *name* read again by the next `refresh`: something changed that no notification tells of."""
@@ -153,12 +170,15 @@ class Mirror:
         known = [links.index_and_name(body) for body in bodies]
         names = dict(known)
         pairs = zip(known, bodies, strict=True)
-        for old in self.links.values():
+        before = self.links
+        for old in before.values():
             self.replaced.setdefault(old.name, old)
         self.links = {number: links.observe(body, lambda number: names.get(number, "")) for (number, _), body in pairs}
         self._number = {link.name: number for number, link in self.links.items()}
         for number in self.links:
             self._complete(number)
+        differ = [number for number in {*before, *self.links} if before.get(number) != self.links.get(number)]
+        self._tell({link.name for links in (before, self.links) for number in differ if (link := links.get(number))})
         self._dump_addresses()
         self._stale_routes = True
 
@@ -179,12 +199,15 @@ class Mirror:
             link = self._shown(number, body)
         except RefusedError:
             self._addresses.pop(number, None)
+            self._tell({old.name} if old else ())
             return
         if old and old.mac and link.mac == NO_MAC != old.mac:
             self._lost_macs[link.name] = old.mac
         self.links[number] = link
         self._number[link.name] = number
         self._complete(number)
+        if old != self.links[number]:
+            self._tell({link.name, old.name} if old else {link.name})
 
     def _shown(self, number: int, body: bytes | None) -> Link:
         if body and links.is_gone(body):
