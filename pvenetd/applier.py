@@ -16,7 +16,7 @@ from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.primary import Order, order, reordered
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Chains, State
+from pvenetd.state import GUESTS, Chains, State
 
 log = logging.getLogger("pvenetd.engine")
 
@@ -37,7 +37,7 @@ class Machine(Protocol):
         """
 
     def owned(self, owner: str) -> list[Key]:
-        """Return the links marked as *owner*'s."""
+        """Return the links marked as *owner*'s, and what a guest's port may have beside."""
 
     def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked, by whomever."""
@@ -132,11 +132,12 @@ class Applier:
     def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
         """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
         keys = self._scope(owner, wanted)
-        union = self._union(owner, wanted) if keys is None else wanted
+        union = self._union(owner, wanted) if keys is None else {**self._shared(owner, keys), **wanted}
+        owners = {owner} if keys is None else {owner, GUESTS}
         before = self._observe(keys, union)
-        ops = plan(union, before, {owner})
+        ops = plan(union, before, owners)
         touched = {op.resource.key for op in ops}
-        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), {owner}))
+        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), owners))
         self._keep(owner, wanted)
         return ops
 
@@ -257,10 +258,17 @@ class Applier:
 
     def _scope(self, owner: str, wanted: State) -> set[Key] | None:
         """Return the keys a guest's plan is about, None for owners whose plan is about all there is."""
-        if not owner.startswith("vm:"):
+        if owner != GUESTS and not owner.startswith("vm:"):
             return None
         keys = {*wanted, *self._desired.get(owner, {}), *self._machine.owned(owner), ("chains", owner)}
         return keys | {need for resource in wanted.values() for need in resource.needs}
+
+    def _shared(self, owner: str, keys: Collection[Key]) -> State:
+        """Return what others than *owner* want of *keys* together with him: it stays when he goes."""
+        there = {key for key, one in self._desired.get(owner, {}).items() if one.owner == GUESTS}
+        asked = keys if owner == GUESTS else there
+        states = [state for name, state in self._desired.items() if name != owner] if asked else []
+        return {key: one for state in states for key in asked if (one := state.get(key)) and one.owner == GUESTS}
 
     def _observe(self, keys: Collection[Key] | None, union: State, anew: Collection[Key] = ()) -> State:
         if keys is None:

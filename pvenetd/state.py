@@ -16,7 +16,9 @@ from pvenetd.kinds import make
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.option import Ip
+from pvenetd.pinned import Pinned
 from pvenetd.resource import Changes, Key, Resource, spell
+from pvenetd.shaping import Rate
 
 State = Mapping[Key, Resource]
 """What the host has or should have, by key, in the order it was configured."""
@@ -26,6 +28,9 @@ MAIN_TABLE = 254
 
 INTERFACES = "interfaces"
 """The owner of everything `/etc/network/interfaces` asks for."""
+
+GUESTS = "guests"
+"""The owner of what several guests share: it is in the State of each of them, and goes with the last."""
 
 
 Lifetime = int | Literal["forever"]
@@ -337,7 +342,7 @@ class Dns(Resource):
 
 
 NOUNS: dict[str, type[Resource]] = {
-    noun.noun: noun for noun in (Address, Route, Sysctl, Fdb, Chains, Hook, Client, Dns, Scripts, Ethtool)
+    noun.noun: noun for noun in (Address, Route, Sysctl, Fdb, Pinned, Rate, Chains, Hook, Client, Dns, Scripts, Ethtool)
 }
 
 

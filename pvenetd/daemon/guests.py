@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pvenetd.daemon.firewall import Firewall
@@ -11,13 +11,13 @@ from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
 from pvenetd.guests.guest import Guest
-from pvenetd.guests.ports import ports
-from pvenetd.kinds.bridge import Bridge
+from pvenetd.guests.nic import Nic
+from pvenetd.guests.ports import bridges, neighbours, ports, scene
 from pvenetd.kinds.tap import Tap
 from pvenetd.names import parse_tap, tap_name
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import State
+from pvenetd.state import INTERFACES, State
 
 log = logging.getLogger("pvenetd.guests")
 
@@ -137,12 +137,11 @@ class Guests:
         except ConfigError as error:
             problems += error.problems
         plugged = self._plugged.get(guest.vmid, {})
-        live = await self._bridges({nic.bridge for index, nic in guest.nics.items() if nic.bridge and index in plugged})
+        links = await self._links([nic for index, nic in guest.nics.items() if index in plugged])
         for index, made_here in plugged.items():
-            if nic := guest.nics.get(index):
-                bridge = live.get(("link", nic.bridge or ""))
+            if index in guest.nics:
                 try:
-                    wanted |= ports(guest, index, bridge if isinstance(bridge, Bridge) else None, made_here=made_here)
+                    wanted |= ports(guest, index, links, made_here=made_here)
                 except ConfigError as error:
                     problems += error.problems
         if problems:
@@ -154,13 +153,14 @@ class Guests:
         if missing := sorted(taps - {key[1] for key in there}):
             raise Conflict(f"{', '.join(missing)} is not there: QEMU makes it before it asks for its network")
 
-    async def _bridges(self, names: set[str]) -> State:
-        """Return the bridges *names*: as configured, with the rest as they are."""
-        desired = self._engine.desired()
-        keys = {("link", name) for name in names}
-        if keys <= desired.keys():
-            return {key: desired[key] for key in keys}
-        return {**await self._engine.look(keys), **{key: desired[key] for key in keys & desired.keys()}}
+    async def _links(self, nics: Collection[Nic]) -> State:
+        """Return the links that the ports of *nics* depend on: as configured, else as they are."""
+        configured = self._engine.owners().get(INTERFACES, {})
+        keys = bridges(nics)
+        links = configured if keys <= configured.keys() else scene(configured, await self._engine.look(keys))
+        if more := neighbours(nics, links):
+            links = scene(configured, await self._engine.look(keys | more))
+        return links
 
     def _record(self, vmid: int, live: State) -> dict[str, Any]:
         guest = self._store.guest(vmid)

@@ -26,6 +26,7 @@ from pvenetd.drivers.fake_rules import (
     of_the_host,
     reaches,
     shown,
+    told,
     v4_on,
     v6_on,
 )
@@ -41,6 +42,7 @@ from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.kinds.vxlan import Vxlan
 from pvenetd.names import is_ifname
+from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.state import Address, Fdb, Route, State, Sysctl
@@ -78,21 +80,19 @@ class Fake:
 
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
         """Return what there is; sysctls that are not ours only where asked for."""
-        del anew  # It is never out of date.
         untouched = {key: one for key in keys if key not in self._now and (one := self._untouched(key))}
+        learning = {link.name for link in self._links() if link.learning}
         return untouched | {
             key: self._as_shown(resource) if isinstance(resource, Link) else resource
             for key, resource in self._now.items()
-            if key in keys
-            or key[:2] in keys
-            or not (
-                only or isinstance(resource, Fdb) or (isinstance(resource, Sysctl | Ethtool) and not resource.owner)
-            )
+            if told(resource, keys, only=only, anew=anew)
+            and not (isinstance(resource, Pinned) and resource.dev in learning)
         }
 
     def owned(self, owner: str) -> list[Key]:
-        """Return the links marked as *owner*'s."""
-        return [link.key for link in self._links() if link.owner == owner]
+        """Return the links marked as *owner*'s, and what a guest's port may have beside."""
+        nouns = ("link", "rate", "pinned") if owner.startswith("vm:") else ("link",)
+        return [(noun, link.name) for link in self._links() if link.owner == owner for noun in nouns]
 
     def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked."""
@@ -148,6 +148,8 @@ class Fake:
     def _keep(self, op: Op) -> None:
         if isinstance(op.resource, Hook | Scripts):
             self.ran += commands(op, op.resource)
+        if isinstance(op.resource, Pinned) and op.verb != "-":
+            _refuse(errno.EOPNOTSUPP, unless=self._link(op.resource.dev).master == op.resource.bridge)
         if op.verb == "-":
             self._now.pop(op.resource.key, None)
         else:
@@ -258,7 +260,9 @@ class Fake:
     def _free(self, there: Link) -> None:
         """Take a port out of its bridge or bond; a bond sets it down."""
         self._drop(
-            key for key, one in self._now.items() if isinstance(one, Fdb) and one.dev == there.name and one.bridge
+            key
+            for key, one in self._now.items()
+            if isinstance(one, Fdb | Pinned) and one.dev == there.name and one.bridge
         )
         master = self._now.get(("link", there.master or ""))
         standard = {name: Link.model_fields[name].default for name in Link.port_only}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from pvenetd.commands import Hook, Scripts
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.geneve import Geneve
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
@@ -16,9 +17,11 @@ from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Route
+from pvenetd.shaping import Rate
+from pvenetd.state import Address, Fdb, Route, Sysctl
 
 FIRST_VLAN = {"pvid": 1, "vids": "1"}
 """What a bridge and each of its ports has of itself (br_vlan_init(), nbp_vlan_init())."""
@@ -55,6 +58,18 @@ def shown(resource: Resource) -> Resource:
             if isinstance(resource, Tap):
                 told["multi_queue"] = bool(resource.multi_queue)
     return resource.model_copy(update=told)
+
+
+def told(resource: Resource, keys: Collection[Key], *, only: bool, anew: Collection[Key]) -> bool:
+    """Return whether who asks for *keys* is told of *resource*: what costs a question is told only where asked for."""
+    key = resource.key
+    if isinstance(resource, Rate | Pinned):
+        return key in (keys if only else anew) or (key[0] == "pinned" and ("fdb", key[1]) in keys)
+    others = isinstance(resource, Fdb) or (isinstance(resource, Sysctl | Ethtool) and not resource.owner)
+    if key in keys or key[:2] in keys or not (only or others):
+        return True
+    vlan = str(getattr(resource, "vlan_id", ""))
+    return isinstance(resource, Link) and (("ports", resource.master) in keys or ("vlans", vlan) in keys)
 
 
 def first_mtu(link: Link) -> int:

@@ -22,8 +22,10 @@ from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
+from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
+from pvenetd.shaping import Rate
 from pvenetd.state import Address, Chains, Client, Dns, Fdb, Route, State, Sysctl
 
 
@@ -73,14 +75,16 @@ class Host:
         chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
-            found |= self._cards.observe(keys)
-            return {key: found[key] for key in keys if key in found} | self._mirror.tables(keys)
+            found |= self._cards.observe(keys) | self._mirror.beside(keys)
+            found = {key: one for key, one in found.items() if key in keys or one.noun == "link"}
+            return found | self._mirror.tables(keys)
         others = {
             **self._cards.observe(keys),
             **self._clients.observe(),
             **self._resolver.observe(),
             **self._hooks.observe(),
             **self._mirror.tables(keys),
+            **self._mirror.beside(anew),  # a guest's own affair, as long as nobody has touched it
         }
         return {**self._mirror.state(), **chains, **self._settings.observe(keys), **others}
 
@@ -127,12 +131,19 @@ class Host:
                 self._clients.apply(op)
             case Dns():
                 self._resolver.apply(op)
-            case Fdb():
-                entries.apply(self._wire, op.verb, resource)
+            case Fdb() | Rate() | Pinned():
+                self._apply_to_port(op.verb, resource)
             case _:
                 self._settings.apply(op)
                 if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
                     addresses.remove_link_local(self._wire, resource.dev)
+
+    def _apply_to_port(self, verb: str, resource: Fdb | Rate | Pinned) -> None:
+        if isinstance(resource, Fdb):
+            entries.apply(self._wire, verb, resource)
+        else:
+            self._mirror.refresh()
+            self._mirror.bring_beside(verb, resource)
 
     def _apply_layer3(self, op: Op, resource: Address | Route) -> None:
         match resource:

@@ -119,15 +119,14 @@ def _told_index(interface: Element, meta: Meta, vmid: int) -> int | None:
     tap = parse_tap(interface.value("target", "dev") or "")
     if tap and tap[0] == vmid:
         return tap[1]
-    mac = mac_of(interface)
+    mac = _mac(interface)
     for net in meta.nets:
         if net.index is not None and net.mac and net.mac == mac:
             return net.index
     return libvirt_nic.alias_index(interface)
 
 
-def mac_of(interface: Element) -> str:
-    """Return an interface's MAC in lower case, empty for none."""
+def _mac(interface: Element) -> str:
     return (interface.value("mac", "address") or "").lower()
 
 
@@ -152,7 +151,7 @@ class _Nics:
                 self._tell(index, interface.line, Remark("syntax", "target", message, "keep one"))
                 continue
             self.lines[index] = interface.line
-            nets = [net for net in meta.nets if is_about(net, index, mac_of(interface))]
+            nets = [net for net in meta.nets if _is_about(net, index, _mac(interface))]
             for net in nets:
                 unused.pop(id(net), None)
             self._interface(index, interface, nets)
@@ -215,8 +214,7 @@ class _Nics:
         self.problems.append(Problem(self.path, line, *facts))
 
 
-def is_about(net: Net, index: int, mac: str) -> bool:
-    """Return whether *net* means the NIC net*index* with *mac*."""
+def _is_about(net: Net, index: int, mac: str) -> bool:
     if net.mac and net.index is None:
         return net.mac == mac
     return net.index == index

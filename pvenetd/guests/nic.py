@@ -34,6 +34,9 @@ Model = Literal[
 ]
 """The devices QEMU can show a guest, by Proxmox VE's names."""
 
+LEAST_RATE = 0.001
+"""Megabytes a second: with less, the largest piece a guest sends would never pass (act_police counts 275 s at most)."""
+
 
 def _digits(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
@@ -45,6 +48,12 @@ def _number(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?", value, re.IGNORECASE):
         raise ValueError("should be a number, 0 or more")
     return value
+
+
+def _worth_it(rate: float) -> float:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(f"should be 0 for no limit, or at least {LEAST_RATE}")
+    return rate
 
 
 def hardware(text: str) -> str:
@@ -89,7 +98,10 @@ class Nic(BaseModel):
     """VLANs that pass tagged: ``1,10-20``, in a netN string with ``;``."""
     firewall: YesNo = False
     """Whether the guest's firewall rules hold for it."""
-    rate: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)] | None = None
+    rate: (
+        Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_worth_it), BeforeValidator(_number)]
+        | None
+    ) = None
     """Most megabytes (2^20 bytes) a second, each way; 0 for no limit."""
     mtu: Annotated[int, Whole, Field(ge=1, le=65520)] | None = None
     """Bytes; 1 or nothing for the bridge's."""

@@ -1,16 +1,26 @@
-"""A guest's NIC → its port as State.
+"""A guest's NIC → its port as State: the link, its limits, its pinned MAC, and the bridge its VLAN may need.
 
 Sources: qm.conf(5) of Proxmox VE, "net[n]"; IEEE 802.1Q for tags.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from pvenetd.guests import vlan_bridge
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.nic import Nic, QemuNic, Wrong, refusal
+from pvenetd.guests.vlan_bridge import Switch
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
+from pvenetd.kinds.veth import Veth
 from pvenetd.option import join_vlans
+from pvenetd.pinned import Pinned
 from pvenetd.resource import Key, Resource
+from pvenetd.shaping import MEGABYTE, Rate
+from pvenetd.state import State
 
 BRIDGE_MTU = 1
 """An mtu that stands for the bridge's."""
@@ -19,36 +29,70 @@ SMALLEST_MTU = 576
 """Bytes; what every IPv4 host takes (RFC 791), and virtio's host_mtu begins with."""
 
 
-def ports(guest: Guest, index: int, bridge: Bridge | None, *, made_here: bool = True) -> dict[Key, Resource]:
-    """Return the State of *guest*'s NIC net*index*: its device as a port of *bridge*, nothing for a NIC without one.
+def bridges(nics: Iterable[Nic]) -> set[Key]:
+    """Return the keys of the bridges that *nics* name."""
+    return {("link", nic.bridge) for nic in nics if nic.bridge}
 
-    *bridge* is the link that `Nic.bridge` names, None where there is none.  *made_here* is false for
-    taps that QEMU or libvirt makes.  Raises `ConfigError` where bridge and NIC do not fit.
+
+def neighbours(nics: Iterable[Nic], links: State) -> set[Key]:
+    """Return the keys to look at, too, before *nics* are plugged into what *links* say of their bridges."""
+    flat = {key[1] for key, one in links.items() if isinstance(one, Bridge) and not one.vlan_aware}
+    tagged = ((nic.bridge, nic.tag) for nic in nics if nic.bridge in flat)
+    return {key for bridge, tag in tagged if bridge and tag for key in vlan_bridge.about(bridge, tag)}
+
+
+def scene(configured: State, live: State) -> State:
+    """Return the links that `ports` is to know of: as configured, but for ports that are not there."""
+    here = {key: one for key, one in configured.items() if key in live or not getattr(one, "master", "")}
+    return {**live, **here}
+
+
+def ports(guest: Guest, index: int, links: State, *, made_here: bool = True) -> dict[Key, Resource]:
+    """Return the State of *guest*'s NIC net*index*: its device as a port of its bridge, nothing for one without.
+
+    *links* are those that `bridges` and `neighbours` name.  *made_here* is false for devices that QEMU,
+    libvirt or LXC makes.  Raises `ConfigError` where bridge and NIC do not fit.
     """
     nic, line = guest.nics[index], guest.lines.get(index, 0)
     if nic.bridge is None:
         return {}
-    wrong = _misfits(nic, bridge)
-    if wrong or bridge is None:
+    origin = f"{guest.path}:{line}" if guest.path else ""
+    switch, wrong = _switch(nic, links, origin)
+    if wrong or switch is None:
         raise refusal(wrong, index, guest.path, line)
+    mine = {"owner": f"vm:{guest.vmid}", "origin": origin}
+    port = _port(guest, nic, switch.bridge, made_here=made_here, mine=mine)
+    found: list[Resource] = [*switch.shared.values(), port]
+    if nic.rate:
+        limit = round(nic.rate * MEGABYTE)
+        found.append(Rate(dev=port.name, to_guest=limit, from_guest=limit, **mine))
+    if switch.bridge.disable_learning and nic.mac:
+        found.append(Pinned(dev=port.name, mac=nic.mac, bridge=switch.bridge.name, vids=port.vids or "", **mine))
+    return {one.key: one for one in found}
+
+
+def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict[str, Any]) -> Link:
+    """Return the device as a port: a tap, or the host's end of a container's pair."""
     pvid, vids = _vlans(nic, bridge)
-    tap = Tap(
-        name=guest.device(index),
-        master=nic.bridge,
-        up=not nic.link_down,
-        mac=_port_mac(guest.vmid, index),
-        mtu=bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
-        pvid=pvid,
-        vids=vids,
-        group=guest.vmid,
-        disable_ipv6=True,
-        made_here=made_here,
-        isolated=nic.isolated,
-        multi_queue=isinstance(nic, QemuNic) and (nic.queues or 0) > 1 if made_here else None,
-        owner=f"vm:{guest.vmid}",
-        origin=f"{guest.path}:{line}" if guest.path else "",
-    )
-    return {tap.key: tap}
+    values = {
+        **mine,
+        "name": guest.device(nic.index),
+        "master": bridge.name,
+        "up": not nic.link_down,
+        "mac": _port_mac(guest.vmid, nic.index),
+        "mtu": bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
+        "pvid": pvid,
+        "vids": vids,
+        "group": guest.vmid,
+        "disable_ipv6": True,
+        "learning": not bridge.disable_learning,
+        "unicast_flood": not bridge.disable_learning,
+        "isolated": nic.isolated,
+    }
+    if guest.source == "lxc":
+        return Veth(**values, made_here=False, alias=None)
+    several = isinstance(nic, QemuNic) and (nic.queues or 0) > 1
+    return Tap(**values, made_here=made_here, multi_queue=several if made_here else None)
 
 
 def _port_mac(vmid: int, index: int) -> str:
@@ -60,20 +104,34 @@ def _port_mac(vmid: int, index: int) -> str:
     return "fe:" + (vmid << 8 | index).to_bytes(5, "big").hex(":")
 
 
-def _misfits(nic: Nic, bridge: Bridge | None) -> list[Wrong]:
-    """Return all that keeps *nic* from being a port of *bridge*."""
-    if bridge is None:
-        return [("missing-parent", "bridge", f"bridge: there is no bridge '{nic.bridge}'", "iface it in interfaces")]
+def _switch(nic: Nic, links: State, origin: str) -> tuple[Switch | None, list[Wrong]]:
+    """Return the bridge that *nic* is to be a port of, and all that keeps it from that."""
+    bridge = links.get(("link", nic.bridge or ""))
+    if not isinstance(bridge, Bridge):
+        message = f"bridge: there is no bridge '{nic.bridge}'"
+        return None, [("missing-parent", "bridge", message, "iface it in interfaces")]
+    wrong = _misfits(nic, bridge)
+    if nic.tag is None or bridge.vlan_aware:
+        return Switch(bridge), wrong
+    switch, more = vlan_bridge.for_vlan(bridge, nic.tag, links, origin)
+    return switch, [*more, *wrong]
+
+
+def _misfits(nic: Nic, bridge: Bridge) -> list[Wrong]:
+    """Return all that keeps *nic* from being a port of *bridge*, its tag apart."""
     found = []
-    for key, value in (("tag", nic.tag), ("trunks", nic.trunks.replace(",", ";"))):
-        if value and not bridge.vlan_aware:
-            message = f"{key}: '{value}' on {nic.bridge}, which is not VLAN-aware"
-            found.append(("port-option", key, message, f"bridge-vlan-aware yes for {nic.bridge}"))
+    if nic.trunks and not bridge.vlan_aware:
+        trunks = nic.trunks.replace(",", ";")
+        message = f"trunks: '{trunks}' on {nic.bridge}, which is not VLAN-aware"
+        found.append(("port-option", "trunks", message, f"bridge-vlan-aware yes for {nic.bridge}"))
     if nic.mtu not in (None, BRIDGE_MTU) and not SMALLEST_MTU <= nic.mtu <= (bridge.mtu or nic.mtu):
         most = f"{bridge.mtu}, the MTU of {nic.bridge}" if bridge.mtu else "65520"
         found.append(
             ("mtu", "mtu", f"mtu: '{nic.mtu}' should be {SMALLEST_MTU} to {most}", f"mtu={BRIDGE_MTU} follows")
         )
+    if bridge.disable_learning and not nic.mac:
+        message = f"macaddr: {nic.bridge} learns no MAC of a guest's, and none is given"
+        found.append(("address", "macaddr", message, "give it one"))
     return found
 
 

@@ -104,7 +104,7 @@ def test_a_tap_lives_from_plug_to_unplug(host: Host, *, multi_queue: bool) -> No
     assert found["linkinfo"]["info_data"]["multi_queue"] is multi_queue
     assert (found["ifalias"], found["master"], found["group"]) == ("pvenetd:vm:100", "vmbr0", "100")
     assert found["addr_info"] == [], "no IPv6 of the host's on a guest's port"
-    assert host.owned("vm:100") == [("link", "tap100i0")]
+    assert host.owned("vm:100")[0] == ("link", "tap100i0")
     bring(host, bridge, owners=("vm:100",))
     assert "tap100i0" not in names()
 

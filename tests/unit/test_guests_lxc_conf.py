@@ -178,7 +178,7 @@ def strings() -> st.SearchStrategy[str]:
         | st.builds("{}/{}".format, st.ip_addresses(v=6, network="2001:db8::/32"), st.integers(0, 128)),
         "link_down": st.sampled_from(["yes", "no"]),
         "mtu": st.integers(64, 65535).map(str),
-        "rate": st.floats(0, 1e9).map(str) | st.integers(0, 10**9).map(str),
+        "rate": st.floats(0.001, 1e9).map(str) | st.integers(0, 10**9).map(str),
         "tag": st.integers(1, 4094).map(str),
         "trunks": vlan_sets(),
         "type": st.just("veth"),

@@ -60,6 +60,8 @@ def test_a_string_is_printed_in_proxmox_order(text: str, printed: str | None) ->
         ("virtio,mtu=0", "mtu: mtu: '0': Input should be greater than or equal to 1"),
         ("virtio,queues=65", "unknown-value: queues: '65': Input should be less than or equal to 64"),
         ("virtio,rate=-1", "unknown-value: rate: '-1': should be a number, 0 or more"),
+        ("virtio,rate=0.0001", "unknown-value: rate: '0.0001': should be 0 for no limit, or at least 0.001"),
+        ("virtio,rate=1e10", "unknown-value: rate: '1e10': Input should be less than or equal to 1000000000"),
         ("virtio,rate=inf", "unknown-value: rate: 'inf': should be a number, 0 or more"),
         ("virtio,rate=1e999", "unknown-value: rate: '1e999': Input should be a finite number"),
         ("virtio,firewall=2", "unknown-value: firewall: '2': should be yes or no"),
@@ -110,7 +112,7 @@ def strings() -> st.SearchStrategy[str]:
         "link_down": st.sampled_from(["yes", "no"]),
         "mtu": st.integers(1, 65520).map(str),
         "queues": st.integers(0, 64).map(str),
-        "rate": st.floats(0, 1e9).map(str) | st.integers(0, 10**9).map(str),
+        "rate": st.floats(0.001, 1e9).map(str) | st.integers(0, 10**9).map(str),
         "tag": st.integers(1, 4094).map(str),
         "trunks": vlan_sets(),
     }

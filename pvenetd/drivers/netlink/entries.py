@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from pvenetd.drivers.netlink.links import index
 from pvenetd.drivers.netlink.wire import CREATE, REPLACE, RefusedError, Wire, attributes, nla, raw
 from pvenetd.kinds.link import Link
+from pvenetd.option import vlan_ids, vlan_ranges, vlan_text
+from pvenetd.pinned import Pinned
 from pvenetd.state import Fdb
 
 _NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
@@ -21,6 +23,10 @@ _AF_BRIDGE = 7
 _DST, _MAC, _VLAN, _MASTER = 1, 2, 5, 9
 _LASTING, _STICKY, _SELF, _TO_MASTER, _LEARNED_OUTSIDE = 0xC0, 0x40, 0x2, 0x4, 0x10
 """NUD_PERMANENT and NUD_NOARP; NTF_STICKY, NTF_SELF, NTF_MASTER, NTF_EXT_LEARNED."""
+_STATIC = 0x40
+"""NUD_NOARP."""
+_AT_ONCE = 1000
+"""Messages in one send: all 4094 VLANs' are more than a socket takes."""
 _ALL = bytes(6)
 
 
@@ -28,9 +34,10 @@ def entries(wire: Wire, link: Link, name_of: Callable[[int], str]) -> list[Fdb]:
     """Return what somebody has entered for *link*, in its bridge's table or, of a VXLAN, in its own.
 
     Not what the kernel enters by itself: the link's own MAC, what it has learned, remotes of a VXLAN, and
-    beside an entry without a VLAN the same one for each of the port's VLANs.  Raises `RefusedError`.
+    beside an entry without a VLAN the same one for each of the port's VLANs.  Nor what `pinned` returns.
+    Raises `RefusedError`.
     """
-    found = [*_entries(wire, link, name_of)]
+    found = [entry for entry in _entries(wire, link, name_of) if not _is_pinned(entry, link)]
     everywhere = {(entry.mac, entry.bridge) for entry in found if entry.bridge and not entry.vlan}
     return [entry for entry in found if not entry.vlan or (entry.mac, entry.bridge) not in everywhere]
 
@@ -68,6 +75,47 @@ def apply(wire: Wire, verb: str, entry: Fdb) -> None:
     except RefusedError as refused:
         if verb != "-" or refused.errno != errno.ENOENT:
             raise
+
+
+def _is_pinned(entry: Fdb, link: Link) -> bool:
+    return link.owner.startswith("vm:") and bool(entry.bridge and entry.flags & _STICKY)
+
+
+def pinned(wire: Wire, link: Link, name_of: Callable[[int], str]) -> Pinned | None:
+    """Return what is entered for the guest's port *link* by its mark, None where nothing is.  Raises `RefusedError`."""
+    found = [entry for entry in _entries(wire, link, name_of) if _is_pinned(entry, link)]
+    if not found:
+        return None
+    vlans = {entry.vlan for entry in found}
+    return Pinned.shown(
+        dev=link.name,
+        mac=",".join(sorted({entry.mac for entry in found})),
+        bridge=found[0].bridge,
+        vids="" if 0 in vlans else vlan_text(vlan_ranges(",".join(map(str, vlans)))),
+        owner=link.owner,
+    )
+
+
+def pin(wire: Wire, link: Link, wanted: Pinned | None, name_of: Callable[[int], str]) -> None:
+    """Bring what is entered for the guest's port *link* to *wanted*, None for nothing.  Raises `RefusedError`.
+
+    What goes, goes first: with an entry without a VLAN the kernel deletes those of each VLAN, too.
+    """
+    there = {(entry.mac, entry.vlan) for entry in _entries(wire, link, name_of) if _is_pinned(entry, link)}
+    vlans = sorted(vlan_ids(wanted.vids)) or [0] if wanted else []
+    entered = {(wanted.mac, vlan) for vlan in vlans} if wanted else set()
+    known = there - {(mac, vlan) for mac, vlan in there if vlan and (mac, 0) in there}  # of one without, the kernel's
+    gone = known - entered
+    new = entered - known
+    messages = [_entry(_DELNEIGH, 0, link.name, mac, vlan) for mac, vlan in sorted(gone)]
+    messages += [_entry(_NEWNEIGH, CREATE | REPLACE, link.name, mac, vlan) for mac, vlan in sorted(new)]
+    for first in range(0, len(messages), _AT_ONCE):
+        wire.change(messages[first : first + _AT_ONCE])
+
+
+def _entry(kind: int, flags: int, dev: str, mac: str, vlan: int) -> bytes:
+    attrs = nla(_MAC, _bytes(mac)) + (nla(_VLAN, struct.pack("=H", vlan)) if vlan else b"")
+    return raw(kind, flags, _BODY.pack(_AF_BRIDGE, index(dev), _STATIC, _STICKY | _TO_MASTER, 0) + attrs)
 
 
 def _bytes(mac: str | None) -> bytes:

@@ -9,13 +9,15 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
-from pvenetd.drivers.netlink import addresses, entries, fdb, links, mark, vlans
+from pvenetd.drivers.netlink import addresses, entries, fdb, links, mark, shaping, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan, sorted_addresses
+from pvenetd.pinned import Pinned
 from pvenetd.resource import Key, Resource
-from pvenetd.state import MAIN_TABLE, Address, Route
+from pvenetd.shaping import Rate
+from pvenetd.state import GUESTS, MAIN_TABLE, Address, Route
 
 _GROUPS = (1, 5, 7, 9, 11)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE."""
@@ -103,23 +105,56 @@ class Mirror:
         return self._state
 
     def some(self, keys: Collection[Key]) -> dict[Key, Resource]:
-        """Return the links of *keys* alone: what a guest's plan needs, whatever else the host has."""
+        """Return the links of *keys* alone: what a guest's plan needs, whatever else the host has.
+
+        ``("ports", BRIDGE)`` stands for all that are ports of it, ``("vlans", ID)`` for all VLANs of that number.
+        """
         found: dict[Key, Resource] = {}
-        for key in keys:
-            number = self._number.get(key[1]) if key[0] == "link" else None
-            if number is not None:
-                found[key] = self.links[number]
+        for kind, name, *_ in keys:
+            if kind == "link" and (number := self._number.get(name)) is not None:
+                found[kind, name] = self.links[number]
+            elif kind == "ports":
+                found |= {link.key: link for link in self.ports(name)}
+            elif kind == "vlans":
+                found |= {one.key: one for one in self.links.values() if str(getattr(one, "vlan_id", "")) == name}
         return found
 
     def tables(self, keys: Iterable[Key]) -> dict[Key, Resource]:
         """Return the forwarding entries of the links that *keys* (``("fdb", LINK)`` or longer) name."""
         there = {key[1]: self.link(key[1]) for key in keys if key[0] == "fdb"}
-        found = [entry for link in there.values() if link for entry in entries.entries(self._wire, link, self._name)]
-        return {entry.key: entry for entry in found}
+        found: list[Resource] = []
+        for link in filter(None, there.values()):
+            found += entries.entries(self._wire, link, self._name)
+        return {entry.key: entry for entry in found} | self.beside([("pinned", name) for name in there])
+
+    def beside(self, keys: Iterable[Key]) -> dict[Key, Resource]:
+        """Return what guests' ports have of *keys* that the link itself does not tell: limits, pinned MACs."""
+        found: list[Resource | None] = []
+        for kind, name, *_ in keys:
+            link = self.link(name) if kind in ("rate", "pinned") else None
+            try:
+                if link and kind == "rate":
+                    found.append(shaping.observe(self._wire, link))
+                elif link and link.master and not link.learning:
+                    found.append(entries.pinned(self._wire, link, self._name))
+            except RefusedError as refused:
+                if refused.errno != errno.ENODEV:  # its guest has just gone, and taken it along
+                    raise
+        return {one.key: one for one in found if one}
+
+    def bring_beside(self, verb: str, resource: Rate | Pinned) -> None:
+        """Bring a guest's port to *resource*, or, with ``-``, to none of the kind.  Raises `RefusedError`."""
+        link = self.link(resource.dev)
+        if isinstance(resource, Rate):
+            shaping.bring(self._wire, Rate(dev=resource.dev) if verb == "-" else resource)
+        elif link:
+            entries.pin(self._wire, link, None if verb == "-" else resource, self._name)
 
     def owned(self, owner: str) -> list[Key]:
-        """Return the links that carry the mark of *owner*."""
-        return [link.key for link in self.links.values() if link.owner == owner]
+        """Return the links that carry the mark of *owner*, and what a guest's port may have beside."""
+        links = [link for link in self.links.values() if link.owner == owner]
+        nouns = ("link", "rate", "pinned") if owner.startswith("vm:") else ("link",)
+        return [(noun, link.name) for link in links for noun in nouns]
 
     def on(self, name: str) -> list[Resource]:
         """Return the addresses and routes of link *name*."""
@@ -227,7 +262,7 @@ class Mirror:
         if isinstance(link, Vxlan):
             entered = {*fdb.remotes(self._wire, number)} - {link.svcnode}
             more["remotes"] = sorted_addresses(mark.ours(entered, link.marked) if link.owner else entered)
-        if link.kind == "tap" or link.master:
+        if link.kind == "tap" or link.master or link.owner == GUESTS:
             more["disable_ipv6"] = links.ipv6_disabled(link.name)
         if more:
             self.links[number] = link.model_copy(update=more)
