@@ -68,6 +68,7 @@ FILES = {
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
 SETTINGS = {
+    "[libvirt] uri": "which hypervisor's domains are followed, empty for none: qemu:///system, but none with --root",
     "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",
     "[interfaces] staged_at_boot": "whether an edit that waits to be applied goes live with the next boot: false",
     "[apply] probe": "ask, around an apply, whether the default gateways, the peer of the session that applies and "

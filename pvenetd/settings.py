@@ -60,6 +60,16 @@ class Interfaces(BaseModel):
     """Whether an edit that waits to be applied goes live with the next boot, as Proxmox VE does it."""
 
 
+class Libvirt(BaseModel):
+    """``[libvirt]``."""
+
+    model_config = _STRICT
+
+    uri: str | None = None
+    """Which hypervisor's domains are followed, empty for none; without it, qemu:///system, but none where another
+    directory stands for /."""
+
+
 class Settings(BaseModel):
     """All settings."""
 
@@ -70,6 +80,7 @@ class Settings(BaseModel):
     apply: Apply = Field(default_factory=Apply)
     firewall: Firewall = Field(default_factory=Firewall)
     dhcp: Dhcp = Field(default_factory=Dhcp)
+    libvirt: Libvirt = Field(default_factory=Libvirt)
 
 
 def parse(data: bytes | None, path: str = PATH) -> Settings:

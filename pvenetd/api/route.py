@@ -28,6 +28,8 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     judges: ClassVar[bool] = False
     """Whether it takes undeclared parameters, and judges their values itself."""
+    texts: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are texts of several lines."""
 
 
 class OfNode(Params):
@@ -175,7 +177,9 @@ def validated(params: type[Wanted], found: Mapping[str, str], given: Mapping[str
     wrong = {name: f"is {found[name]!r} in the path" for name in both if given[name] != found[name]}
     values = {**given, **found}
     for name, value in values.items():
-        if _controls(name if params.judges and name not in params.model_fields else (name, value)):
+        if name not in params.texts and _controls(
+            name if params.judges and name not in params.model_fields else (name, value)
+        ):
             wrong[_printable(name)] = "no control characters"
     if wrong:
         raise BadParametersError(wrong)

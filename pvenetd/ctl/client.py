@@ -15,6 +15,8 @@ HOST = "/api2/json/nodes/localhost"
 NODE = f"{HOST}/pvenetd"
 PATIENCE = 300.0
 """Seconds an answer may take; an apply of thousands of links takes some."""
+_PAUSE = 0.1
+"""Seconds between two tries to reach a daemon that is not there."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 """Bytes that stand for themselves in a path (RFC 3986, unreserved)."""
 
@@ -30,6 +32,8 @@ class Request(NamedTuple):
     """How long the answer may take."""
     below: str = NODE
     """What *path* is below."""
+    patient: bool = False
+    """Whether a daemon that is not there is waited for, as long: it may be starting."""
 
     @property
     def target(self) -> str:
@@ -52,9 +56,27 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
     """
     until = time.monotonic() + request.seconds
     address = f"{root.rstrip('/')}/{SOCKET}"
+    while True:
+        try:
+            return _ask(address, request, until)
+        except NoDaemonError as error:
+            if not request.patient:
+                raise
+            if time.monotonic() + _PAUSE > until:
+                raise NoDaemonError(f"{error}; waited for it for {request.seconds:g} s") from error
+            time.sleep(_PAUSE)
+
+
+def quote(text: str) -> str:
+    """Return *text* percent-encoded, as UTF-8."""
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
+
+
+def _ask(address: str, request: Request, until: float) -> tuple[int, dict[str, Any]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
         try:
-            _connect(there, address, request.seconds)
+            _connect(there, address, max(until - time.monotonic(), _PAUSE))
             there.sendall(_bytes(request))
             answer = _all(there, until)
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -68,12 +90,6 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
         except OSError as error:
             raise NoAnswerError(f"pvenetd hung up: {error.strerror or error}") from error
     return _read(answer)
-
-
-def quote(text: str) -> str:
-    """Return *text* percent-encoded, as UTF-8."""
-    data = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
 def _connect(there: socket.socket, address: str, seconds: float) -> None:

@@ -19,6 +19,13 @@ class Takes(Protocol):
         """Declare one."""
 
 
+class Failing(Protocol):
+    """What makes an exit status of a failure."""
+
+    def __call__(self, status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
+        """Return the exit status; *answered* tells a refusal from a daemon that does not answer."""
+
+
 class FileRequest(NamedTuple):
     """What is asked of one file: read, or edited, in this process, by this user."""
 
@@ -48,7 +55,8 @@ def _done(data: Any) -> int:
     return 0
 
 
-def _as_is(status: int) -> int:
+def _as_is(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
+    del arguments, answered
     return status
 
 
@@ -68,8 +76,8 @@ class Command(NamedTuple):
     """Whether it also works with no daemon."""
     verdict: Callable[[Any], int] = _done
     """The exit status, by the answer."""
-    failing: Callable[[int], int] = _as_is
-    """The exit status, where there is no answer."""
+    failing: Failing = _as_is
+    """The exit status, where it is refused, or there is no answer."""
     again: Callable[[dict[str, Any], argparse.Namespace], Request | None] = _never
     """What to ask next, after a refusal."""
 

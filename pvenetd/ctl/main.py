@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except (NoDaemonError, NoAnswerError) as error:
         command: Command = arguments.command
-        return command.failing(_complain(str(error), arguments))
+        return command.failing(_complain(str(error), arguments), arguments, answered=False)
     except argparse.ArgumentTypeError as error:
         _complain(f"pvenetctl: error: {error}", arguments)
         return 2
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     if status >= 400 and (more := command.again(body, arguments)):
         status, body = _answer(command, more, arguments.root)
     if status >= 400:  # HTTP: refused
-        return command.failing(_refused(body, arguments))
+        return command.failing(_refused(body, arguments), arguments, answered=True)
     data = body["data"]
     if arguments.json:
         sys.stdout.write(f"{json.dumps(data)}\n")

@@ -13,9 +13,8 @@ from xml.sax.saxutils import quoteattr
 
 from pvenetd.errors import Problem
 from pvenetd.guests.markup import Element
+from pvenetd.guests.wiring import SPACE
 
-SPACE = "https://pvenetd.example/libvirt/1"
-"""The namespace; its last part is the version."""
 PREFIX = "pvenetd"
 KEYS = ("bridge", "tag", "trunks", "firewall", "rate", "mtu", "queues", "link_down", "isolated")
 """What may be said of a NIC: the keys of a netN string, with their values."""

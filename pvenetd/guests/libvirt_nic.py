@@ -80,6 +80,13 @@ def said(interface: Element) -> Said:
     return found
 
 
+def vlans(place: Element) -> dict[str, str]:
+    """Return what the ``<vlan>`` in *place*, a network or a group of its ports, says."""
+    found = Said()
+    _read_vlan(place, found)
+    return found.values
+
+
 def _tell_other(interface: Element, found: Said) -> None:
     what = interface.value("virtualport", "type") or interface.attributes.get("type", "")
     if what == "openvswitch":

@@ -119,14 +119,15 @@ def _told_index(interface: Element, meta: Meta, vmid: int) -> int | None:
     tap = parse_tap(interface.value("target", "dev") or "")
     if tap and tap[0] == vmid:
         return tap[1]
-    mac = _mac(interface)
+    mac = mac_of(interface)
     for net in meta.nets:
         if net.index is not None and net.mac and net.mac == mac:
             return net.index
     return libvirt_nic.alias_index(interface)
 
 
-def _mac(interface: Element) -> str:
+def mac_of(interface: Element) -> str:
+    """Return an interface's MAC in lower case, empty for none."""
     return (interface.value("mac", "address") or "").lower()
 
 
@@ -151,7 +152,7 @@ class _Nics:
                 self._tell(index, interface.line, Remark("syntax", "target", message, "keep one"))
                 continue
             self.lines[index] = interface.line
-            nets = [net for net in meta.nets if _is_about(net, index, _mac(interface))]
+            nets = [net for net in meta.nets if is_about(net, index, mac_of(interface))]
             for net in nets:
                 unused.pop(id(net), None)
             self._interface(index, interface, nets)
@@ -214,7 +215,8 @@ class _Nics:
         self.problems.append(Problem(self.path, line, *facts))
 
 
-def _is_about(net: Net, index: int, mac: str) -> bool:
+def is_about(net: Net, index: int, mac: str) -> bool:
+    """Return whether *net* means the NIC net*index* with *mac*."""
     if net.mac and net.index is None:
         return net.mac == mac
     return net.index == index

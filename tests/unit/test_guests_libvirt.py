@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from pvenetd.errors import ConfigError
 from pvenetd.guests.guest import Guest
-from pvenetd.guests.libvirt_meta import SPACE, read, render
+from pvenetd.guests.libvirt_meta import read, render
 from pvenetd.guests.libvirt_xml import Domain, parse_domain
 from pvenetd.guests.markup import parse
+from pvenetd.guests.wiring import SPACE
 
 UUID = "6d0b3c9a-52f4-4c5e-9d7e-0123456789ab"
 MAC = "52:54:00:00:53:01"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from pvenetd.ctl import show
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.command import Command, Takes
+from pvenetd.ctl.page import Block
 
 HOOK_SECONDS = 10.0
 """What a guest's start waits for its network at most."""
@@ -21,10 +24,49 @@ def _request(phase: str) -> Callable[[argparse.Namespace], Request]:
     return lambda found: Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": found.ifname}, HOOK_SECONDS)
 
 
-def _never(status: int) -> int:
+def _never(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
     """Return success: a guest that has ended has ended, whatever its network says."""
-    del status
+    del status, arguments, answered
     return 0
+
+
+# libvirt
+
+_MOST_XML = 1 << 19
+"""Bytes of a domain's XML that are passed on; a domain with a hundred devices has a tenth of it."""
+_STARTING = ("prepare", "start")
+"""The operations that a guest's start waits for, and that may refuse it."""
+
+
+def _domain(parser: Takes) -> None:
+    parser.add_argument("domain", metavar="DOMAIN", help="the domain's name")
+    parser.add_argument("operation", metavar="OPERATION", help="prepare, start, started, stopped, release, ...")
+    parser.add_argument("sub", metavar="SUB-OPERATION", nargs="?", default="", help="begin or end")
+    parser.add_argument("extra", metavar="EXTRA", nargs="?", default="-", help="what else libvirt says")
+
+
+def _domain_request(found: argparse.Namespace) -> Request:
+    """Return what asks for a domain, whose XML is on standard input.
+
+    For one that names pvenetd a start waits until the daemon is there, and is refused where it does not come.
+    """
+    from pvenetd.guests.wiring import names_us
+
+    xml = sys.stdin.buffer.read(_MOST_XML).decode(errors="replace")
+    found.fatal = found.operation in _STARTING and names_us(xml)
+    told = {"domain": found.domain, "operation": found.operation, "sub": found.sub, "xml": xml}
+    return Request("POST", ("hook", "libvirt"), told, HOOK_SECONDS, patient=found.fatal)
+
+
+def _if_starting(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
+    """Return failure where a guest of ours is not to start; any other operation goes on whatever happens here."""
+    return status if arguments.fatal or (answered and arguments.operation in _STARTING) else 0
+
+
+def _silent(data: Any, found: argparse.Namespace) -> Iterator[Block]:
+    """Print nothing: of some operations, libvirt takes what is printed for the domain's new XML."""
+    del data, found
+    yield from ()
 
 
 COMMANDS = (
@@ -36,5 +78,13 @@ COMMANDS = (
         show.done,
         _tap,
         failing=_never,
+    ),
+    Command(
+        ("hook", "libvirt-qemu"),
+        "follow a domain of libvirt's, whose XML is on standard input",
+        _domain_request,
+        _silent,
+        _domain,
+        failing=_if_starting,
     ),
 )
