@@ -26,16 +26,18 @@ class Host:
         self.told: list[tuple[int, str, dict[str, Any]]] = []
         self.looked: list[int] = []
         self.wanted: dict[int, dict[int, bool]] = {}
-        self._news = asyncio.Condition()
+        self.news = asyncio.Event()
 
     def links(self, vmid: int) -> Mapping[int, bool]:
         return self.wanted.get(vmid, {})
 
     def happened(self, vmid: int, what: str, facts: Mapping[str, Any]) -> None:
         self.told.append((vmid, what, dict(facts)))
+        self.news.set()
 
     async def changed(self, vmid: int) -> None:
         self.looked.append(vmid)
+        self.news.set()
 
     def facts(self, vmid: int, what: str) -> list[dict[str, Any]]:
         return [facts for one, name, facts in self.told if (one, name) == (vmid, what)]
@@ -43,13 +45,15 @@ class Host:
     async def until(self, seen: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not seen():
-                await asyncio.sleep(0.005)
+                self.news.clear()
+                await self.news.wait()
 
 
 class Guest:
     """A guest that answers as QEMU does, and has no device but net0."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -59,6 +63,7 @@ class Guest:
         async for line in reader:
             record = json.loads(line)
             self.asked.append((record["execute"], record.get("arguments", {})))
+            self._host.news.set()
             more = {"id": record["id"]} if "id" in record else {}
             if record.get("arguments", {}).get("name", "net0") != "net0":
                 writer.write(json.dumps({"error": {"class": "DeviceNotFound", "desc": "no"}, **more}).encode() + b"\n")
@@ -100,19 +105,20 @@ async def serving(path: Path, serve: Serve) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # noqa: ASYNC240
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_guests_do_is_told_with_their_vmid(tmp_path: Path) -> None:
-    host, guest, other = Host(), Guest(), Guest()
+    host = Host()
+    guest, other = Guest(host), Guest(host)
     place = tmp_path / "qemu-server"
     async with following(place, host):
         place.mkdir()
         async with serving(place / "100.qmp", guest):
-            async with serving(place / "101.qmp", other), serving(place / "web.qmp", Guest()):
+            async with serving(place / "101.qmp", other), serving(place / "web.qmp", Guest(host)):
                 await host.until(lambda: host.facts(100, "connected") and host.facts(101, "connected"))
                 guest.says("SHUTDOWN", guest=True, reason="guest-shutdown")
                 guest.says("BLOCK_JOB_READY", device="drive0")
@@ -135,7 +141,8 @@ async def test_what_guests_do_is_told_with_their_vmid(tmp_path: Path) -> None:
 
 
 async def test_links_follow_the_configuration_and_a_nic_that_is_not_there_is_told_of_once(tmp_path: Path) -> None:
-    host, guest = Host(), Guest()
+    host = Host()
+    guest = Guest(host)
     host.wanted[100] = {0: False, 1: False, 2: True}
 
     def links() -> list[dict[str, Any]]:
@@ -157,7 +164,8 @@ async def test_links_follow_the_configuration_and_a_nic_that_is_not_there_is_tol
 
 
 async def test_a_guest_that_hangs_up_and_is_still_there_is_not_gone(tmp_path: Path) -> None:
-    host, guest = Host(), Guest()
+    host = Host()
+    guest = Guest(host)
     async with following(tmp_path, host), serving(tmp_path / "100.qmp", guest):
         await host.until(lambda: host.facts(100, "connected"))
         guest.writers[-1].close()
@@ -168,13 +176,13 @@ async def test_a_guest_that_hangs_up_and_is_still_there_is_not_gone(tmp_path: Pa
 async def test_the_socket_of_a_killed_guest_is_taken_up_by_the_next(tmp_path: Path) -> None:
     host, path = Host(), tmp_path / "100.qmp"
     async with following(tmp_path, host):
-        async with serving(path, Guest()):
+        async with serving(path, Guest(host)):
             await host.until(lambda: host.facts(100, "connected"))
             path.rename(tmp_path / "kept")
         (tmp_path / "kept").rename(path)  # nobody listens at it any more
         await host.until(lambda: host.facts(100, "gone"))
         path.unlink()
-        async with serving(path, Guest()):
+        async with serving(path, Guest(host)):
             await host.until(lambda: len(host.facts(100, "connected")) == 2)
 
 
@@ -232,11 +240,12 @@ async def test_a_peer_that_does_not_behave_keeps_nobody_else_from_being_heard(
     async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal tries
         tries += 1
+        host.news.set()
         await peer(reader, writer)
 
     async with following(tmp_path, host), serving(tmp_path / "99999.qmp", counted):
         await host.until(lambda: tries > 1 or host.facts(99999, "filter"))
-        async with serving(tmp_path / "100.qmp", Guest()):
+        async with serving(tmp_path / "100.qmp", Guest(host)):
             await host.until(lambda: host.facts(100, "connected"))
         await host.until(lambda: host.facts(100, "gone"))
     texts = [str(value) for *_, facts in host.told for value in facts.values()]
@@ -260,7 +269,7 @@ async def test_a_flood_of_events_is_told_in_measure_and_does_not_starve_others(
 
     async with following(tmp_path, host), serving(tmp_path / "101.qmp", flood):
         await host.until(lambda: len(host.facts(101, "RESET")) == 29)
-        async with serving(tmp_path / "100.qmp", Guest()):
+        async with serving(tmp_path / "100.qmp", Guest(host)):
             await host.until(lambda: host.facts(100, "connected"))
     assert len(host.told) <= 30 + 2
     assert sent < 1 << 20
