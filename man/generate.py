@@ -13,7 +13,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import interfaces  # noqa: E402
 
 from pvenetd.ctl.command import Command  # noqa: E402
-from pvenetd.ctl.commands import COMMANDS, GROUPS  # noqa: E402
+from pvenetd.ctl.commands import GROUPS  # noqa: E402
+from pvenetd.ctl.commands.every import COMMANDS  # noqa: E402
 from pvenetd.ctl.complete import Declared  # noqa: E402
 
 OPTIONS = {name: facts for name, facts in Declared().options.items() if name != "--json"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pvenetd.ctl.command import Command, everywhere
-from pvenetd.ctl.commands import COMMANDS
+from pvenetd.ctl.commands.every import COMMANDS
 
 
 class Declared:

@@ -10,12 +10,13 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from pvenetd.ctl import page
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.command import Command, FileRequest, everywhere
-from pvenetd.ctl.commands import COMMANDS, GROUPS
+from pvenetd.ctl.commands import GROUPS
 
 _BY_KEY = "Parameter verification failed."
 """What the API says of an edit whose reasons stand by key."""
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["complete"]:
         return _complete(words[1:])
     usual = argparse.Namespace(root=os.environ.get("PVENETD_ROOT") or "/", json=False)
-    arguments = parser().parse_args(words, usual)
+    arguments = parser(_commands(words)).parse_args(words, usual)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         status = run(arguments)
@@ -46,7 +47,18 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def parser() -> argparse.ArgumentParser:
+def _commands(words: list[str]) -> Iterable[Command]:
+    """Return the commands that *words* may ask for: a guest's start waits for a hook, which needs few of them."""
+    if words[:1] == ["hook"]:
+        from pvenetd.ctl.commands import hook
+
+        return hook.COMMANDS
+    from pvenetd.ctl.commands import every
+
+    return every.COMMANDS
+
+
+def parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
     """Return the reader of the command line; --help, the man page and the completions are made from it."""
     shared = argparse.ArgumentParser(add_help=False)
     everywhere(shared)
@@ -57,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
     )
     below: dict[tuple[str, ...], Any] = {(): top.add_subparsers(metavar="COMMAND", required=True)}
-    for command in COMMANDS:
+    for command in commands:
         group = command.words[:-1]
         if group not in below:
             parent = below[()].add_parser(

@@ -6,12 +6,13 @@ import asyncio
 import json
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pvenetd.ctl import client
-from pvenetd.ctl.client import NoAnswerError, Request, ask
+from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.main import main
 from tests.api.server import STAGED, Api
 
@@ -131,6 +132,23 @@ def test_who_is_silent_is_not_waited_for_beyond_the_deadline(tmp_path: Path, mon
         monkeypatch.setattr(client, "SOCKET", "silent")
         with pytest.raises(NoAnswerError, match=r"within 0.05 s \(waited for POST /api2/json/.*/hook/qemu\)"):
             ask(str(tmp_path), request)
+
+
+def test_a_hook_waits_for_a_daemon_that_is_not_there_yet_until_its_deadline(tmp_path: Path) -> None:
+    (tmp_path / "run/pvenetd").mkdir(parents=True)
+    with pytest.raises(NoDaemonError, match=r"nobody answers at .*; waited for it for 0\.2 s"):
+        ask(str(tmp_path), Request("POST", ("hook", "qemu"), seconds=0.2, patient=True))
+    with pytest.raises(NoDaemonError, match=r"api\.sock$"):
+        ask(str(tmp_path), Request("POST", ("hook", "qemu"), seconds=60))
+    with socket.socket(socket.AF_UNIX) as late, ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(ask, str(tmp_path), Request("POST", ("hook", "qemu"), seconds=60, patient=True))
+        late.bind(str(tmp_path / client.SOCKET))
+        late.listen()
+        there, _ = late.accept()
+        with there:
+            assert there.recv(1 << 16).startswith(b"POST ")
+            there.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"data": 1}')
+        assert answer.result() == (200, {"data": 1})
 
 
 async def test_drift_is_told_apart_from_edits(ctl: Ctl, api: Api) -> None:

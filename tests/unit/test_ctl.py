@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pvenetd.ctl.client import quote
-from pvenetd.ctl.commands import COMMANDS
+from pvenetd.ctl.commands.every import COMMANDS
 from pvenetd.ctl.complete import candidates
 from pvenetd.ctl.main import main
 from pvenetd.ctl.page import Table, clean, plain

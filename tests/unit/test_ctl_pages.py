@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pvenetd.__main__ import parser
-from pvenetd.ctl.commands import COMMANDS
+from pvenetd.ctl.commands.every import COMMANDS
 from pvenetd.settings import Settings
 
 MAN = Path(__file__).parent.parent.parent / "man"

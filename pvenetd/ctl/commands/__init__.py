@@ -1,19 +1,6 @@
-"""Every command, a noun a file, in the order they are documented."""
+"""The commands, a noun a file; `every` has them all, and a hook needs its own only."""
 
 from __future__ import annotations
-
-from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces
-
-COMMANDS: tuple[Command, ...] = (
-    *host.COMMANDS,
-    *apply.COMMANDS,
-    *interfaces.COMMANDS,
-    *ifupdown.COMMANDS,
-    *guests.COMMANDS,
-    *firewall.COMMANDS,
-    *hook.COMMANDS,
-)
 
 GROUPS = {
     "interfaces": "the host's interfaces: configuration and live state",

@@ -21,7 +21,11 @@ def _tap(parser: Takes) -> None:
 
 
 def _request(phase: str) -> Callable[[argparse.Namespace], Request]:
-    return lambda found: Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": found.ifname}, HOOK_SECONDS)
+    def request(found: argparse.Namespace) -> Request:
+        given = {"phase": phase, "ifname": found.ifname}
+        return Request("POST", ("hook", "qemu"), given, HOOK_SECONDS, patient=phase == "up")
+
+    return request
 
 
 def _never(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:

@@ -1,0 +1,16 @@
+"""Every command, a noun a file, in the order they are documented."""
+
+from __future__ import annotations
+
+from pvenetd.ctl.command import Command
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces
+
+COMMANDS: tuple[Command, ...] = (
+    *host.COMMANDS,
+    *apply.COMMANDS,
+    *interfaces.COMMANDS,
+    *ifupdown.COMMANDS,
+    *guests.COMMANDS,
+    *firewall.COMMANDS,
+    *hook.COMMANDS,
+)
