@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import domains  # noqa: E402
 import interfaces  # noqa: E402
 
 from pvenetd.ctl.command import Command  # noqa: E402
@@ -197,7 +198,17 @@ def pvenetd_interfaces() -> str:
     return interfaces.page(header, entries, escape, CODES)
 
 
-PAGES = {"pvenetctl.1": pvenetctl, "pvenetd.8": pvenetd, "pvenetd-interfaces.5": pvenetd_interfaces}
+def pvenetd_libvirt() -> str:
+    """Return the page of libvirt's domains."""
+    return domains.page(header, entries, escape)
+
+
+PAGES = {
+    "pvenetctl.1": pvenetctl,
+    "pvenetd.8": pvenetd,
+    "pvenetd-interfaces.5": pvenetd_interfaces,
+    "pvenetd-libvirt.7": pvenetd_libvirt,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
