@@ -100,6 +100,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon = Daemon(Store(files), engine, journal, config, design, nft.obstacle(design))
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
+        daemon.guard.tells_bridge = nft.tells_bridge()
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         await daemon.start()

@@ -32,7 +32,8 @@ async def compiled(daemon: Daemon, params: Compile) -> dict[str, str]:
     """Return the ruleset as text that the kernel's own tools accept."""
     if params.vmid is not None and daemon.store.guest(params.vmid) is None:
         raise NotFound(f"no guest {params.vmid}")
-    return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid)}
+    guard = (await daemon.guard.wanted()).values()
+    return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid, guard)}
 
 
 @routes.post("/nodes/{node}/pvenetd/firewall/apply")
@@ -40,11 +41,11 @@ async def apply(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     """Load the rules of the host and of every guest; whose file is broken keeps what was loaded."""
     del params
     failed = await daemon.load()
-    return {"failed": failed, **await daemon.firewall.status()}
+    return {"failed": failed, **await daemon.filtering()}
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/status")
 async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     """Return what is loaded, and what differs from the files."""
     del params
-    return await daemon.firewall.status()
+    return await daemon.filtering()

@@ -160,8 +160,9 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     machine = Later(files)
     engine = Engine(machine, journal)
     try:
-        design = _design(by_kernel=by_kernel)
+        design, tells_bridge = _abilities(by_kernel=by_kernel)
         daemon = Daemon(Store(files), engine, journal, settings.parse(files.read(settings.PATH)), design)
+        daemon.guard.tells_bridge = tells_bridge
         daemon.interfaces.nics.source = Nics()
         yield daemon
     finally:
@@ -170,13 +171,13 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
         logging.disable(level)
 
 
-def _design(*, by_kernel: bool) -> Design:
+def _abilities(*, by_kernel: bool) -> tuple[Design, bool]:
     """Return what this kernel's nftables can do; who is not root cannot ask, and gets what newer kernels can."""
     if not by_kernel or os.geteuid() != 0:
-        return "ct"
+        return "ct", True
     from pvenetd.drivers import nft
 
-    return nft.probe()
+    return nft.probe(), nft.tells_bridge()
 
 
 class Given:

@@ -86,7 +86,8 @@ def _firewall(found: dict[str, Any]) -> str:
     differs = (
         f"; differs from the files: {', '.join(found['drift'])} (pvenetctl firewall apply)" if found["drift"] else ""
     )
-    return f"on, {found['backend']}; loaded: {', '.join(found['loaded']) or 'nothing'}{differs}"
+    stopped = f"; stopped, for nobody has announced them: {', '.join(found['stopped'])}" if found["stopped"] else ""
+    return f"on, {found['backend']}; loaded: {', '.join(found['loaded']) or 'nothing'}{differs}{stopped}"
 
 
 def _indented(text: str) -> str:

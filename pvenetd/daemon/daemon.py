@@ -11,6 +11,7 @@ from typing import Any
 from pvenetd import __version__
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
 from pvenetd.daemon.interfaces import Interfaces
@@ -47,6 +48,7 @@ class Daemon:
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
+        self.guard = Guard(store, engine, self.interfaces, design)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
@@ -91,23 +93,32 @@ class Daemon:
         What is broken keeps what was loaded, and keeps nobody else from being served.
         """
         failed: dict[str, str] = {}
-        try:
-            await self.firewall.load_host()
-        except PvenetError as error:
-            failed["firewall"] = self.engine.failed["firewall"] = str(error)
-            log.error("firewall: %s", error)  # noqa: TRY400
-        return failed | await self.guests.load(self.guests.known())
+
+        async def job(owner: str, load: Callable[[], Awaitable[object]]) -> None:
+            try:
+                await load()
+            except PvenetError as error:
+                failed[owner] = self.engine.failed[owner] = str(error)
+                log.error("%s: %s", owner, error)  # noqa: TRY400
+
+        await job("guard", self.guard.go)
+        await job("firewall", self.firewall.load_host)
+        failed |= await self.guests.load(self.guests.known())
+        await job("guard", self.guard.follow)
+        return failed
 
     async def noticed(self) -> None:
         """Follow what has happened to links and addresses."""
         await self.boot.follow()
         await self.guests.noticed()
         await self.firewall.follow()
+        await self.guard.follow()
 
     async def _applied(self) -> None:
         """Have the host's chains and the running guests' ports follow the bridges they are on."""
         await self.firewall.follow()
         await self.guests.load(self.guests.running())
+        await self.guard.follow()
 
     async def status(self) -> dict[str, Any]:
         """Return how everything is."""
@@ -117,9 +128,14 @@ class Daemon:
             "interfaces": await self._configuration(),
             "bridges": [_bridge(link, live) for link in live.values() if isinstance(link, Bridge)],
             "guests": await self.guests.records(),
-            "firewall": await self.firewall.status(),
+            "firewall": await self.filtering(),
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
+
+    async def filtering(self) -> dict[str, Any]:
+        """Return what is loaded, what differs from the files, and the ports that nobody has announced."""
+        found, guard = await self.firewall.status(), await self.guard.status()
+        return {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
 
     async def topology(self) -> list[dict[str, Any]]:
         """Return every link with what it is a port of or stands on, for a picture."""

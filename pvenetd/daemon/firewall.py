@@ -65,13 +65,18 @@ class Firewall:
         resources = nft.pieces(self._ruleset([], local), self._design)
         return state([*nft.sysctls(self._design), nft.base(self._design), *resources])
 
-    def compiled(self, vmid: int | None = None) -> str:
-        """Return the ruleset as text that ``nft -f`` takes; of one guest alone with *vmid*.  Raises `ConfigError`."""
+    def compiled(self, vmid: int | None = None, others: Iterable[Resource] = ()) -> str:
+        """Return the ruleset as text that ``nft -f`` takes, with *others* last; of one guest alone with *vmid*.
+
+        Raises `ConfigError`.
+        """
         guests = [guest for guest in self._store.guests() if vmid in (None, guest.vmid)]
         resources = nft.pieces(self._ruleset(guests), self._design)
         if vmid is not None:
             resources = [one for one in resources if isinstance(one, Chains) and one.name in ("base", f"vm:{vmid}")]
-        return nft.render(resources)
+        else:
+            resources += others
+        return nft.render({one.key: one for one in resources}.values())
 
     async def load_host(self) -> tuple[Op, ...]:
         """Load what belongs to no guest; what is broken stays as it is.  Raises `ConfigError`, `KernelError`."""

@@ -49,6 +49,15 @@ table bridge pvenetd-probe {
 delete table bridge pvenetd-probe
 """
 
+_ASKS_BRIDGE = """\
+table bridge pvenetd-probe {
+	chain probe {
+		meta ibrname "vmbr0" accept
+	}
+}
+delete table bridge pvenetd-probe
+"""
+
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 """libnftables tells the kernel's error in words only."""
 
@@ -84,11 +93,20 @@ def probe() -> Design:
     """
     if _CALLS_IPTABLES.exists() and _CALLS_IPTABLES.read_text().strip() != "0":
         return "mark"
+    return "ct" if _takes(_PROBE) else "mark"
+
+
+def tells_bridge() -> bool:
+    """Return whether chains can ask which bridge a frame is in (the kernel's nft_meta_bridge)."""
+    return _takes(_ASKS_BRIDGE)
+
+
+def _takes(commands: str) -> bool:
     try:
-        Library().run(_PROBE)
+        Library().run(commands)
     except OSError:
-        return "mark"
-    return "ct"
+        return False
+    return True
 
 
 def obstacle(design: Design) -> str:

@@ -46,12 +46,15 @@ ERRORS6 = (IcmpType(1), IcmpType(2), IcmpType(3), IcmpType(4))
 """Errors a host cannot do without: path MTU discovery stops with them (RFC 4890, 4.3.1)."""
 
 
-def shared() -> tuple[Chain, ...]:
-    """Return the chains that guests' chains jump to: the same rules once, not once a guest."""
+def shared(*refusals: Rule) -> tuple[Chain, ...]:
+    """Return the chains that guests' chains jump to: the same rules once, not once a guest.
+
+    *refusals* let pass to a guest what says no to it though it belongs to no connection.
+    """
     dhcp_in = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
     dhcp_out = udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
     return (
-        Chain("bridge", "any-in", (*_any_frame(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        Chain("bridge", "any-in", (*_any_frame(*refusals), Rule("accept", ethertypes=(ARP,), origin="arp"))),
         # RARP is how QEMU tells the switches where a guest is after it has moved.
         Chain("bridge", "any-out", (*_any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
         Chain("bridge", "dhcp-in", tuple(dhcp_in)),
@@ -61,13 +64,14 @@ def shared() -> tuple[Chain, ...]:
     )
 
 
-def _any_frame() -> Iterator[Rule]:
+def _any_frame(*refusals: Rule) -> Iterator[Rule]:
     """Yield the rules both directions of a guest begin with.
 
     A second VLAN tag hides the packet from every rule below, so no policy lets it through.
     """
     yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
     yield Rule("accept", state=("established", "related"), origin="established")
+    yield from refusals
     yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
 
 

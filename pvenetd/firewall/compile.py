@@ -80,11 +80,16 @@ def compile_ruleset(
 
 
 def compile_guest(guest: Guest) -> Piece | None:
-    """Return the chains of one guest, None when it is not filtered (cluster.fw's switch apart)."""
+    """Return the chains of one guest and where its ports lead to, None when it has no port (cluster.fw's switch apart).
+
+    What is not to be filtered is named too: the guard stops who is not.
+    """
     config, name = guest.config.require(), f"vm-{guest.vmid}"
-    nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall}
-    if not nics or not config.flag("enable", default=False):
-        return None
+    enabled = config.flag("enable", default=False)
+    nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall and enabled}
+    open_ports = tuple(Port(nic.port) for nic in guest.nics.values() if not (nic.firewall and enabled))
+    if not nics:
+        return Piece(f"vm:{guest.vmid}", (), open_ports) if open_ports else None
     if config.flag("macfilter", default=True):
         _require_macs(config, nics)
     into = (*_into(config), *_own(config, "in", nics), _policy(config, "in"))
@@ -92,7 +97,7 @@ def compile_guest(guest: Guest) -> Piece | None:
     return Piece(
         f"vm:{guest.vmid}",
         (Chain("bridge", f"{name}-in", into), Chain("bridge", f"{name}-out", out)),
-        tuple(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()),
+        (*(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()), *open_ports),
     )
 
 

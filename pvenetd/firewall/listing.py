@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from pvenetd.firewall.nft import FIREWALL, count, element, seal
+from pvenetd.firewall.nft import FIREWALL, GUARD, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
 
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(chain|set|map) ([\w-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)"')
-_GOTO = re.compile(r'"([^"]+)" : goto ([\w-]+)')
+_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:goto ([\w-]+)|accept))')
+"""Port, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
 _ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-(?:in|out)")
+
+_JUMPED_TO = ("base", GUARD)
+"""Pieces with chains that others jump to."""
 
 _HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
 """Matches whose ``meta protocol`` nft leaves out of a bridge's listing.  Read back without it, they
@@ -31,7 +35,7 @@ class Found:
     chains: dict[tuple[str, str], str] = field(default_factory=dict)
     """(table, chain) → its block of the listing."""
     elements: list[tuple[str, str, str]] = field(default_factory=list)
-    """(map, port, chain)."""
+    """(map, port, what leads its frames on)."""
     digest: str = ""
     rules: int = 0
     """How many rules and elements there were when it was loaded."""
@@ -55,7 +59,7 @@ class Found:
             f"table {table} pvenetd {{\n\tchain {chain} {{\n{_explicit(block, table)}\t}}\n}}\n"
             for (table, chain), block in self.chains.items()
         )
-        text += "".join(element(way, port, chain) for way, port, chain in self.elements)
+        text += "".join(element(*one) for one in self.elements)
         if self.digest:
             text += seal(name, self.digest, self.rules)
         text = (maps_text() if name == "base" else "") + text
@@ -64,14 +68,14 @@ class Found:
     def removal(self, name: str) -> str:
         """Return the commands that delete it; map elements first, and rules, for they hold chains.
 
-        Guests' chains jump to those of the base that have no hook: emptied, they stay.
+        Guests' chains jump to those of the base that have no hook, the base to the guard's: emptied, they stay.
         """
         lines = [f'delete element bridge pvenetd {way} {{ "{port}" }}' for way, port, _ in self.elements]
         lines += [f"flush chain {table} pvenetd {chain}" for table, chain in self.chains]
         lines += [
             f"delete chain {table} pvenetd {chain}"
             for (table, chain), block in self.chains.items()
-            if name != "base" or " hook " in block
+            if name not in _JUMPED_TO or " hook " in block
         ]
         if self.digest:
             lines.append(f'delete element bridge pvenetd pieces {{ "{name}" }}')
@@ -86,15 +90,21 @@ def pieces(text: str) -> dict[str, Found]:
             if kind == "chain":
                 found.setdefault(_piece(name), Found()).chains[table, name] = block
             elif kind == "map":
-                for port, chain in _GOTO.findall(block):
-                    found.setdefault(_piece(chain), Found()).elements.append((name, port, chain))
+                _lead(found, name, block)
     for way, command in _ADDED.findall(text):
-        for port, chain in _GOTO.findall(command):
-            found.setdefault(_piece(chain), Found()).elements.append((way, port, chain))
+        _lead(found, way, command)
     for piece, digest, rules in _SEAL.findall(text):
         one = found.setdefault(piece, Found())
         one.digest, one.rules = digest, int(rules)
+    if (guard := found.get(GUARD)) and not guard.digest and not any(guard.chains.values()):
+        del found[GUARD]  # its empty chains are the base's
     return found
+
+
+def _lead(found: dict[str, Found], way: str, text: str) -> None:
+    """Add the elements that *text* has of the map *way*."""
+    for port, lead, piece, chain in _LEAD.findall(text):
+        found.setdefault(piece or _piece(chain), Found()).elements.append((way, port, lead))
 
 
 def _piece(chain: str) -> str:
@@ -102,12 +112,12 @@ def _piece(chain: str) -> str:
     if found := _GUEST.fullmatch(chain):
         return f"vm:{found[1]}"
     first = chain.partition("-")[0]
-    return first if first in ("host", "nat") else "base"
+    return first if first in ("host", "nat", GUARD) else "base"
 
 
 def _owner(name: str) -> str:
     """Return who wants a piece: nobody else makes one of that name."""
-    if name.startswith("vm:"):
+    if name.startswith("vm:") or name == GUARD:
         return name
     return INTERFACES if name == "nat" else FIREWALL
 

@@ -25,6 +25,9 @@ from pvenetd.state import Chains, Sysctl
 FIREWALL = "firewall"
 """The owner of what belongs to no guest."""
 
+GUARD = "guard"
+"""The piece that stops ports nobody announced, and its owner."""
+
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
 _SAFE = re.compile(r"[\w.:@ /-]*")
 """What may stand between quotes in nft's language: nothing that ends a string, nothing that is a wildcard."""
@@ -37,7 +40,7 @@ def pieces(ruleset: Ruleset, design: Design, *others: Chains) -> list[Resource]:
     """
     if not ruleset.pieces and not others:
         return []
-    guests = any(piece.ports for piece in ruleset.pieces)
+    guests = any(piece.ports and piece.chains for piece in ruleset.pieces)
     return [
         *(sysctls(design) if guests else ()),
         base(design),
@@ -56,7 +59,8 @@ def sysctls(design: Design) -> list[Sysctl]:
 
 def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
-    text = base_text(design) + "".join(_block(chain, design) for chain in shared())
+    refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()
+    text = base_text(design) + "".join(_block(chain, design) for chain in shared(*refusals))
     return sealed("base", text, owner=FIREWALL)
 
 
@@ -65,7 +69,7 @@ def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     into = {port.into for port in piece.ports}
     text = "".join(_block(chain, design, to_guest=chain.name in into) for chain in piece.chains)
     for port in piece.ports:
-        text += element("in", port.name, port.into) + element("out", port.name, port.out)
+        text += element("in", port.name, _lead(port.into, piece)) + element("out", port.name, _lead(port.out, piece))
     return sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
 
 
@@ -88,15 +92,20 @@ def seal(name: str, digest: str, rules: int) -> str:
     return f'add element bridge pvenetd pieces {{ "{_quotable(name)}" comment "{digest} {rules}" }}\n'
 
 
-def element(way: str, port: str, chain: str) -> str:
-    """Return the command that leads the frames of one port, one way, to a chain."""
-    return f'add element bridge pvenetd {way} {{ "{_quotable(port)}" : goto {chain} }}\n'
+def element(way: str, port: str, lead: str) -> str:
+    """Return the command that says what becomes of the frames of one port, one way."""
+    return f'add element bridge pvenetd {way} {{ "{_quotable(port)}"{lead} }}\n'
+
+
+def _lead(chain: str, piece: Piece) -> str:
+    """Return a chain to go to; where there is none, whose port it is that nothing is asked at."""
+    return f" : goto {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'
 
 
 def count(text: str) -> int:
     """Return how many rules and map elements *text* has; our text and nft's listing break lines alike."""
     rules = [line for line in text.splitlines() if line.startswith("\t\t") and not line.startswith("\t\ttype ")]
-    return len(rules) + text.count(" : goto ")
+    return len(rules) + text.count(" : goto ") + text.count(" : accept")
 
 
 def render(resources: Iterable[Resource]) -> str:
@@ -213,7 +222,12 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
     return "goto refuse" if chain.table == "inet" else "goto refuse-out"
 
 
+def is_quotable(text: str) -> bool:
+    """Return whether *text* can stand between quotes."""
+    return _SAFE.fullmatch(text) is not None
+
+
 def _quotable(text: str) -> str:
-    if not _SAFE.fullmatch(text):
+    if not is_quotable(text):
         raise ValueError(f"{text!r} cannot be written in nft's language")
     return text

@@ -40,9 +40,13 @@ table bridge pvenetd {
 	map out {
 		type ifname : verdict
 	}
+	chain guard-in {
+	}
+	chain guard-out {
+	}
 }
 """
-"""Declared again, they keep what is in them: so the base is replaced below the guests."""
+"""Declared again, they keep what is in them: so the base is replaced below the guests and the guard."""
 
 _REJECT = """\
 		meta pkttype { broadcast, multicast } counter drop
@@ -58,8 +62,10 @@ _DISPATCH = """\
 	chain prerouting {
 		type filter hook prerouting priority 10; policy accept;
 		iifname vmap @out
+		goto guard-out
 	}
 """
+# Who is in neither map is nobody's port that pvenetd knows: `firewall.guard` fills the chains that decide.
 
 _CT = f"""\
 table inet pvenetd {{
@@ -76,13 +82,13 @@ table bridge pvenetd {{
 	}}
 {_DISPATCH}	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
-		ct state invalid jump refusal
 		oifname vmap @in
+		goto guard-in
 	}}
 }}
 """
 # What the bridge itself answers to a rejected frame belongs to no connection.  So "invalid" resets and
-# unreachables pass: a guest's own TCP ignores those that it did not cause.
+# unreachables pass into guests (`builtin.shared`): a guest's own TCP ignores those that it did not cause.
 
 _MARK = f"""\
 table inet pvenetd {{
@@ -132,6 +138,7 @@ table bridge pvenetd {{
 		type filter hook postrouting priority 10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 counter drop
 		oifname vmap @in
+		goto guard-in
 	}}
 }}
 """

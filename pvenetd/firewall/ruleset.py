@@ -93,12 +93,12 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A guest's port on its bridge, and the chains its frames go to and come through."""
+    """A guest's port on its bridge, and the chains its frames go to and come through; without them, it is open."""
 
     name: str
-    into: str
+    into: str = ""
     """The chain of what is sent to the guest."""
-    out: str
+    out: str = ""
     """The chain of what the guest sends."""
 
 

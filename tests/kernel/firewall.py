@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pvenetd.drivers.nft import Nftables
 from pvenetd.firewall import nft
 from pvenetd.firewall.compile import Guest, Nic, compile_ruleset
+from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
 from pvenetd.nat import compile_nat, recognise
@@ -30,25 +32,41 @@ def sections(text: str) -> dict[str, str]:
     return {"": parts[0]} | dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def desired(files: dict[str, str], design: Design, local_network: str | None = "192.0.2.0/24") -> State:
-    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: commands, one a line)."""
+@dataclass(frozen=True)
+class Guarded:
+    """What the guard knows."""
+
+    bridges: tuple[str, ...] = ("vmbr0", "vmbr1")
+    known: tuple[str, ...] = ()
+    announced: tuple[int, ...] = tuple(GUESTS)
+    tells_bridge: bool = False
+
+
+def desired(files: dict[str, str], design: Design, guarded: Guarded | None = None) -> State:
+    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: commands, one a line).
+
+    With *guarded*, ports that it does not name as announced are stopped; else the guests are those with a file.
+    """
+    announced = guarded.announced if guarded else [vmid for vmid in GUESTS if f"{vmid}.fw" in files]
     guests = [
         Guest(
             vmid,
-            parse_guest(files[f"{vmid}.fw"], f"{vmid}.fw"),
+            parse_guest(files.get(f"{vmid}.fw", ""), f"{vmid}.fw"),
             {0: Nic(f"tap{vmid}i0", firewall=vmid != UNFILTERED, mac=guest_mac(vmid))},
         )
-        for vmid in GUESTS
-        if f"{vmid}.fw" in files
+        for vmid in announced
     ]
     ruleset = compile_ruleset(
-        parse_cluster(files.get("cluster.fw", "")),
+        cluster := parse_cluster(files.get("cluster.fw", "")),
         parse_host(files.get("host.fw", "")),
         guests,
-        local_network=local_network,
+        local_network="192.0.2.0/24",
     )
     found = [recognise(command, "interfaces:1") for command in files.get("nat", "").splitlines()]
-    others = compile_nat(one for one in found if one)
+    others = list(compile_nat(one for one in found if one))
+    if guarded and cluster.flag("enable", default=False):
+        chains = guard(guarded.bridges, guarded.known, tells_bridge=guarded.tells_bridge)
+        others += [chains] if chains else []
     return state(one for one in nft.pieces(ruleset, design, *others) if isinstance(one, Chains))
 
 

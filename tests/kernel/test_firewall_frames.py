@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import select
-import socket
-import struct
 import subprocess
-import time
-from dataclasses import dataclass
 from typing import Literal
 
 import pytest
@@ -15,7 +11,8 @@ import pytest
 from pvenetd.firewall.nft_base import Design
 from pvenetd.plan import Op
 from tests.kernel.firewall import DESIGNS, desired, have_bridge_netfilter, load
-from tests.kernel.world import frame, guest_mac, inside, ip_packet, mac_bytes, packet_socket, world
+from tests.kernel.shots import AD, FORGED, GUEST, OTHER, OUTSIDE, Q, Shot, arp, dhcp, nd, passes, udp
+from tests.kernel.world import frame, inside, packet_socket, world
 
 FILES = {
     "cluster.fw": "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n",
@@ -29,59 +26,6 @@ OUT REJECT -p udp -dport 26
 """,
     "101.fw": "[OPTIONS]\nenable: 1\npolicy_out: DROP\nradv: 1\nmacfilter: 0\n",
 }
-OUTSIDE, GUEST, OTHER = "02:00:00:00:0f:fe", guest_mac(100), guest_mac(101)
-FORGED = "02:00:00:00:00:77"
-ALL = "ff:ff:ff:ff:ff:ff"
-Q, AD = (0x8100, 10), (0x88A8, 20)
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One frame, from *source* to *dest*, and whether it is to get there."""
-
-    name: str
-    source: str
-    dest: str
-    data: bytes
-    passes: bool
-
-
-def udp(
-    name: str,
-    dport: int,
-    source: str,
-    dest: str,
-    *tags: tuple[int, int],
-    passes: bool,
-    six: bool = False,
-    mac: str = "",
-) -> Shot:
-    macs = {"outside": OUTSIDE, "vm/100": GUEST, "vm/101": OTHER}
-    last = {"outside": "fe", "vm/100": "64", "vm/101": "65"}
-    ends = [f"2001:db8::{last[zone]}" if six else f"192.0.2.{int(last[zone], 16)}" for zone in (source, dest)]
-    packet = ip_packet("udp6" if six else "udp", ends[0], ends[1], _sport(name), dport)
-    return Shot(
-        name, source, dest, frame(mac or macs[source], macs[dest], 0x86DD if six else 0x0800, packet, *tags), passes
-    )
-
-
-def _sport(name: str) -> int:
-    return 20000 + sum(name.encode()) * 7 % 9973
-
-
-def arp(mac: str, sender: str, kind: int = 0x0806, operation: int = 1) -> bytes:
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac_bytes(sender) + socket.inet_aton("192.0.2.100")
-    return frame(mac, ALL, kind, body + bytes(6) + socket.inet_aton("192.0.2.254"))
-
-
-def nd(kind: int, source: str) -> bytes:
-    return frame(source, "33:33:00:00:00:01", 0x86DD, ip_packet("icmp6", "fe80::77", "ff02::1", kind, kind))
-
-
-def dhcp(source: str, sport: int, dport: int) -> bytes:
-    return frame(source, ALL, 0x0800, ip_packet("udp", "0.0.0.0", "255.255.255.255", sport, dport))
-
-
 SHOTS = [
     udp("out: open port", 24, "vm/100", "outside", passes=True),
     udp("out: forged MAC", 24, "vm/100", "outside", passes=False, mac=FORGED),
@@ -140,7 +84,7 @@ def test_frames_pass_or_not(design: Design, text: Literal["compiled", "restored"
                     driver.apply(Op("~", piece))
         ears = {zone: packet_socket(made.names[zone]) for zone in ("outside", "vm/100", "vm/101")}
         try:
-            passed = {shot.name: _passes(shot, ears) for shot in SHOTS}
+            passed = {shot.name: passes(shot, ears) for shot in SHOTS}
         finally:
             for ear in ears.values():
                 ear.close()
@@ -173,15 +117,3 @@ def test_nothing_passes_before_the_chains(design: Design) -> None:
             while select.select([outside], [], [], 0.1)[0]:
                 leaked += [data for data in [outside.recv(2048)] if closed.data[-28:] in data]
             assert not leaked
-
-
-def _passes(shot: Shot, ears: dict[str, socket.socket]) -> bool:
-    """Send one frame; what is switched through a bridge arrives within the send, so a short wait is plenty."""
-    ears[shot.source].send(shot.data)
-    payload = shot.data[-28:]  # behind every tag, which the kernel keeps apart from the frame
-    until = time.monotonic() + (0.5 if shot.passes else 0.05)
-    while (left := until - time.monotonic()) > 0:
-        for ear in select.select([ears[shot.dest]], [], [], left)[0]:
-            if payload in ear.recv(2048):
-                return True
-    return False

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.drivers.nft import tells_bridge
 from pvenetd.firewall.nft_base import Design
-from tests.kernel.firewall import DESIGNS, desired, have_bridge_netfilter, load, sections
+from tests.kernel.firewall import DESIGNS, Guarded, desired, have_bridge_netfilter, load, sections
 from tests.kernel.packets import Packet, Player
-from tests.kernel.world import world
+from tests.kernel.world import inside, world
 
 CASES = sorted((Path(__file__).parent.parent / "packets").glob("*.txt"))
 
@@ -23,7 +24,9 @@ def test_packets_meet_their_verdict(case: Path, design: Design) -> None:
     if design == "mark":
         have_bridge_netfilter()
     with world(bridge_nf=design == "mark") as made:
-        load(made, desired(files, design))
+        with inside(made.names["host"]):
+            guarded = Guarded(tells_bridge=tells_bridge())
+        load(made, desired(files, design, guarded))
         with Player(made) as player:
             verdicts = player.verdicts(packets)
     played = [

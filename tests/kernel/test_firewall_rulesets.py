@@ -15,8 +15,8 @@ from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.syntax import parse_cluster
 from pvenetd.plan import plan
-from tests.kernel.firewall import DESIGNS, desired, have_bridge_netfilter, sections
-from tests.kernel.world import inside, world
+from tests.kernel.firewall import DESIGNS, Guarded, desired, have_bridge_netfilter, sections
+from tests.kernel.world import GUESTS, inside, world
 
 CASES = sorted((Path(__file__).parent.parent / "rulesets").glob("*.case"))
 
@@ -28,12 +28,22 @@ def test_the_ruleset_is_the_expected_one(case: Path, request: pytest.FixtureRequ
         f"-- {name} --\n{text}" if name else text for name, text in files.items() if name not in ("ct", "mark")
     )
     texts = {
-        design: nft.render(desired(files, design).values()) for design in cast("tuple[Design, ...]", ("ct", "mark"))
+        design: nft.render(desired(files, design, _guarded(files, design)).values())
+        for design in cast("tuple[Design, ...]", ("ct", "mark"))
     }
     whole = idea + "".join(f"-- {design} --\n{text}" for design, text in texts.items())
     if request.config.getoption("--update"):
         case.write_text(whole)
     assert case.read_text() == whole
+
+
+def _guarded(files: dict[str, str], design: Design) -> Guarded | None:
+    """Return what the section ``guard`` says: bridges; devices that are known."""
+    if "guard" not in files:
+        return None
+    bridges, _, known = files["guard"].partition(";")
+    announced = tuple(vmid for vmid in GUESTS if f"{vmid}.fw" in files)
+    return Guarded(tuple(bridges.split()), tuple(known.split()), announced, tells_bridge=design == "ct")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,8 @@ def test_nft_loads_it_over_itself(case: Path, design: Design) -> None:
     text = sections(case.read_text())[design]
     for _ in range(2):
         Library().run(text)
-    wanted = desired(sections(case.read_text()), design)
+    files = sections(case.read_text())
+    wanted = desired(files, design, _guarded(files, design))
     assert plan(wanted, Nftables().observe()) == ()
 
 

@@ -1,0 +1,149 @@
+"""The guard: it stops ports that nobody has announced, on the bridges of the interfaces configuration."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.store import Store
+from pvenetd.engine import Engine
+from pvenetd.errors import ConfigError, Unavailable
+from pvenetd.firewall import nft
+from pvenetd.firewall.guard import guard, is_guarded, is_lookalike, may_be_a_guests
+from pvenetd.firewall.nft_base import Design
+from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.link import Link
+from pvenetd.plan import Op
+from pvenetd.state import INTERFACES, Chains, State, state
+
+log = logging.getLogger("pvenetd.guard")
+
+_PORT = re.compile(r'^add element bridge pvenetd out \{ "([^"]+)"', re.MULTILINE)
+
+
+class Guard:
+    """What of this host is guarded, and who is let through.
+
+    It is loaded after guests' chains and goes before they do, so that none of them is ever stopped.
+    """
+
+    def __init__(self, store: Store, engine: Engine, interfaces: Interfaces, design: Design) -> None:
+        self._store = store
+        self._engine = engine
+        self._interfaces = interfaces
+        self._design = design
+        self._told: frozenset[str] = frozenset()
+        """The stopped ports that were told of."""
+        self.tells_bridge = True
+        """Whether this kernel's nftables can tell which bridge a frame is in."""
+        self.nobodys: frozenset[str] = frozenset()
+        """Devices called as guests' are that somebody knows to be none of ours: another domain's ``vnet3``."""
+
+    async def follow(self) -> tuple[Op, ...]:
+        """Guard what is configured now, and let through who has turned out to be nobody's guest.
+
+        What cannot be read leaves the guard as it is.  Raises `KernelError`, `VerifyError`.
+        """
+        try:
+            wanted = await self.wanted()
+        except ConfigError:
+            return ()
+        if wanted == self._engine.owners().get(nft.GUARD):
+            return ()
+        return await self._engine.desire(nft.GUARD, wanted)
+
+    async def go(self) -> tuple[Op, ...]:
+        """Let everybody through where the firewall is off; before guests' chains go.  Raises as `follow` does."""
+        try:
+            off = not self._store.cluster_fw().require().flag("enable", default=False)
+        except ConfigError:
+            off = False
+        return await self._engine.desire(nft.GUARD, {}) if off else ()
+
+    async def wanted(self) -> State:
+        """Return the guard's State.  Raises `ConfigError`."""
+        if not self._store.cluster_fw().require().flag("enable", default=False):
+            return {}
+        live = await self._live()
+        bridges, known = await self._judged(live)
+        chains = guard(bridges, known, tells_bridge=self.tells_bridge)
+        self._tell(frozenset(self._stopped(live, bridges, known)) if chains else frozenset(), live)
+        return state([nft.base(self._design), chains]) if chains else {}
+
+    async def status(self) -> dict[str, Any]:
+        """Return the ports that nothing passes because nobody has announced them; and whether it is as it should be."""
+        live = await self._engine.observe()
+        with suppress(ConfigError):
+            wanted, there = await self.wanted(), live.get(("chains", nft.GUARD))
+            chains = wanted.get(("chains", nft.GUARD))
+            differs = getattr(there, "digest", None) != getattr(chains, "digest", None)
+            return {"stopped": sorted(self._told), "drift": [nft.GUARD] if differs else []}
+        return {"stopped": sorted(self._told), "drift": []}
+
+    async def _live(self) -> State:
+        """Return what there is; who may not look at the kernel sees the files alone."""
+        try:
+            return await self._engine.observe()
+        except Unavailable:
+            return {}
+
+    async def _judged(self, live: State) -> tuple[set[str], list[str]]:
+        """Return the bridges to guard, and who is known on them.  Raises `ConfigError`."""
+        bridges, configured = await self._configured(live)
+        return bridges, _known(live, bridges, configured | self.nobodys, tells_bridge=self.tells_bridge)
+
+    async def _configured(self, live: State) -> tuple[set[str], frozenset[str]]:
+        """Return the bridges of the interfaces configuration, those that are left of an earlier one, and all its names.
+
+        Raises `ConfigError` where it cannot be read.
+        """
+        compiled = await self._interfaces.compiled(staged=False, nics=None if live else ())
+        bridges = {name for name, device in compiled.devices.items() if isinstance(device.link, Bridge)}
+        ours = [link for link in live.values() if isinstance(link, Link) and link.owner == INTERFACES]
+        bridges |= {link.name for link in ours if isinstance(link, Bridge)}
+        return bridges, frozenset(compiled.devices) | {link.name for link in ours}
+
+    def _stopped(self, live: State, bridges: Collection[str], known: Collection[str]) -> list[str]:
+        announced = {
+            name
+            for owner, wanted in self._engine.owners().items()
+            if owner.startswith("vm:") and isinstance(chains := wanted.get(("chains", owner)), Chains)
+            for name in _PORT.findall(chains.text)
+        }
+        passing = {*known, *announced}
+        return sorted(
+            link.name
+            for link in _lookalikes(live)
+            if link.name not in passing and link.master and (not self.tells_bridge or is_guarded(link.master, bridges))
+        )
+
+    def _tell(self, stopped: frozenset[str], live: State) -> None:
+        for name in sorted(stopped - self._told):
+            link = live["link", name]
+            master = link.master if isinstance(link, Link) else ""
+            log.warning("%s is a port of %s, and nobody has announced it: nothing passes", name, master)
+            self._engine.told("stopped", {"port": name, "bridge": master})
+        self._told = stopped
+
+
+def _known(live: State, bridges: Collection[str], others: frozenset[str], *, tells_bridge: bool) -> list[str]:
+    """Return the ports that are called as guests' are and may pass all the same: *others*, and whose name tells.
+
+    Where the kernel cannot tell a frame's bridge, those of bridges that are not to be guarded, too.
+    """
+    found = []
+    for link in _lookalikes(live):
+        here = bool(link.master) and is_guarded(link.master or "", bridges)
+        if here if tells_bridge else link.master:
+            nobodys = link.name in others or not may_be_a_guests(link.name)
+            if nobodys or not here:
+                found.append(link.name)
+    return sorted(found)
+
+
+def _lookalikes(live: State) -> list[Link]:
+    return [link for link in live.values() if isinstance(link, Link) and is_lookalike(link.name)]
