@@ -23,24 +23,31 @@ class OfGuest(OfNode):
 
 @routes.get("/nodes/{node}/qemu")
 async def qemu(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
-    """Return every guest; one with a NIC in the network is running."""
+    """Return every VM; one with a NIC in the network is running."""
     del params
-    return [
-        {
-            "vmid": guest["vmid"],
-            "name": guest["name"] or f"VM {guest['vmid']}",
-            "status": "running" if any(nic["plugged"] for nic in guest["nics"]) else "stopped",
-        }
-        for guest in await daemon.guests.records()
-    ]
+    records = await daemon.guests.records()
+    return [listed(guest, "VM") for guest in records if not daemon.store.is_container(guest["vmid"])]
+
+
+def listed(guest: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return a guest's record as Proxmox VE's lists have it; *what* it is names one without a name."""
+    return {
+        "vmid": guest["vmid"],
+        "name": guest["name"] or f"{what} {guest['vmid']}",
+        "status": "running" if any(nic["plugged"] for nic in guest["nics"]) else "stopped",
+    }
 
 
 @routes.get("/nodes/{node}/qemu/{vmid}/config")
 async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
     """Return a guest's name and NICs as its configuration has them."""
-    guest = await daemon.guests.show(params.vmid)
+    return configured(await daemon.guests.show(params.vmid), "name")
+
+
+def configured(guest: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the configuration in a guest's record by Proxmox VE's keys, *name* that of its name."""
     nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
-    named = {"name": guest["name"]} if guest["name"] else {}
+    named = {name: guest["name"]} if guest["name"] else {}
     text = repr(sorted({**named, **nics}.items()))
     return {**named, **nics, "digest": hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}
 

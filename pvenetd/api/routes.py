@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvenetd.api import edits, firewall, guests, host, ifupdown, network, tasks
+from pvenetd.api import containers, edits, firewall, guests, host, ifupdown, network, tasks
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -12,5 +12,6 @@ ROUTES: tuple[Route, ...] = (
     *tasks.routes,
     *ifupdown.routes,
     *guests.routes,
+    *containers.routes,
     *firewall.routes,
 )

@@ -263,8 +263,8 @@ def guest(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
         yield f"error: {_indented(data['error'])}"
 
 
-def ruleset(data: dict[str, str], _: argparse.Namespace) -> Iterator[Block]:
-    """Show the ruleset as it is."""
+def text(data: dict[str, str], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a text as it is."""
     yield data["text"].removesuffix("\n")
 
 

@@ -31,7 +31,7 @@ COMMANDS = (
         ("firewall", "compile"),
         "print the ruleset as nft(8) takes it",
         _compile_request,
-        show.ruleset,
+        show.text,
         _compile,
         offline=True,
     ),

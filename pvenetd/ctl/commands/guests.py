@@ -39,6 +39,14 @@ COMMANDS = (
         show.guest,
         _vmid,
     ),
+    Command(
+        ("vm", "lxc-config"),
+        "print the lines that LXC's own configuration of a container needs",
+        lambda found: Request("GET", ("vms", str(found.vmid), "lxc-config")),
+        show.text,
+        _vmid,
+        offline=True,
+    ),
     Command(("vm", "plug"), "plug a guest's NICs into the network", _nic_request("plug"), show.done, _nic),
     Command(("vm", "unplug"), "take a guest's NICs out of the network", _nic_request("unplug"), show.done, _nic),
 )

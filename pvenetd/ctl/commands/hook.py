@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,6 +74,36 @@ def _silent(data: Any, found: argparse.Namespace) -> Iterator[Block]:
     yield from ()
 
 
+# LXC
+
+
+def _words(parser: Takes) -> None:
+    parser.add_argument(
+        "told",
+        metavar="WORD",
+        nargs="*",
+        help="as LXC gives them: CONTAINER net up|down veth IFNAME; without them LXC has put them into the environment",
+    )
+
+
+def _container_request(found: argparse.Namespace) -> Request:
+    """Return what asks for a NIC that LXC tells of, in either of its ways (lxc.container.conf(5), hook.version)."""
+    told: list[str] = found.told
+    if len(told) == 5:
+        container, _, phase, _, ifname = told
+    else:
+        container, phase, ifname = (os.environ.get(f"LXC_{name}", "") for name in ("NAME", "HOOK_TYPE", "NET_PEER"))
+    found.phase = phase
+    values = {"container": container, "phase": phase, "ifname": ifname}
+    return Request("POST", ("hook", "lxc"), values, HOOK_SECONDS, patient=phase != "down")
+
+
+def _unless_down(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
+    """Return failure where the container is not to start; one that has ended has ended."""
+    del answered
+    return 0 if arguments.phase == "down" else status
+
+
 COMMANDS = (
     Command(("hook", "qemu-ifup"), "plug the tap that QEMU has made", _request("up"), show.done, _tap),
     Command(
@@ -90,5 +121,13 @@ COMMANDS = (
         _silent,
         _domain,
         failing=_if_starting,
+    ),
+    Command(
+        ("hook", "lxc"),
+        "plug a container's NIC, or let it go: LXC's script.up and script.down",
+        _container_request,
+        show.done,
+        _words,
+        failing=_unless_down,
     ),
 )
