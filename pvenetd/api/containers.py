@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from pvenetd.api.guests import OfGuest, configured, listed
+from pvenetd.api.guests import OfGuest, configured, is_container, listed
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
@@ -23,7 +23,7 @@ async def lxc(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
     """Return every container; one with a NIC in the network is running."""
     del params
     records = await daemon.guests.records()
-    return [listed(one, "CT") for one in records if daemon.store.is_container(one["vmid"])]
+    return [listed(one, "CT") for one in records if is_container(daemon, one["vmid"])]
 
 
 @routes.get("/nodes/{node}/lxc/{vmid}/config")

@@ -26,7 +26,13 @@ async def qemu(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
     """Return every VM; one with a NIC in the network is running."""
     del params
     records = await daemon.guests.records()
-    return [listed(guest, "VM") for guest in records if not daemon.store.is_container(guest["vmid"])]
+    return [listed(guest, "VM") for guest in records if not is_container(daemon, guest["vmid"])]
+
+
+def is_container(daemon: Daemon, vmid: int) -> bool:
+    """Return whether a guest is defined as a container."""
+    guest = daemon.store.guest(vmid)
+    return guest is not None and guest.source == "lxc"
 
 
 def listed(guest: dict[str, Any], what: str) -> dict[str, Any]:

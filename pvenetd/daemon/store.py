@@ -81,11 +81,6 @@ class Store:
         names = (*self.files.names(GUESTS), *self.files.names(CONTAINERS))
         return sorted({vmid for name in names if (vmid := vmid_of(name)) is not None})
 
-    def is_container(self, vmid: int) -> bool:
-        """Return whether a guest's configuration is a container's."""
-        file = f"{vmid}.conf"
-        return file in self.files.names(CONTAINERS) and file not in self.files.names(GUESTS)
-
     def guest(self, vmid: int) -> Guest | None:
         """Return a VM or container, None where it has no configuration; of both with one number, the VM."""
         path, other = f"{GUESTS}/{vmid}.conf", f"{CONTAINERS}/{vmid}.conf"
