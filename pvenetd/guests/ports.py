@@ -16,6 +16,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
+from pvenetd.names import tap_name
 from pvenetd.option import join_vlans
 from pvenetd.pinned import Pinned
 from pvenetd.resource import Key, Resource
@@ -91,8 +92,10 @@ def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict
     }
     if guest.source == "lxc":
         return Veth(**values, made_here=False, alias=None)
+    usual = tap_name(guest.vmid, nic.index)
+    altname = usual if values["name"] != usual else None
     several = isinstance(nic, QemuNic) and (nic.queues or 0) > 1
-    return Tap(**values, made_here=made_here, multi_queue=several if made_here else None)
+    return Tap(**values, altname=altname, made_here=made_here, multi_queue=several if made_here else None)
 
 
 def _port_mac(vmid: int, index: int) -> str:

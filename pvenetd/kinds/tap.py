@@ -18,5 +18,7 @@ class Tap(Link):
     kind: str = "tap"
     alias: Note | None = None
     """As it is."""
+    altname: str | None = None
+    """Another name it answers to: a guest's tap that libvirt calls ``vnet3`` is ``tap100i0``, too."""
     multi_queue: bool | None = None
     """More than one queue (IFF_MULTI_QUEUE): fixed when it is made."""

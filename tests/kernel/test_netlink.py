@@ -125,6 +125,19 @@ def test_a_tap_qemu_made_is_plugged_and_let_go(host: Host) -> None:
 
 
 @netns
+def test_a_tap_with_a_name_of_libvirts_answers_to_its_guests(host: Host) -> None:
+    run("ip", "tuntap", "add", "vnet3", "mode", "tap")
+    run("ip", "link", "property", "add", "dev", "vnet3", "altname", "mine")
+    tap = Tap(name="vnet3", altname="tap100i0", owner="vm:100", made_here=False)
+    assert bring(host, tap, owners=("vm:100",)) == ["~ link vnet3 owner=vm:100 up=yes altname=tap100i0"]
+    assert link("tap100i0")["altnames"] == ["mine", "tap100i0"]
+    bring(host, tap.model_copy(update={"altname": "tap200i0"}), owners=("vm:100",))
+    assert link("vnet3")["altnames"] == ["mine", "tap200i0"]
+    host.apply(Op("-", tap.model_copy(update={"altname": "tap200i0"})))
+    assert link("vnet3")["altnames"] == ["mine"]
+
+
+@netns
 def test_addresses_carry_our_mark_and_others_are_left_alone(host: Host) -> None:
     run("ip", "address", "add", "198.51.100.1/24", "dev", "eno1")
     bring(

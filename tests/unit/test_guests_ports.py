@@ -231,3 +231,9 @@ def test_a_port_that_does_not_fit_is_refused(keys: str, bridge: Bridge | None, e
 )
 def test_a_port_is_the_device_that_its_guest_has(told: dict[str, Any], device: str) -> None:
     assert ("link", device) in ports(replace(guest("virtio,bridge=vmbr0"), **told), 1, state([FLAT]))
+
+
+def test_a_tap_with_a_name_of_libvirts_answers_to_its_own() -> None:
+    named = replace(guest("virtio,bridge=vmbr0"), source="libvirt", devices={1: "vnet3"})
+    tap, usual = (ports(one, 1, state([FLAT]))["link", one.device(1)] for one in (named, guest("virtio,bridge=vmbr0")))
+    assert (getattr(tap, "altname", ""), getattr(usual, "altname", "")) == ("tap100i1", None)

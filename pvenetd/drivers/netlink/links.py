@@ -26,11 +26,16 @@ from pvenetd.kinds.link import Link, attributes
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.names import parse_tap
 from pvenetd.option import IFINDEX, IP, Option
 from pvenetd.option import Wire as Coding
 from pvenetd.resource import Changes
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
+_NEWLINKPROP, _DELLINKPROP = 108, 109
+"""RTM_NEWLINKPROP, RTM_DELLINKPROP: a link's other names come and go one by one."""
+_PROP_LIST, _ALT_IFNAME = 52 | 0x8000, 53
+"""IFLA_PROP_LIST, with NLA_F_NESTED, which the kernel asks for here."""
 _HEADER = struct.Struct("=HiI")
 """struct ifinfomsg from its third byte: type of hardware, index, flags."""
 _FIRST = 32
@@ -98,6 +103,7 @@ def observe(body: bytes, name_of: Names) -> Link:
     if kind is Tap:
         values["made_here"] = said.made_here and bool(data.get("IFLA_TUN_PERSIST"))
         values["multi_queue"] = bool(data.get("IFLA_TUN_MULTI_QUEUE"))
+        values["altname"] = next(filter(parse_tap, values["altnames"]), "")
     if values["master"] and _ovs(values["master"]):
         values["master"] = ""
     return kind.shown(**values)
@@ -225,6 +231,8 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, re
     if values.get("disable_ipv6") is not None:
         disable_ipv6(wanted.name, on=bool(values["disable_ipv6"]))
     wire.change([_flags(number, up=False)] if flap else [])
+    if "altname" in values:
+        wire.change(_renaming(number, *values["altname"]))
     wire.change([*_link(wanted, number, values), *_port(wanted, number, values)])
     if values.get("vids") is not None or values.get("pvid") is not None:
         vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
@@ -240,11 +248,21 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, re
 def told(wanted: Link, changes: Changes) -> dict[str, Any]:
     """Return what the kernel is told of *changes*, by field."""
     over = {field: wire.over for field, _, wire in attributes(type(wanted)) if wire.over}
+    over["altname"] = lambda was, value: (was, value)
     return {
         name: over[name](was, value) if name in over else value
         for name, (was, value) in changes.items()
         if name not in wanted.follows
     }
+
+
+def _renaming(number: int, was: str, wanted: str) -> list[bytes]:
+    """Return the messages that have a link answer to *wanted* instead of *was*, empty for no name."""
+    return [
+        raw(kind, 0, _MESSAGE.pack(0, 0, number, 0, 0) + nla(_PROP_LIST, nla(_ALT_IFNAME, name.encode() + b"\0")))
+        for kind, name in ((_DELLINKPROP, was), (_NEWLINKPROP, wanted))
+        if name
+    ]
 
 
 def of_a_port(wanted: Link) -> dict[str, Any]:
@@ -298,7 +316,10 @@ def _release(wire: Wire, there: Link) -> None:
     if there.master:
         attrs.append(("IFLA_MASTER", 0))
     release = _newlink(number, spelled("link", attrs))
-    wire.change([_flags(number, up=False), release] if isinstance(there, Tap) else [release])
+    if isinstance(there, Tap):
+        wire.change([_flags(number, up=False), release, *_renaming(number, there.altname or "", "")])
+    else:
+        wire.change([release])
 
 
 def disable_ipv6(name: str, *, on: bool) -> None:
