@@ -20,6 +20,7 @@ from pvenetd.daemon.store import Store
 from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
+from pvenetd.drivers.neighbours import Neighbours
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
@@ -103,6 +104,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon.guard.tells_bridge = nft.tells_bridge()
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
+        daemon.neighbours.source = Neighbours()
         await daemon.start()
         yield daemon, host
     finally:

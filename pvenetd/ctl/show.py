@@ -24,6 +24,10 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     for nic in data["interfaces"]["nics"]:
         yield f"NIC            {nic}"
     yield f"firewall       {_firewall(data['firewall'])}"
+    for one in data["neighbours"]:
+        yield f"{'WARNING' if one['severity'] == 'warning' else 'neighbour':<15}{one['who']}: {one['text']}"
+        if one["hint"]:
+            yield f"{'':<15}{one['hint']}"
     if not data["errors"]:
         yield "errors         none"
     for owner, reason in data["errors"].items():

@@ -15,6 +15,7 @@ from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
 from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
@@ -49,6 +50,7 @@ class Daemon:
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design)
+        self.neighbours = Neighbours(engine, design)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
@@ -69,6 +71,7 @@ class Daemon:
             await self.adopt()
         await self.interfaces.remember_nics()
         await self.load()
+        await self.neighbours.warn(await self.guests.records())
 
     async def _bring_up(self) -> None:
         await self.boot.start(staged=self.settings.interfaces.staged_at_boot)
@@ -123,11 +126,13 @@ class Daemon:
     async def status(self) -> dict[str, Any]:
         """Return how everything is."""
         live = await self.engine.observe()
+        guests = await self.guests.records()
         return {
             "version": __version__,
             "interfaces": await self._configuration(),
             "bridges": [_bridge(link, live) for link in live.values() if isinstance(link, Bridge)],
-            "guests": await self.guests.records(),
+            "guests": guests,
+            "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }

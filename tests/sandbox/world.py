@@ -68,12 +68,13 @@ class World:
         self.bin = _BIN if (_BIN / "pvenetctl").exists() else self._write_programs()
         self._ends.callback(shutil.rmtree, self.root, ignore_errors=True)
         shutil.copytree(self._example, self.root, dirs_exist_ok=True)
-        self.provider = self._space("provider")
-        self.host = self._space("host")
+        self.provider = self.space("provider")
+        self.host = self.space("host")
         for number, name in enumerate(self._cables):
             cable(self.host, name, self.provider, f"customer{number}")
 
-    def _space(self, role: str) -> Space:
+    def space(self, role: str) -> Space:
+        """Return a new namespace, which goes when this world ends."""
         space = Space(role)
         self._ends.callback(space.remove)
         self._names.add(space.name)
@@ -151,7 +152,7 @@ class World:
 
     def start_namespace_guest(self, address: str, gateway: str = "") -> tuple[Space, Process]:
         """Start guest 100 as a network namespace behind a real tap, through the QEMU hook (`tests.sandbox.pump`)."""
-        guest = self._space("guest")
+        guest = self.space("guest")
         hook = CHECKOUT / "hooks/qemu-ifup"
         command = [sys.executable, "-m", "tests.sandbox.pump", self.host.name, TAP, guest.name, GUEST_MAC, hook]
         pump = self.keep(Process("pump", command, {**self.env(), "PYTHONPATH": str(CHECKOUT)}))
