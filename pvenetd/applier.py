@@ -94,7 +94,11 @@ class Applier:
         """Return what `desire` or `apply` would do, and what there is now."""
 
         def job() -> tuple[tuple[Op, ...], State]:
-            return self._planned(owner, self._union(owner, wanted))
+            keys, union, owners = self._aim(owner, wanted)
+            if keys is None:
+                return self._planned(owner, union)
+            before = self._observe(keys, union)
+            return plan(union, before, owners), before
 
         return await self.work(job)
 
@@ -131,9 +135,7 @@ class Applier:
 
     def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
         """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
-        keys = self._scope(owner, wanted)
-        union = self._union(owner, wanted) if keys is None else {**self._shared(owner, keys), **wanted}
-        owners = {owner} if keys is None else {owner, GUESTS}
+        keys, union, owners = self._aim(owner, wanted)
         before = self._observe(keys, union)
         ops = plan(union, before, owners)
         touched = {op.resource.key for op in ops}
@@ -255,6 +257,13 @@ class Applier:
         """Return what all want, *owner* now *wanted*."""
         others = (state for name, state in self._desired.items() if name != owner)
         return {key: value for state in (*others, wanted) for key, value in state.items()}
+
+    def _aim(self, owner: str, wanted: State) -> tuple[set[Key] | None, State, set[str]]:
+        """Return the keys a plan for *owner* is about (None: all there is), what all want of them, and whose it is."""
+        keys = self._scope(owner, wanted)
+        if keys is None:
+            return None, self._union(owner, wanted), {owner}
+        return keys, {**self._shared(owner, keys), **wanted}, {owner, GUESTS}
 
     def _scope(self, owner: str, wanted: State) -> set[Key] | None:
         """Return the keys a guest's plan is about, None for owners whose plan is about all there is."""

@@ -22,6 +22,7 @@ from pvenetd.drivers.fake_rules import (
     commands,
     first_mtu,
     in_order,
+    left_of,
     link_of,
     of_the_host,
     reaches,
@@ -45,7 +46,7 @@ from pvenetd.names import is_ifname
 from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
-from pvenetd.state import Address, Fdb, Route, State, Sysctl
+from pvenetd.state import GUESTS, Address, Fdb, Route, State, Sysctl
 
 _LEAST_DELAY = 2
 """Seconds: the smallest forward delay with STP on (IEEE 802.1D, BR_MIN_FORWARD_DELAY)."""
@@ -246,6 +247,8 @@ class Fake:
         for name in in_order(wanted, values.keys() - {"master", "mtu", "up"}):
             self._set(wanted.name, name, values[name])
         self._set_up(wanted.name, up=wanted.up)
+        if wanted.owner and not wanted.creatable and not isinstance(there, Tap):
+            self._change(wanted.name, made_here=False)  # so its mark says
 
     def _enslave(self, there: Link, to: str) -> None:
         master = self._link(to)
@@ -284,6 +287,9 @@ class Fake:
             self._set_bond(there, field, value)
         if field == "disable_ipv6" and value:
             self._drop(key for key, one in self._now.items() if isinstance(one, Address | Route) and v6_on(one, name))
+        if field == "vids" and isinstance(pinned := self._now.get(("pinned", name)), Pinned):
+            self._drop([pinned.key])
+            self._now |= left_of(pinned, value)
         self._change(name, **{field: value})
 
     def _set_bond(self, bond: Bond, field: str, value: Any) -> None:
@@ -416,7 +422,9 @@ class Fake:
             self._now.pop(key, None)
 
     def _as_shown(self, link: Link) -> Link:
-        """Return a link with what the kernel tells: VLANs only where the bridge filters."""
+        """Return a link with what is asked: VLANs where the bridge filters, IPv6 where it may be a guest's port."""
+        if link.kind != "tap" and not link.master and link.owner != GUESTS:
+            link = link.model_copy(update={"disable_ipv6": None})
         bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
         aware = isinstance(bridge, Bridge) and bridge.vlan_aware
         return link if aware else link.model_copy(update={"pvid": None, "vids": None})

@@ -17,6 +17,7 @@ from pvenetd.kinds.tunnel import Tunnel
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.kinds.vxlan import Vxlan
+from pvenetd.option import join_vlans, vlan_ids
 from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
@@ -70,6 +71,12 @@ def told(resource: Resource, keys: Collection[Key], *, only: bool, anew: Collect
         return True
     vlan = str(getattr(resource, "vlan_id", ""))
     return isinstance(resource, Link) and (("ports", resource.master) in keys or ("vlans", vlan) in keys)
+
+
+def left_of(pinned: Pinned, vids: str) -> dict[Key, Resource]:
+    """Return what is left of *pinned* when its port has no VLANs but *vids*."""
+    left = join_vlans(*map(str, vlan_ids(pinned.vids) & vlan_ids(vids)))
+    return {pinned.key: pinned.model_copy(update={"vids": left})} if left or not pinned.vids else {}
 
 
 def first_mtu(link: Link) -> int:

@@ -208,6 +208,8 @@ class Host:
         kept = kept or (self._mirror.on(wanted.name) if flap else [])
         if "master" in values and "vrf" in (master, getattr(self._mirror.link(old), "kind", "")):
             kept = [one for one in self._mirror.on(wanted.name) if isinstance(one, Address)]  # it is down for a moment
+        if values.get("vids") is not None and not there.learning:
+            self._mirror.unpin(there, wanted.vids or "")
         links.bring(self._wire, wanted, values, flap=flap, remotes=getattr(there, "remotes", ()))
         if "remotes" in values:
             self._mirror.touch(wanted.name)

@@ -86,9 +86,8 @@ def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict
         "vids": vids,
         "group": guest.vmid,
         "disable_ipv6": True,
-        "learning": not bridge.disable_learning,
-        "unicast_flood": not bridge.disable_learning,
-        "isolated": nic.isolated,
+        **({"isolated": True} if nic.isolated else {}),
+        **({"learning": False, "unicast_flood": False} if bridge.disable_learning else {}),
     }
     if guest.source == "lxc":
         return Veth(**values, made_here=False, alias=None)

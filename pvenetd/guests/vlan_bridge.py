@@ -31,6 +31,7 @@ _SETTINGS = (
     "mcast_querier",
 )
 """What it has from its bridge, beside the MTU."""
+_DEFAULTS = Bridge.model_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def for_vlan(bridge: Bridge, tag: int, links: State, origin: str) -> tuple[Switc
     if wrong:
         return None, wrong
     vlans = [_vlan(port, tag, name, bridge.mtu, origin) for port in physical]
-    settings = {option: getattr(bridge, option) for option in _SETTINGS}
+    settings = {name: value for name in _SETTINGS if (value := getattr(bridge, name)) != _DEFAULTS[name].default}
     made = Bridge(name=name, ports=tuple(vlan.name for vlan in vlans), disable_ipv6=True, owner=GUESTS, origin=origin)
     made = made.model_copy(update={**settings, "mtu": bridge.mtu, "disable_learning": bridge.disable_learning})
     return Switch(made, {one.key: one for one in (made, *vlans)}), []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Any
 
-from tests.netns import show
+from tests.netns import run, show
 
 _PASSING = frozenset(
     [
@@ -176,3 +177,11 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         length, kind = struct.unpack_from("=HH", data)
         yield kind & 0x3FFF, data[4:length]
         data = data[(length + 3) & ~3 :]
+
+
+def limits(name: str) -> list[str]:
+    """Return the queueing discipline, filters and policers of a link, as tc(8) shows them; not the kernel's own."""
+    lines = run("tc", "qdisc", "show", "dev", name) + run("tc", "filter", "show", "dev", name, "ingress")
+    passing = ("ref ", "not_in_hw", "qdisc noqueue 0:", "qdisc pfifo_fast 0:", "qdisc mq 0:", "qdisc fq_codel 0:")
+    found = [text for line in lines.splitlines() if (text := line.strip()) and not text.startswith(passing)]
+    return [re.sub("police 0x[0-9a-f]+", "police", text) for text in found]

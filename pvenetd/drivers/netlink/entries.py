@@ -113,6 +113,18 @@ def pin(wire: Wire, link: Link, wanted: Pinned | None, name_of: Callable[[int], 
         wire.change(messages[first : first + _AT_ONCE])
 
 
+def unpin(wire: Wire, link: Link, vids: str, name_of: Callable[[int], str]) -> None:
+    """Delete what is entered for the guest's port *link* in other VLANs than *vids*, which it is to have.
+
+    The kernel keeps a static entry whose VLAN the port loses, and then refuses to delete it.  Raises `RefusedError`.
+    """
+    kept = {0} | vlan_ids(vids)
+    gone = [entry for entry in _entries(wire, link, name_of) if _is_pinned(entry, link) and entry.vlan not in kept]
+    wire.change([_entry(_DELNEIGH, 0, link.name, entry.mac, entry.vlan) for entry in gone[:_AT_ONCE]])
+    if len(gone) > _AT_ONCE:
+        unpin(wire, link, vids, name_of)
+
+
 def _entry(kind: int, flags: int, dev: str, mac: str, vlan: int) -> bytes:
     attrs = nla(_MAC, _bytes(mac)) + (nla(_VLAN, struct.pack("=H", vlan)) if vlan else b"")
     return raw(kind, flags, _BODY.pack(_AF_BRIDGE, index(dev), _STATIC, _STICKY | _TO_MASTER, 0) + attrs)

@@ -150,6 +150,10 @@ class Mirror:
         elif link:
             entries.pin(self._wire, link, None if verb == "-" else resource, self._name)
 
+    def unpin(self, link: Link, vids: str) -> None:
+        """Forget the pinned MACs of a guest's port in VLANs that are not among *vids*.  Raises `RefusedError`."""
+        entries.unpin(self._wire, link, vids, self._name)
+
     def owned(self, owner: str) -> list[Key]:
         """Return the links that carry the mark of *owner*, and what a guest's port may have beside."""
         links = [link for link in self.links.values() if link.owner == owner]
