@@ -181,7 +181,7 @@ class Host:
 
     def _keep_mtus(self, changed: Collection[str]) -> None:
         """Give our other bridges their MTU back: one that nobody set follows the ports as they come and go."""
-        self._mirror.refresh()
+        self._mirror.refresh(but=changed)
         for name, was in self._mirror.replaced.items():
             bridge = self._mirror.link(name)
             if bridge and bridge.kind == "bridge" and was.owner and name not in changed and bridge.mtu != was.mtu:
@@ -189,7 +189,7 @@ class Host:
 
     def _bring(self, wanted: Link, *, made: bool = False) -> None:
         """Change a link that is there, even if it was just *made*, in what differs now."""
-        there = self._there(wanted.name, anew=not made)
+        there = self._there(wanted.name, anew=not made and not wanted.owner.startswith("vm:"))
         old, new = there.master, wanted.filled(there).master
         kept: list[Resource] = []
         if old != new and getattr(self._mirror.link(old), "kind", "") == "bond":
@@ -224,7 +224,7 @@ class Host:
             self._apply(Op("+", lost))
 
     def _there(self, name: str, *, anew: bool = True) -> Link:
-        self._mirror.refresh([("link", name)] if anew else [])  # of what we made just now an event has told
+        self._mirror.refresh([("link", name)] if anew else [])  # of what is new, and of a guest's port, events tell all
         if link := self._mirror.link(name):
             return link
         raise RefusedError(errno.ENODEV, "")

@@ -176,11 +176,8 @@ class Nftables:
         """
         if self._generation.now() != self._as_of:
             self._read()
-        return {
-            ("chains", name): found.resource(name)
-            for name, found in self._found.items()
-            if names is None or name in names
-        }
+        asked = self._found if names is None else self._found.keys() & names
+        return {("chains", name): self._found[name].resource(name) for name in asked}
 
     def apply(self, op: Op) -> None:
         """Do one operation in one transaction: the kernel takes all of it or nothing.

@@ -22,8 +22,8 @@ class Floor:
     """Where their files go."""
     vmid: int
     bridge: str
-    compiled: str = ""
-    """The guest's rules with what they stand on, as `pvenetctl firewall compile` prints them; empty for none."""
+    compiled: str
+    """The guest's rules with what they stand on, as `pvenetctl firewall compile` prints them."""
     tag: int | None = None
 
     @property
@@ -45,7 +45,7 @@ class Floor:
         )
         vlans = f"vlan delete dev {self.tap} vid 1\nvlan add dev {self.tap} vid {self.tag} pvid untagged\n"
         return [
-            *(self._rules("rules", listing.pieces(self.compiled)[piece].resource(piece).text) if self.compiled else ()),
+            *self._rules("rules", listing.pieces(self.compiled)[piece].resource(piece).text),
             ["write", f"/proc/sys/net/ipv6/conf/{self.tap}/disable_ipv6", "1"],
             self._batch("ip", "up", links),
             *([self._batch("bridge", "vlans", vlans)] if self.tag else ()),

@@ -129,12 +129,12 @@ class Pair:
 
     def floor(self, case: Case, vmid: int) -> Floor:
         """Return what the kernel takes at least."""
-        words = ["firewall", "compile", "--vmid", vmid] if case.firewall else []
-        return Floor(self._floor, vmid, BRIDGE, self.world.ctl(*words) if words else "", case.tag)
+        compiled = self.world.ctl("firewall", "compile", "--vmid", vmid)
+        return Floor(self._floor, vmid, BRIDGE, compiled, case.tag)
 
     def has_rules(self, vmid: int) -> bool:
-        """Return whether the guest's chains are loaded on our host."""
-        return f"chain vm-{vmid}-" in self.world.host.run("nft", "list", "table", "bridge", "pvenetd")
+        """Return whether the guest's rules are loaded on our host."""
+        return f'"vm:{vmid}" comment' in self.world.host.run("nft", "list", "table", "bridge", "pvenetd")
 
     def reload(self) -> None:
         """Have the daemon forget what guests without files have left."""

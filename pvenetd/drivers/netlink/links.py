@@ -13,10 +13,9 @@ import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 from typing import Any
 
-from pvenetd.drivers.netlink import fdb, mark, vlans
+from pvenetd.drivers.netlink import fdb, ipv6, mark, vlans
 from pvenetd.drivers.netlink.shape import Attributes, spelled, table
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
@@ -135,6 +134,11 @@ def is_gone(body: bytes) -> bool:
     return kind == DELLINK
 
 
+def is_up(body: bytes) -> bool:
+    """Return whether a message shows its link up, and there."""
+    return bool(_HEADER.unpack_from(body, 18)[2] & _UP) and not is_gone(body)
+
+
 def index_and_name(body: bytes) -> tuple[int, str]:
     """Return which link an RTM_NEWLINK message is about."""
     length = struct.unpack_from("=H", body, _FIRST)[0]  # the kernel puts IFLA_IFNAME first
@@ -229,7 +233,7 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, re
     """
     number = index(wanted.name)
     if values.get("disable_ipv6") is not None:
-        disable_ipv6(wanted.name, on=bool(values["disable_ipv6"]))
+        ipv6.disable(wanted.name, on=bool(values["disable_ipv6"]))
     wire.change([_flags(number, up=False)] if flap else [])
     if "altname" in values:
         wire.change(_renaming(number, *values["altname"]))
@@ -320,27 +324,6 @@ def _release(wire: Wire, there: Link) -> None:
         wire.change([_flags(number, up=False), release, *_renaming(number, there.altname or "", "")])
     else:
         wire.change([release])
-
-
-def disable_ipv6(name: str, *, on: bool) -> None:
-    """Switch the host's IPv6 on a link off or on (ip-sysctl.rst); it need not be there at all.
-
-    Raises `RefusedError`.
-    """
-    try:
-        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1" if on else "0", encoding="ascii")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise RefusedError(error.errno or 0, f"disable_ipv6: {error.strerror}") from None
-
-
-def ipv6_disabled(name: str) -> bool:
-    """Return whether the host has no IPv6 on the link *name*."""
-    try:
-        return Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").read_text(encoding="ascii").strip() == "1"
-    except OSError:
-        return True
 
 
 def _link(wanted: Link, number: int, values: Mapping[str, Any]) -> list[bytes]:

@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
-from pvenetd.drivers.netlink import addresses, entries, fdb, links, mark, shaping, vlans
+from pvenetd.drivers.netlink import addresses, entries, fdb, ipv6, links, mark, shaping, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
@@ -34,6 +34,8 @@ class Mirror:
         self.events = Wire(_GROUPS)
         self.links: dict[int, Link] = {}
         self._number: dict[str, int] = {}
+        self._marked: dict[str, set[int]] = {}
+        """Owner → the links that carry its mark."""
         self._addresses: dict[int, list[Address]] = {}
         self._routes: list[Route] = []
         self._stale: dict[int, bytes | None] | None = None
@@ -45,6 +47,8 @@ class Mirror:
         self._changed: set[str] = set()
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
+        self._routed: set[int] = set()
+        """Links that have a route."""
         self._state: dict[Key, Resource] | None = None
         """All of it, as long as nothing changes."""
         self._lost_macs: dict[str, str] = {}
@@ -54,30 +58,42 @@ class Mirror:
         self.events.close()
         os.close(self.news)
 
-    def refresh(self, anew: Iterable[Key] = ()) -> None:
-        """Bring the mirror up to date; of *anew*, links and links' addresses are read whatever the events say."""
+    def refresh(self, anew: Iterable[Key] = (), *, but: Collection[str] = ()) -> None:
+        """Bring the mirror up to date; of *anew*, links and links' addresses are read whatever the events say.
+
+        The links *but* are left for the next time: they change again before anybody asks.
+        """
         self._drain()
         for key in anew:
-            try:
-                number = socket.if_nametoindex(key[1])
-            except OSError:
-                continue
-            if key[0] == "address":
-                self._stale_addresses.add(number)
-            elif self._stale is not None:
-                self._stale[number] = None
+            self._doubt(key)
         if self._stale is None or self._stale or self._stale_addresses:
             self._state = None
         if self._stale is None or sum(body is None for body in self._stale.values()) > _MANY:
             self._dump()
+            self._stale = {}
         else:
-            for number, body in self._stale.items():
+            self._read_stale(self._stale, {self._number.get(name) for name in but})
+        self._stale_addresses = set()
+
+    def _doubt(self, key: Key) -> None:
+        try:
+            number = socket.if_nametoindex(key[1])
+        except OSError:
+            return
+        if key[0] == "address":
+            self._stale_addresses.add(number)
+        elif self._stale is not None:
+            self._stale[number] = None
+
+    def _read_stale(self, stale: Mapping[int, bytes | None], later: Collection[int | None]) -> None:
+        self._stale = {number: body for number, body in stale.items() if number in later}
+        for number, body in stale.items():
+            if number not in later:
                 self._read(number, body)
-            if len(self._stale_addresses) > _MANY:
-                self._dump_addresses()
-            for number in self._stale_addresses:
-                self._read_addresses(number)
-        self._stale, self._stale_addresses = {}, set()
+        if len(self._stale_addresses) > _MANY:
+            self._dump_addresses()
+        for number in self._stale_addresses:
+            self._read_addresses(number)
 
     def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked."""
@@ -156,9 +172,9 @@ class Mirror:
 
     def owned(self, owner: str) -> list[Key]:
         """Return the links that carry the mark of *owner*, and what a guest's port may have beside."""
-        links = [link for link in self.links.values() if link.owner == owner]
+        names = [self.links[number].name for number in sorted(self._marked.get(owner, ()))]
         nouns = ("link", "rate", "pinned") if owner.startswith("vm:") else ("link",)
-        return [(noun, link.name) for link in links for noun in nouns]
+        return [(noun, name) for name in names for noun in nouns]
 
     def on(self, name: str) -> list[Resource]:
         """Return the addresses and routes of link *name*."""
@@ -197,7 +213,8 @@ class Mirror:
             if self._stale is not None:
                 # What a bridge tells of its port (AF_BRIDGE) is not all that there is to tell of it.
                 self._stale[number] = None if family else body
-            self._stale_routes = True
+            if number in self._routed and not links.is_up(body):  # IPv4's routes go then without a word
+                self._stale_routes = True
         elif kind in (addresses.NEWADDR, addresses.DELADDR):
             self._stale_addresses.add(struct.unpack_from("=I", body, 20)[0])
             self._stale_routes = True
@@ -213,7 +230,9 @@ class Mirror:
         for old in before.values():
             self.replaced.setdefault(old.name, old)
         self.links = {number: links.observe(body, lambda number: names.get(number, "")) for (number, _), body in pairs}
-        self._number = {link.name: number for number, link in self.links.items()}
+        self._number, self._marked = {}, {}
+        for number, shown in self.links.items():
+            self._index(number, shown)
         for number in self.links:
             self._complete(number)
         differ = [number for number in {*before, *self.links} if before.get(number) != self.links.get(number)]
@@ -232,8 +251,7 @@ class Mirror:
         old = self.links.pop(number, None)
         if old:
             self.replaced.setdefault(old.name, old)
-            if self._number.get(old.name) == number:
-                del self._number[old.name]
+            self._forget(number, old)
         try:
             link = self._shown(number, body)
         except RefusedError:
@@ -243,10 +261,27 @@ class Mirror:
         if old and old.mac and link.mac == NO_MAC != old.mac:
             self._lost_macs[link.name] = old.mac
         self.links[number] = link
-        self._number[link.name] = number
+        self._index(number, link)
         self._complete(number)
+        if number in self._routed and old and old.name != link.name:
+            self._stale_routes = True
         if old != self.links[number]:
             self._tell({link.name, old.name} if old else {link.name})
+
+    def _index(self, number: int, link: Link) -> None:
+        self._number[link.name] = number
+        if link.owner:
+            self._marked.setdefault(link.owner, set()).add(number)
+        if link.kind == "vrf":
+            self._stale_routes = True
+
+    def _forget(self, number: int, link: Link) -> None:
+        if self._number.get(link.name) == number:
+            del self._number[link.name]
+        if link.owner:
+            self._marked[link.owner].discard(number)
+            if not self._marked[link.owner]:
+                del self._marked[link.owner]
 
     def _shown(self, number: int, body: bytes | None) -> Link:
         if body and links.is_gone(body):
@@ -267,7 +302,7 @@ class Mirror:
             entered = {*fdb.remotes(self._wire, number)} - {link.svcnode}
             more["remotes"] = sorted_addresses(mark.ours(entered, link.marked) if link.owner else entered)
         if link.kind == "tap" or link.master or link.owner == GUESTS:
-            more["disable_ipv6"] = links.ipv6_disabled(link.name)
+            more["disable_ipv6"] = ipv6.is_disabled(link.name)
         if more:
             self.links[number] = link.model_copy(update=more)
 
@@ -288,6 +323,7 @@ class Mirror:
         if self._stale_routes:
             tables = {table for link in self.links.values() if (table := getattr(link, "table", 0))}
             self._routes = [*addresses.routes(self._wire, self._name, (MAIN_TABLE, *sorted(tables)))]
+            self._routed = {self._number.get(route.dev, 0) for route in self._routes}
             self._stale_routes = False
             self._state = None
         return self._routes
