@@ -106,7 +106,7 @@ class Daemon:
 
         await job("guard", self.guard.go)
         await job("firewall", self.firewall.load_host)
-        failed |= await self.guests.load(self.guests.known())
+        failed |= await self.guests.load(sorted({*self.guests.known(), *await self.firewall.loaded_for()}))
         await job("guard", self.guard.follow)
         return failed
 

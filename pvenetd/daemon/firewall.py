@@ -85,6 +85,11 @@ class Firewall:
         self._loaded_for = local
         return ops
 
+    async def loaded_for(self) -> list[int]:
+        """Return the guests that have chains in the kernel, their configuration there or not."""
+        names = (name for noun, name, *_ in await self._engine.observe() if noun == "chains")
+        return [int(name.removeprefix("vm:")) for name in names if name.startswith("vm:")]
+
     async def follow(self) -> None:
         """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out."""
         if _local_network(await self._engine.observe()) != self._loaded_for:
