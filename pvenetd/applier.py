@@ -42,6 +42,9 @@ class Machine(Protocol):
     def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked, by whomever."""
 
+    def disturbed(self) -> bool:
+        """Return whether anybody but us has changed nftables since this was last asked."""
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
 
@@ -53,6 +56,8 @@ class Applier:
         self._machine = machine
         self._applier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="applier")
         self._desired: dict[str, State] = {}
+        self._unrestored = False
+        """Whether somebody has changed nftables, and our chains have not been looked at since."""
         self.failed: dict[str, str] = {}
         """Owner → why its last apply failed."""
         self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
@@ -178,12 +183,16 @@ class Applier:
         return done
 
     def _restore(self) -> tuple[Op, ...]:
+        self._unrestored |= self._machine.disturbed()
+        if not self._unrestored:
+            return ()
         wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
         live = self._machine.observe(wanted.keys(), only=True)
         ops = plan(wanted, live)
         if ops:
             log.warning("somebody has changed our chains: %s", ", ".join(op.resource.describe() for op in ops))
         self._steps("firewall", ops)
+        self._unrestored = False
         return ops
 
     def _run(self, owner: str, ops: tuple[Op, ...], before: State, left: Callable[[], tuple[Op, ...]]) -> None:

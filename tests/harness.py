@@ -121,6 +121,9 @@ class Failing:
     def changed(self) -> set[str]:
         return self._machine.changed()
 
+    def disturbed(self) -> bool:
+        return self._machine.disturbed()
+
     def apply(self, *ops: Op) -> None:
         for op in ops:
             self.count += 1

@@ -76,6 +76,11 @@ class Later:
         found: set[str] = self._machine().changed()
         return found
 
+    def disturbed(self) -> bool:
+        """Return whether anybody but us has changed nftables since this was last asked."""
+        found: bool = self._machine().disturbed()
+        return found
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation.  Raises `KernelError`."""
         self._machine().apply(*ops)

@@ -100,6 +100,10 @@ class Fake:
         before, self._seen = self._seen, {link.name: link for link in self._links()}
         return {name for name in {*before, *self._seen} if before.get(name) != self._seen.get(name)}
 
+    def disturbed(self) -> bool:
+        """Return whether anybody but us may have changed nftables: a test that says so need not have told."""
+        return True
+
     def appear(self, link: Link) -> None:
         """Have somebody else make *link*."""
         self._now[link.key] = shown(link)

@@ -104,6 +104,10 @@ class Host:
             raise KernelError("looking at the host", refused.errno, refused.reason) from refused
         return self._mirror.changed()
 
+    def disturbed(self) -> bool:
+        """Return whether anybody but us has changed nftables since this was last asked."""
+        return self._nft.disturbed()
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import struct
 import weakref
@@ -156,6 +157,24 @@ class Generation:
         return int.from_bytes(os.read(self._asking, 4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
 
 
+_BLOCK = re.compile(
+    r"^table (inet|bridge) pvenetd \{\n\tchain ([\w-]+) \{\n((?:\t\t(?!type ).*\n)*)\t\}\n\}\n", re.MULTILINE
+)
+_LEAD = re.compile(r"^add element bridge pvenetd (in|out) (\{.*\})\n", re.MULTILINE)
+_SEAL = re.compile(r"^add element bridge pvenetd pieces (\{.*\})\n", re.MULTILINE)
+
+
+def _unasking(text: str) -> str:
+    """Return a piece's text in commands before which libnftables 1.0 does not list all chains there are.
+
+    A plug would take a millisecond longer for every 500 guests; of a table's block, an element or a
+    rule it wants to know what there is, of a chain or a map with all that is in it only the table.
+    """
+    text = _BLOCK.sub(r"add chain \1 pvenetd \2 {\n\3}\n", text)
+    text = _LEAD.sub(r"add map bridge pvenetd \1 { type ifname : verdict; elements = \2; }\n", text)
+    return _SEAL.sub(r"add set bridge pvenetd pieces { type ifname; elements = \1; }\n", text)
+
+
 class Nftables:
     """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
 
@@ -166,6 +185,8 @@ class Nftables:
         """What the kernel has: a replacement has to name what goes."""
         self._as_of = -1
         """The generation `_found` was true at."""
+        self._others = False
+        """Whether somebody else has changed nftables since `disturbed` was last asked."""
         self._read()
 
     def observe(self, names: Collection[str] | None = None) -> dict[Key, Chains]:
@@ -178,6 +199,13 @@ class Nftables:
             self._read()
         asked = self._found if names is None else self._found.keys() & names
         return {("chains", name): self._found[name].resource(name) for name in asked}
+
+    def disturbed(self) -> bool:
+        """Return whether anybody but us has changed this namespace's nftables since this was last asked."""
+        if self._generation.now() != self._as_of:
+            self._read()
+        found, self._others = self._others, False
+        return found
 
     def apply(self, op: Op) -> None:
         """Do one operation in one transaction: the kernel takes all of it or nothing.
@@ -210,9 +238,10 @@ class Nftables:
         if verb == "-" and piece.name == "base":
             return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES)
         found = self._found.get(piece.name)
-        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
+        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else _unasking(piece.text))
 
     def _read(self) -> None:
+        self._others = True
         self._as_of = self._generation.now()
         self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
 
