@@ -105,8 +105,11 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         daemon.neighbours.source = Neighbours()
-        await daemon.start()
-        yield daemon, host
+        try:
+            await daemon.start()
+            yield daemon, host
+        finally:
+            daemon.close()
     finally:
         engine.close()
         host.close()

@@ -45,6 +45,9 @@ class Machine(Protocol):
     def disturbed(self) -> bool:
         """Return whether anybody but us has changed nftables since this was last asked."""
 
+    def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
 
@@ -86,6 +89,10 @@ class Applier:
     async def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked, by whomever."""
         return await self.work(self._machine.changed)
+
+    async def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
+        return await self.work(lambda: self._machine.counters(names))
 
     async def look(self, keys: Collection[Key]) -> State:
         """Return what the machine has of *keys* alone."""

@@ -124,6 +124,9 @@ class Failing:
     def disturbed(self) -> bool:
         return self._machine.disturbed()
 
+    def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        return self._machine.counters(names)
+
     def apply(self, *ops: Op) -> None:
         for op in ops:
             self.count += 1

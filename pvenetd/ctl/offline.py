@@ -81,6 +81,11 @@ class Later:
         found: bool = self._machine().disturbed()
         return found
 
+    def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return what links have counted."""
+        found: dict[str, dict[str, int]] = self._machine().counters(names)
+        return found
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation.  Raises `KernelError`."""
         self._machine().apply(*ops)

@@ -234,7 +234,7 @@ def _vlans(nic: dict[str, Any]) -> str:
 
 def _port(nic: dict[str, Any]) -> str:
     if not nic["plugged"]:
-        return "unplugged"
+        return "pulled" if nic["pulled"] else "unplugged"
     return "up" if nic["up"] else "down"
 
 
@@ -259,12 +259,23 @@ def guest(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
                 "rate": f"{nic['rate']:g} MB/s" if nic["rate"] else None,
                 "link": _port(nic),
                 "firewall": _filtered(nic),
+                "sent": _counted(nic, "tx"),
+                "received": _counted(nic, "rx"),
                 "source": nic["source"],
             },
             "  ",
         )
     if data["error"]:
         yield f"error: {_indented(data['error'])}"
+    yield from (problem for problem in data["problems"] if problem not in data["error"].splitlines())
+
+
+def _counted(nic: dict[str, Any], way: str) -> str | None:
+    """Return what a guest has sent or received, in words; None for a NIC that is not there."""
+    if f"{way}_bytes" not in nic:
+        return None
+    lost = f", {nic[f'{way}_dropped']} dropped" if nic.get(f"{way}_dropped") else ""
+    return f"{nic[f'{way}_packets']} packets, {nic[f'{way}_bytes']} bytes{lost}"
 
 
 def text(data: dict[str, str], _: argparse.Namespace) -> Iterator[Block]:

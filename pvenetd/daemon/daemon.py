@@ -58,6 +58,10 @@ class Daemon:
         self.interfaces.applied = self._applied
         engine.told = self._told
 
+    def close(self) -> None:
+        """Try nothing any more."""
+        self.guests.close()
+
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
         if await self.engine.recover():
@@ -112,8 +116,8 @@ class Daemon:
 
     async def noticed(self) -> None:
         """Follow what has happened to links and addresses."""
-        await self.boot.follow()
         await self.guests.noticed()
+        await self.boot.follow()
         await self.firewall.follow()
         await self.guard.follow()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from pvenetd.daemon.store import Store
@@ -13,14 +14,26 @@ from pvenetd.firewall import compile as rules
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Ruleset
+from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest
 from pvenetd.option import interface
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.settings import Settings
-from pvenetd.state import Address, Chains, Route, State, state
+from pvenetd.state import Address, Chains, Route, State, Sysctl, state
 
 OWNER = nft.FIREWALL
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a guest is filtered by."""
+
+    state: dict[Key, Resource]
+    problems: tuple[Problem, ...] = ()
+    """Why it is not what the files say; it is what was loaded then."""
+    barred: dict[int, tuple[Problem, ...]] = field(default_factory=dict)
+    """NICs that are to be filtered and are not by what was loaded, with the reasons."""
 
 
 class Firewall:
@@ -39,7 +52,9 @@ class Firewall:
         files = [self._store.cluster_fw(), self._store.host_fw()]
         files += [self._store.guest_fw(vmid) for vmid in {*self._store.firewall_ids(), *self._store.guest_ids()}]
         found = [problem for file in files for problem in file.problems]
-        return (*found, *(problem for guest in self._store.guests() for problem in guest.problems))
+        guests = [*self._store.guests()]
+        found += [problem for guest in guests for problem in guest.problems]
+        return (*found, *(problem for problems in doubles(guests).values() for problem in problems))
 
     def guest(self, guest: Guest) -> dict[Key, Resource]:
         """Return the chains of a guest and what they stand on, nothing where it is not to be filtered.
@@ -54,6 +69,28 @@ class Firewall:
         owner = f"vm:{guest.vmid}"
         below: list[Resource] = [*nft.sysctls(self._design), nft.base(self._design)]
         return state([*(one.model_copy(update={"owner": owner}) for one in below), nft.chains(piece, self._design)])
+
+    async def usable(self, guest: Guest, had: State) -> Rules:
+        """Return what *guest* is filtered by: what the files say, or the last good rules where they are broken.
+
+        *had* is what it wanted before; after a restart of the daemon the kernel knows its rules.
+        """
+        try:
+            return Rules(self.guest(guest))
+        except ConfigError as error:
+            problems = error.problems
+        key = ("chains", f"vm:{guest.vmid}")
+        kept: dict[Key, Resource] = {one.key: one for one in had.values() if isinstance(one, Chains | Sysctl)}
+        if key not in kept:
+            kept |= await self._engine.look({key})
+        loaded = kept.get(key)
+        text = loaded.text if isinstance(loaded, Chains) else ""
+        barred = {
+            index: problems
+            for index, nic in guest.nics.items()
+            if nic.firewall and not nft.is_filtered(guest.device(index), text)
+        }
+        return Rules(kept, problems, barred)
 
     def host(self, local: str | None = None) -> dict[Key, Resource]:
         """Return what belongs to no guest: the base, the host's chains, the kernel settings they stand on.

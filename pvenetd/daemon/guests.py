@@ -1,191 +1,251 @@
-"""Guests: which NICs are plugged, and the State that follows for each."""
+"""Guests: whoever tells of one, what it is to have follows from what is (`pvenetd.guests.wanted`).
+
+Hooks, requests and notifications leave a definition or a choice, and then ask for the same thing: that one guest
+be brought to what it is to have.  So it makes no difference which of them came twice, late or not at all.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pvenetd.daemon import guest_records
 from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.made import Made
+from pvenetd.daemon.retry import Retry
+from pvenetd.daemon.sight import Sight
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
-from pvenetd.guests.guest import Guest
-from pvenetd.guests.nic import Nic
-from pvenetd.guests.ports import bridges, neighbours, ports, scene
+from pvenetd.guests.doubles import doubles
+from pvenetd.guests.guest import Guest, Source
+from pvenetd.guests.wanted import Seen, is_port, wanted
+from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
-from pvenetd.names import parse_tap, tap_name
 from pvenetd.plan import Op
-from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, State
 
 log = logging.getLogger("pvenetd.guests")
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What has become of a guest."""
+
+    ops: tuple[Op, ...]
+    refused: dict[int, tuple[Problem, ...]]
+    """NICs that should be plugged and cannot."""
+    problems: tuple[Problem, ...]
+    """All that is wrong, of its rules too."""
+
+
 class Guests:
-    """The guests of this host, configured or running."""
+    """The guests of this host, defined or running."""
 
     def __init__(self, store: Store, engine: Engine, firewall: Firewall) -> None:
         self._store = store
         self._engine = engine
         self._firewall = firewall
-        self._plugged: dict[int, dict[int, bool]] = {}
-        """VMID → index of each plugged NIC → whether the tap is made here."""
+        self._sight = Sight(store.definitions, engine)
+        self._made = Made(store.files)
+        self._retry = Retry(self._again)
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One look and what follows from it at a time: else what was seen earlier could be done later."""
+        self._adopted: set[int] = set()
+        """Guests that had something of ours when the daemon started."""
+        self._told: dict[int, str] = {}
+        """VMID → the error that was told last."""
+
+    def close(self) -> None:
+        """Try nothing any more."""
+        self._retry.close()
 
     async def plug(self, vmid: int, index: int | None = None, *, made_here: bool = True) -> tuple[Op, ...]:
         """Plug one NIC of a guest, or all of them; its chains come first.
 
-        Raises `NotFound`, `ConfigError` (nothing is plugged), `Conflict` for a tap of QEMU's that is not
-        there, `KernelError`, `VerifyError`.
+        With *made_here*, a tap that is not there is made.  Raises `NotFound`, `ConfigError` (what it is about
+        stays as it is), `Conflict` for a device that is not there, `KernelError`, `VerifyError`.
         """
-        guest = self._guest(vmid)
-        if index is not None and index not in guest.nics and index not in guest.lines:
-            raise NotFound(f"guest {vmid} has no net{index} in {guest.path}")
-        errors = [problem for problem in guest.problems if problem.severity == "error"]
-        if errors:
-            raise ConfigError(errors)
-        before = dict(self._plugged.get(vmid, {}))
-        fresh = dict.fromkeys([index] if index is not None else guest.nics, made_here)
-        if not made_here:
-            await self._require({tap_name(vmid, number) for number in fresh})
-        self._plugged[vmid] = {**fresh, **before} if index is None else {**before, **fresh}
-        try:
-            return await self._engine.desire(f"vm:{vmid}", await self._state(guest))
-        except BaseException:
-            self._plugged[vmid] = before
-            raise
+        async with self._turns[vmid]:
+            guest = self._guest(vmid)
+            if index is not None and index not in guest.lines:
+                raise NotFound(f"guest {vmid} has no net{index} in {guest.path}")
+            asked = frozenset(guest.lines if index is None else [index])
+            seen = await self._sight.look(guest, self._made.of(vmid))
+            absent = {one for one in asked if is_port(guest, one) and guest.device(one) not in seen.devices}
+            if absent and (not made_here or guest.source == "lxc"):
+                missing = ", ".join(sorted(guest.device(one) for one in absent))
+                raise Conflict(
+                    f"{missing} is not there: {_MAKER[guest.source]} makes it before it asks for its network"
+                )
+            before, stay = self._made.of(vmid), self._made.of(vmid)
+            self._made.put(vmid, before | absent)
+            try:
+                done = await self._bring(guest, replace(seen, made=before | absent, pulled=seen.pulled - asked))
+                stay |= absent - done.refused.keys()
+            finally:
+                self._made.put(vmid, stay)
+        if wrong := [problem for one in sorted(asked & done.refused.keys()) for problem in done.refused[one]]:
+            raise ConfigError(dict.fromkeys(wrong))
+        return done.ops
 
     async def unplug(self, vmid: int, index: int | None = None) -> tuple[Op, ...]:
-        """Unplug one NIC of a guest, or all; doing it twice is fine.  Raises `KernelError`, `VerifyError`."""
-        before = self._plugged.get(vmid, {})
-        self._plugged[vmid] = {} if index is None else {n: made for n, made in before.items() if n != index}
-        guest = self._store.guest(vmid)
-        wanted = await self._state(guest) if guest else {}
-        return await self._engine.desire(f"vm:{vmid}", wanted)
+        """Unplug one NIC of a guest, or all; doing it twice is fine.
+
+        It stays so until its device is gone, or it is plugged again.  Raises `KernelError`, `VerifyError`.
+        """
+        async with self._turns[vmid]:
+            guest = self._store.guest(vmid)
+            if guest is None:
+                return await self._leave(vmid)
+            asked = frozenset(one for one in guest.lines if index in (None, one) and is_port(guest, one))
+            seen = await self._sight.look(guest, self._made.of(vmid))
+            done = await self._bring(guest, replace(seen, pulled=seen.pulled | asked))
+            self._made.put(vmid, self._made.of(vmid) - asked)
+        return done.ops
 
     async def reconcile(self, vmid: int) -> tuple[Op, ...]:
-        """Bring one guest to what its files say, with the NICs that are plugged.  Raises as `plug` does."""
-        guest = self._store.guest(vmid)
-        return await self._engine.desire(f"vm:{vmid}", await self._state(guest) if guest else {})
+        """Bring one guest to what it is to have.
+
+        Raises `ConfigError` for what is broken, after all else has been done; `KernelError`, `VerifyError`, `Conflict`.
+        """
+        async with self._turns[vmid]:
+            guest = self._store.guest(vmid)
+            if guest is None:
+                return await self._leave(vmid)
+            self._made.put(vmid, self._made.of(vmid) & guest.lines.keys())
+            done = await self._bring(guest, await self._sight.look(guest, self._made.of(vmid)))
+        if done.problems:
+            raise ConfigError(done.problems)
+        return done.ops
+
+    async def define(self, xml: str, name: str = "") -> dict[str, str]:
+        """Take a libvirt domain's XML for what it is now, and bring its guest to it; return owner → error.
+
+        Raises `ConfigError`, `Conflict` (`Definitions.define`); then what was told of it before stands.
+        """
+        _, about = self._store.definitions.define(xml, name)
+        return await self.load(sorted(about))
+
+    async def undefine(self, uuid: str) -> dict[str, str]:
+        """Forget a libvirt domain; return owner → error of the guests that this is about."""
+        return await self.load(sorted(self._store.definitions.undefine(uuid)))
 
     def running(self) -> list[int]:
-        """Return the guests with a plugged NIC."""
-        return sorted(vmid for vmid, nics in self._plugged.items() if nics)
+        """Return the guests with a NIC that is plugged, or should be."""
+        return self._sight.running()
 
     def known(self) -> list[int]:
-        """Return the guests that have a configuration, or had."""
+        """Return the guests that are defined, or were."""
         had = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
-        return sorted({*self._store.guest_ids(), *self._plugged, *had})
+        return sorted({*self._store.guest_ids(), *self._made.vmids(), *self._adopted, *had})
 
     async def load(self, vmids: Iterable[int]) -> dict[str, str]:
-        """Bring guests to what the files say; return owner → error of those that failed.
+        """Bring guests to what they are to have; return owner → error of those that failed.
 
         One broken file keeps its own guest's last good chains, and nobody else's.
         """
-        failed: dict[str, str] = {}
-        for vmid in vmids:
-            try:
-                await self.reconcile(vmid)
-            except PvenetError as error:
-                failed[f"vm:{vmid}"] = str(error)
-                log.error("guest %s stays as it is: %s", vmid, error, extra={"owner": f"vm:{vmid}"})  # noqa: TRY400
-        self._engine.failed |= failed
-        return failed
+        return {f"vm:{vmid}": error for vmid in vmids if (error := await self._again(vmid))}
 
     async def adopt(self) -> None:
-        """Take the taps that carry a guest's mark for plugged: an earlier run of the daemon did that."""
-        for link in (await self._engine.observe()).values():
-            if isinstance(link, Tap) and link.owner.startswith("vm:") and (found := parse_tap(link.name)):
-                self._plugged.setdefault(found[0], {})[found[1]] = link.made_here
+        """Take over what carries a guest's mark: an earlier run of the daemon has done that."""
+        for key, one in (await self._engine.observe()).items():
+            owner = one.owner if isinstance(one, Link) else key[1] if key[0] == "chains" else ""
+            if owner.startswith("vm:") and owner[3:].isdecimal():
+                self._adopted.add(int(owner[3:]))
+                held = self._store.definitions.holder(key[1])
+                if isinstance(one, Tap) and one.made_here and held:
+                    self._made.put(held[0], self._made.of(held[0]) | {held[1]})
 
     async def noticed(self) -> None:
-        """Forget taps that QEMU took with it without a word; a tap made here that is gone is made again."""
-        live = await self._engine.observe()
-        for vmid, nics in list(self._plugged.items()):
-            lost = [
-                index
-                for index, made_here in nics.items()
-                if ("link", tap_name(vmid, index)) not in live and not made_here
-            ]
-            if lost:
-                self._plugged[vmid] = {index: made for index, made in nics.items() if index not in lost}
-                await self.reconcile(vmid)
+        """Put right what somebody has done to guests' devices and bridges, and plug devices that have appeared."""
+        await self.load(sorted(await self._sight.concerned()))
 
     async def records(self) -> list[dict[str, Any]]:
         """Return every guest with its NICs."""
-        live = await self._engine.observe()
-        ids = sorted({*self._store.guest_ids(), *(vmid for vmid, nics in self._plugged.items() if nics)})
-        return [self._record(vmid, live) for vmid in ids]
+        left = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
+        return await self._records(sorted({*self._store.guest_ids(), *left}))
 
     async def show(self, vmid: int) -> dict[str, Any]:
         """Return one guest with its NICs.  Raises `NotFound`."""
         self._guest(vmid)
-        return self._record(vmid, await self._engine.observe())
+        (found,) = await self._records([vmid])
+        return found
+
+    async def _records(self, vmids: Iterable[int]) -> list[dict[str, Any]]:
+        everybody = dict(self._store.definitions.readable())
+        guests = {vmid: everybody.get(vmid) for vmid in vmids}
+        devices = {guest.device(index) for guest in guests.values() if guest for index in guest.lines}
+        live, counters = await self._engine.observe(), await self._engine.counters(devices)
+        failed, twice = self._engine.failed, doubles(everybody.values())
+        return [
+            guest_records.record(vmid, guest, live, counters, failed.get(f"vm:{vmid}", ""), twice.get(vmid, ()))
+            for vmid, guest in guests.items()
+        ]
 
     def _guest(self, vmid: int) -> Guest:
         guest = self._store.guest(vmid)
         if guest is None:
-            raise NotFound(f"no guest {vmid}: there is no /etc/pvenetd/qemu-server/{vmid}.conf")
+            raise NotFound(f"no guest {vmid}: neither a file below /etc/pvenetd nor a libvirt domain defines it")
         return guest
 
-    async def _state(self, guest: Guest) -> State:
-        """Return what *guest* wants: its chains, and a port for every plugged NIC.  Raises `ConfigError`."""
-        wanted: dict[Key, Resource] = {}
-        problems: list[Problem] = []
+    async def _bring(self, guest: Guest, seen: Seen) -> _Done:
+        """Bring a guest to what it is to have by what was *seen*; what cannot be is told, and tried again."""
+        owner = f"vm:{guest.vmid}"
+        had = self._engine.owners().get(owner, {})
+        rules = await self._firewall.usable(guest, had)
+        found = wanted(guest, replace(seen, had=had, barred=rules.barred))
+        self._sight.follow(guest, seen)
         try:
-            wanted |= self._firewall.guest(guest)
-        except ConfigError as error:
-            problems += error.problems
-        plugged = self._plugged.get(guest.vmid, {})
-        links = await self._links([nic for index, nic in guest.nics.items() if index in plugged])
-        for index, made_here in plugged.items():
-            if index in guest.nics:
-                try:
-                    wanted |= ports(guest, index, links, made_here=made_here)
-                except ConfigError as error:
-                    problems += error.problems
-        if problems:
-            raise ConfigError(problems)
-        return wanted
+            ops = await self._engine.desire(owner, {**rules.state, **found.state})
+        except PvenetError as error:
+            self._failed(guest.vmid, error)
+            raise
+        told = dict.fromkeys([*rules.problems, *(problem for one in found.refused.values() for problem in one)])
+        if told:
+            self._engine.failed[owner] = str(ConfigError(told))
+        if found.refused:
+            self._retry.failed(guest.vmid)
+        else:
+            self._retry.done(guest.vmid)
+        return _Done(ops, found.refused, tuple(told))
 
-    async def _require(self, taps: set[str]) -> None:
-        there = await self._engine.look({("link", name) for name in taps})
-        if missing := sorted(taps - {key[1] for key in there}):
-            raise Conflict(f"{', '.join(missing)} is not there: QEMU makes it before it asks for its network")
+    async def _leave(self, vmid: int) -> tuple[Op, ...]:
+        """Take from a guest that nothing defines all that it has."""
+        try:
+            ops = await self._engine.desire(f"vm:{vmid}", {})
+        except PvenetError as error:
+            self._failed(vmid, error)
+            raise
+        self._made.put(vmid, ())
+        self._sight.forget(vmid)
+        self._retry.done(vmid)
+        self._adopted.discard(vmid)
+        return ops
 
-    async def _links(self, nics: Collection[Nic]) -> State:
-        """Return the links that the ports of *nics* depend on: as configured, else as they are."""
-        configured = self._engine.owners().get(INTERFACES, {})
-        keys = bridges(nics)
-        links = configured if keys <= configured.keys() else scene(configured, await self._engine.look(keys))
-        if more := neighbours(nics, links):
-            links = scene(configured, await self._engine.look(keys | more))
-        return links
+    def _failed(self, vmid: int, error: PvenetError) -> None:
+        if isinstance(error, Conflict):  # of the others the engine tells, with what has become of the host
+            self._engine.failed[f"vm:{vmid}"] = str(error)
+        self._retry.failed(vmid)
 
-    def _record(self, vmid: int, live: State) -> dict[str, Any]:
-        guest = self._store.guest(vmid)
-        nics = []
-        for index in sorted({*(guest.nics if guest else ()), *self._plugged.get(vmid, {})}):
-            nic = guest.nics.get(index) if guest else None
-            tap = live.get(("link", tap_name(vmid, index)))
-            nics.append(
-                {
-                    "nic": f"net{index}",
-                    "tap": tap_name(vmid, index),
-                    "config": str(nic) if nic else "",
-                    "bridge": (nic.bridge or "") if nic else "",
-                    "tag": nic.tag if nic else None,
-                    "trunks": nic.trunks if nic else "",
-                    "mac": (nic.mac or "") if nic else "",
-                    "firewall": int(nic.firewall) if nic else 0,
-                    "filtered": int(("chains", f"vm:{vmid}") in live and bool(nic and nic.firewall)),
-                    "rate": nic.rate if nic else None,
-                    "link_down": int(nic.link_down) if nic else 0,
-                    "plugged": int(isinstance(tap, Tap) and bool(tap.master)),
-                    "up": int(isinstance(tap, Tap) and tap.up),
-                    "mtu": tap.mtu if isinstance(tap, Tap) else None,
-                    "source": "file" if self._plugged.get(vmid, {}).get(index, True) else "qemu",
-                }
-            )
-        error = self._engine.failed.get(f"vm:{vmid}", "")
-        return {"vmid": vmid, "name": guest.name if guest else "", "nics": nics, "error": error}
+    async def _again(self, vmid: int) -> str:
+        """Bring a guest to what it is to have, and return its error, which is logged once."""
+        try:
+            await self.reconcile(vmid)
+        except PvenetError as error:
+            text = str(error)
+            if isinstance(error, ConfigError):
+                self._engine.failed[f"vm:{vmid}"] = text
+            if self._told.get(vmid) != text:
+                log.error("guest %s: %s", vmid, text, extra={"owner": f"vm:{vmid}"})  # noqa: TRY400
+            self._told[vmid] = text
+            return text
+        self._told.pop(vmid, None)
+        return ""
+
+
+_MAKER: dict[Source, str] = {"file": "QEMU", "libvirt": "libvirt", "lxc": "LXC"}
+"""Who makes the devices of a guest."""

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pvenetd.choice import Choice
 from pvenetd.choice import from_json as choice_of
+from pvenetd.daemon.definitions import Definitions
 from pvenetd.daemon.staging import ACTIVE, OWNER, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
-from pvenetd.guests.conf import vmid_of
 from pvenetd.guests.guest import Guest
-from pvenetd.guests.lxc_conf import parse_lxc_conf
-from pvenetd.guests.qm_conf import parse_conf
 from pvenetd.interfaces.config import Config
 from pvenetd.journal import content
 
 __all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
-GUESTS = "etc/pvenetd/qemu-server"
-CONTAINERS = "etc/pvenetd/lxc"
 FIREWALL = "etc/pvenetd/firewall"
 CHOICE = "run/pvenetd/choice.json"
 
@@ -31,6 +26,7 @@ class Store:
     def __init__(self, files: Files) -> None:
         self.files = files
         self.staging = Staging(files)
+        self.definitions = Definitions(files)
 
     def is_staged(self) -> bool:
         """Return whether an edit waits to be applied; where the files cannot be read, whether one of the first does."""
@@ -77,27 +73,16 @@ class Store:
         return self.view().changes()
 
     def guest_ids(self) -> list[int]:
-        """Return the VMIDs that have a configuration, VMs' and containers'."""
-        names = (*self.files.names(GUESTS), *self.files.names(CONTAINERS))
-        return sorted({vmid for name in names if (vmid := vmid_of(name)) is not None})
+        """Return the VMIDs that have a definition."""
+        return self.definitions.ids()
 
     def guest(self, vmid: int) -> Guest | None:
-        """Return a VM or container, None where it has no configuration; of both with one number, the VM."""
-        path, other = f"{GUESTS}/{vmid}.conf", f"{CONTAINERS}/{vmid}.conf"
-        data, container = self._read(path), self._read(other)
-        if data is None:
-            return None if container is None else parse_lxc_conf(container, vmid, f"/{other}")
-        guest = parse_conf(data, vmid, f"/{path}")
-        if container is None:
-            return guest
-        message = f"{vmid} is a VM already, by /{path}: this container is ignored"
-        return replace(guest, problems=(*guest.problems, Problem(f"/{other}", 0, "syntax", message, "warning")))
+        """Return a guest, None where it is not defined.  Raises `ConfigError` for an unreadable file."""
+        return self.definitions.guest(vmid)
 
     def guests(self) -> Iterator[Guest]:
-        """Yield every guest that has a configuration."""
-        for vmid in self.guest_ids():
-            if guest := self.guest(vmid):
-                yield guest
+        """Yield every guest that is defined."""
+        return self.definitions.guests()
 
     def cluster_fw(self) -> fw.Config:
         """Return cluster.fw, an empty one where there is none."""

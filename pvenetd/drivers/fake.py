@@ -73,7 +73,8 @@ class Fake:
         self._own_mtu: set[str] = set()
         """Bridges whose MTU was set by hand: it no longer follows the ports."""
         self._seen: dict[str, Link] = {}
-        """Links as `changed` last told of them."""
+        self._changed: set[str] = set()
+        """Links that have changed since `changed` was asked, and how they were last."""
         self.ran: list[tuple[str, str]] = []
         """(phase, command), in order."""
         for resource in resources:
@@ -97,8 +98,21 @@ class Fake:
 
     def changed(self) -> set[str]:
         """Return the names of links that came, went or changed since this was last asked."""
+        self._note()
+        found, self._changed = self._changed, set()
+        return found
+
+    def _note(self) -> None:
         before, self._seen = self._seen, {link.name: link for link in self._links()}
-        return {name for name in {*before, *self._seen} if before.get(name) != self._seen.get(name)}
+        self._changed |= {name for name in {*before, *self._seen} if before.get(name) != self._seen.get(name)}
+
+    def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return what links have counted: nothing ever passes here."""
+        return {
+            name: dict.fromkeys(("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), 0)
+            for name in names
+            if ("link", name) in self._now
+        }
 
     def disturbed(self) -> bool:
         """Return whether anybody but us may have changed nftables: a test that says so need not have told."""
@@ -107,14 +121,17 @@ class Fake:
     def appear(self, link: Link) -> None:
         """Have somebody else make *link*."""
         self._now[link.key] = shown(link)
+        self._note()
 
     def vanish(self, name: str) -> None:
         """Have somebody else delete link *name*."""
         self._delete(self._link(name))
+        self._note()
 
-    def meddle(self, link: Link) -> None:
-        """Have somebody else bring a link to what *link* says, who knows nothing of marks."""
-        self._bring(link.model_copy(update={"owner": self._link(link.name).owner}))
+    def meddle(self, name: str, **values: Any) -> None:
+        """Have somebody else change link *name*."""
+        self._bring(self._link(name).model_copy(update=values))
+        self._note()
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several: all or none.  Raises `KernelError`."""
@@ -125,6 +142,7 @@ class Fake:
             except _RefusedError as refused:
                 self._now, self._own_mtu = before, own_mtu
                 raise KernelError(str(op), refused.errno, os.strerror(refused.errno)) from refused
+        self._note()
 
     def _apply(self, op: Op) -> None:
         resource, key = op.resource, op.resource.key

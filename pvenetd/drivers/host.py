@@ -11,6 +11,7 @@ from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
 from pvenetd.drivers.netlink import addresses, entries, links, lookup
+from pvenetd.drivers.netlink.counters import counters
 from pvenetd.drivers.netlink.ethtool import Cards
 from pvenetd.drivers.netlink.mirror import NO_MAC, Mirror
 from pvenetd.drivers.netlink.wire import RefusedError, Wire
@@ -107,6 +108,13 @@ class Host:
     def disturbed(self) -> bool:
         """Return whether anybody but us has changed nftables since this was last asked."""
         return self._nft.disturbed()
+
+    def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
+        try:
+            return counters(self._wire, names)
+        except RefusedError as refused:
+            raise KernelError("reading counters", refused.errno, refused.reason) from refused
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""

@@ -97,6 +97,11 @@ def element(way: str, port: str, lead: str) -> str:
     return f'add element bridge pvenetd {way} {{ "{_quotable(port)}"{lead} }}\n'
 
 
+def is_filtered(port: str, text: str) -> bool:
+    """Return whether, by the *text* of a piece, the frames of *port* go through its chains."""
+    return f'"{_quotable(port)}" : goto ' in text
+
+
 def _lead(chain: str, piece: Piece) -> str:
     """Return a chain to go to; where there is none, whose port it is that nothing is asked at."""
     return f" : goto {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'

@@ -87,7 +87,10 @@ async def test_a_guest_from_plug_to_unplug(ctl: Ctl) -> None:
     assert await ctl("vm plug 100") == "nothing to do\n"
     assert await ctl("vm unplug 100") == "- link tap100i0\n"
     assert "unplugged" in await ctl("vm list")
-    assert await ctl("vm plug 101", 1) == "no guest 101: there is no /etc/pvenetd/qemu-server/101.conf\n"
+    assert (
+        await ctl("vm plug 101", 1)
+        == "no guest 101: neither a file below /etc/pvenetd nor a libvirt domain defines it\n"
+    )
 
 
 async def test_a_hook_that_fails_stops_a_start_and_no_end(ctl: Ctl) -> None:

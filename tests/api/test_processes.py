@@ -82,7 +82,7 @@ def test_a_host_from_its_file_to_a_plugged_guest(root: Path) -> None:
         assert ctl(root, "plan") == ""
         assert link("eth0")["master"] == "vmbr0"
         run("ip", "tuntap", "add", "tap100i0", "mode", "tap")  # as QEMU does before it calls its hook
-        assert "master=vmbr0" in ctl(root, "hook qemu-ifup tap100i0")
+        ctl(root, "hook qemu-ifup tap100i0")
         assert link("tap100i0")["master"] == "vmbr0"
         assert "filtered  qemu" in ctl(root, "vm list")
         assert "→ guest 100 web (net0, filtered)" in ctl(root, "topology")

@@ -62,7 +62,9 @@ def test_the_first_frame_from_a_tap_meets_its_chains(world: World) -> None:
 
 
 @pytest.mark.netns
-def test_a_tap_whose_guest_has_a_broken_file_stays_down(world: World) -> None:
+def test_a_tap_whose_guest_has_a_broken_file_and_no_good_rules_stays_down(world: World) -> None:
+    (world.root / "etc/pvenetd/firewall/100.fw").unlink()
+    world.ctl("firewall", "apply")
     world.write("etc/pvenetd/firewall/100.fw", "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 99999\n")
     world.start_tap()
     with pytest.raises(AssertionError, match=r"100\.fw:4"):

@@ -40,8 +40,24 @@ def test_a_guest_keeps_its_flow_through_a_restart_of_the_daemon(world: World) ->
     assert TAP not in world.host.links()
 
 
+BROKEN = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 99999\n"
+
+
+def test_a_guest_whose_rules_are_broken_starts_with_the_last_good_ones(world: World) -> None:
+    loaded = world.host.run("nft", "-s", "list", "chain", "bridge", "pvenetd", "vm-100-in")
+    world.write("etc/pvenetd/firewall/100.fw", BROKEN)
+    guest = world.start_guest()
+    guest.ready()
+    assert TAP in world.host.links()
+    assert world.host.run("nft", "-s", "list", "chain", "bridge", "pvenetd", "vm-100-in") == loaded
+    assert "100.fw:4" in world.ctl("vm", "show", "100")
+    assert guest.power_off() == 0
+
+
 def test_a_guest_does_not_start_unprotected(world: World) -> None:
-    world.write("etc/pvenetd/firewall/100.fw", "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 99999\n")
+    (world.root / "etc/pvenetd/firewall/100.fw").unlink()
+    world.ctl("firewall", "apply")
+    world.write("etc/pvenetd/firewall/100.fw", BROKEN)
     guest = world.start_guest()
     assert guest.process.wait(30) != 0
     assert any("100.fw:4" in line for line in guest.process.lines), guest.process.lines

@@ -1,0 +1,76 @@
+"""A guest as it is told: each NIC as it is configured, beside what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pvenetd.errors import Problem
+from pvenetd.guests.guest import Guest
+from pvenetd.guests.nic import Nic
+from pvenetd.guests.wanted import PULLED
+from pvenetd.kinds.link import Link
+from pvenetd.state import State
+
+Counters = Mapping[str, Mapping[str, int]]
+"""Device → what it has counted, from the host's side: ``rx_bytes``, ``tx_packets``, …"""
+
+
+def record(
+    vmid: int, guest: Guest | None, live: State, counters: Counters, error: str = "", problems: tuple[Problem, ...] = ()
+) -> dict[str, Any]:
+    """Return a guest with its NICs; *error* is why it is not as it should be, *problems* what else there is to say."""
+    return {
+        "vmid": vmid,
+        "name": guest.name if guest else "",
+        "source": guest.source if guest else "",
+        "path": guest.path if guest else "",
+        "nics": [_nic(guest, index, live, counters) for index in sorted(guest.lines)] if guest else [],
+        "error": error,
+        "problems": [str(problem) for problem in (*(guest.problems if guest else ()), *problems)],
+    }
+
+
+def _nic(guest: Guest, index: int, live: State, counters: Counters) -> dict[str, Any]:
+    nic = guest.nics.get(index)
+    device = guest.device(index)
+    found = live.get(("link", device))
+    link = found if isinstance(found, Link) else None
+    return {
+        "nic": f"net{index}",
+        "tap": device,
+        "plugged": int(bool(link and link.master)),
+        "pulled": int(bool(link and link.alias == PULLED)),
+        "up": int(bool(link and link.up)),
+        "mtu": link.mtu if link else None,
+        "source": _source(guest, link),
+        "filtered": int(("chains", f"vm:{guest.vmid}") in live and bool(nic and nic.firewall)),
+        **_configured(nic),
+        **_counted(counters.get(device, {})),
+    }
+
+
+def _configured(nic: Nic | None) -> dict[str, Any]:
+    return {
+        "config": str(nic) if nic else "",
+        "bridge": (nic.bridge or "") if nic else "",
+        "tag": nic.tag if nic else None,
+        "trunks": nic.trunks if nic else "",
+        "mac": (nic.mac or "") if nic else "",
+        "firewall": int(nic.firewall) if nic else 0,
+        "rate": nic.rate if nic else None,
+        "link_down": int(nic.link_down) if nic else 0,
+    }
+
+
+def _source(guest: Guest, link: Link | None) -> str:
+    """Return who runs the guest: of one that a file defines, QEMU if it has made the tap."""
+    if guest.source != "file":
+        return guest.source
+    return "qemu" if link and not link.made_here else "file"
+
+
+def _counted(counters: Mapping[str, int]) -> dict[str, int]:
+    """Return the counters from the guest's side: what the host's end receives, the guest has sent."""
+    other = {"rx": "tx", "tx": "rx"}
+    return {other[name[:2]] + name[2:]: count for name, count in counters.items()}

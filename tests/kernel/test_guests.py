@@ -1,0 +1,69 @@
+"""Guests on the real kernel: what comes of anything that happens is what comes of it on the fake."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from pvenetd.drivers.files import Files
+from pvenetd.drivers.host import Host
+from tests.happening import Event, Scene, events
+from tests.harness import run_async
+from tests.netns import fresh, run
+
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x400454CA, 0x2, 0x1000, 0x4000
+
+
+class Others:
+    """Others in this network namespace: a tap is there as long as somebody has it open."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._taps: dict[str, int] = {}
+        self.machine = Host(Files(root))
+
+    def appear(self, device: str) -> None:
+        self._taps[device] = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+        fcntl.ioctl(self._taps[device], _TUNSETIFF, struct.pack("16sH22x", device.encode(), flags))
+
+    def vanish(self, device: str) -> None:
+        if device in self._taps:
+            os.close(self._taps.pop(device))
+        with suppress(AssertionError):  # it may never have been there
+            run("ip", "link", "delete", device)
+
+    def bridge(self, name: str) -> None:
+        run("ip", "link", "add", name, "type", "bridge")
+
+    def meddle(self, device: str, master: str, *, up: bool) -> None:
+        run("ip", "link", "set", device, *(["master", master] if master else ["nomaster"]), "up" if up else "down")
+
+    def restart(self) -> None:
+        self.machine.close()
+        self.machine = Host(Files(self._root))
+
+    def close(self) -> None:
+        """Let go of all taps, and of the machine."""
+        for device in [*self._taps]:
+            self.vanish(device)
+        self.machine.close()
+
+
+@pytest.mark.netns
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+@given(events())
+def test_what_a_guest_has_follows_from_what_is(happening: list[Event]) -> None:
+    with fresh(), tempfile.TemporaryDirectory() as root:
+        others = Others(Path(root))
+        try:
+            run_async(Scene(Path(root), others).play(happening))
+        finally:
+            others.close()
