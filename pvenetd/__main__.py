@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from pvenetd import __version__, collector, settings
@@ -26,6 +26,7 @@ from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
+from pvenetd.sources.libvirt import Libvirt
 from pvenetd.sources.links import watch
 
 log = logging.getLogger("pvenetd")
@@ -69,6 +70,7 @@ async def run(root: Path) -> None:
             loop.create_task(watch([host.events, host.news], daemon.noticed)),
             loop.create_task(watch([host.rule_events], daemon.engine.restore, gather=0)),
             loop.create_task(notifier.pulse()),
+            *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
         ]
         await daemon.boot.settled()
         notifier.ready()
@@ -86,6 +88,16 @@ async def run(root: Path) -> None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def followed(daemon: Daemon, root: Path) -> Iterator[Libvirt]:
+    """Yield the hypervisor that is followed, if one is."""
+    uri = daemon.settings.libvirt.uri
+    if uri is None:
+        uri = "qemu:///system" if root == Path("/") else ""
+    if uri:
+        libvirt = daemon.domains.hypervisor = Libvirt(uri, daemon.domains)
+        yield libvirt
 
 
 @contextlib.asynccontextmanager

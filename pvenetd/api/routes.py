@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvenetd.api import containers, edits, firewall, guests, host, ifupdown, network, tasks
+from pvenetd.api import containers, edits, firewall, guests, host, ifupdown, libvirt, network, tasks
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -13,5 +13,6 @@ ROUTES: tuple[Route, ...] = (
     *ifupdown.routes,
     *guests.routes,
     *containers.routes,
+    *libvirt.routes,
     *firewall.routes,
 )

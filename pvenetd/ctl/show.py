@@ -24,10 +24,7 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     for nic in data["interfaces"]["nics"]:
         yield f"NIC            {nic}"
     yield f"firewall       {_firewall(data['firewall'])}"
-    for one in data["neighbours"]:
-        yield f"{'WARNING' if one['severity'] == 'warning' else 'neighbour':<15}{one['who']}: {one['text']}"
-        if one["hint"]:
-            yield f"{'':<15}{one['hint']}"
+    yield from _others(data)
     if not data["errors"]:
         yield "errors         none"
     for owner, reason in data["errors"].items():
@@ -47,6 +44,16 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     if data["guests"]:
         yield ""
         yield from guests(data["guests"], _)
+
+
+def _others(data: dict[str, Any]) -> Iterator[str]:
+    """Show who else there is."""
+    for one in data["neighbours"]:
+        yield f"{'WARNING' if one['severity'] == 'warning' else 'neighbour':<15}{one['who']}: {one['text']}"
+        if one["hint"]:
+            yield f"{'':<15}{one['hint']}"
+    if data["libvirt"] != "off":
+        yield f"libvirt        {data['libvirt']}"
 
 
 def pinned(data: list[dict[str, Any]], arguments: argparse.Namespace) -> Iterator[Block]:
@@ -200,6 +207,15 @@ def done(data: dict[str, Any], arguments: argparse.Namespace) -> Iterator[Block]
     yield from plan(data["ops"], arguments)
     if not data["ops"]:
         yield "nothing to do"
+
+
+def adopted(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
+    """Show what has changed in a domain's configuration."""
+    if not data["diff"]:
+        yield f"nothing to do: it is wired to pvenetd, as guest {data['vmid']}"
+        return
+    yield data["diff"]
+    yield f"guest {data['vmid']}" + (" (it runs: in effect at its next start)" if data["running"] else "")
 
 
 def guests(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:

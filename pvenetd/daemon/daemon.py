@@ -10,6 +10,7 @@ from typing import Any
 
 from pvenetd import __version__
 from pvenetd.daemon.boot import Boot
+from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guests import Guests
@@ -51,6 +52,7 @@ class Daemon:
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design)
         self.neighbours = Neighbours(engine, design)
+        self.domains = Domains(store, self.guests, self.guard)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
@@ -138,6 +140,7 @@ class Daemon:
             "guests": guests,
             "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
+            "libvirt": self.domains.connection,
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
 

@@ -15,7 +15,7 @@ from pvenetd.guests import libvirt_meta, libvirt_nic, markup
 from pvenetd.guests.libvirt_meta import Meta
 from pvenetd.guests.libvirt_xml import interfaces_of, is_about, mac_of, numbered, parse_domain, path_of, vmid_of
 from pvenetd.guests.markup import Element
-from pvenetd.guests.wiring import IFUP, SPACE
+from pvenetd.guests.wiring import IFUP
 from pvenetd.names import tap_name
 
 _MOVED = ("bridge", "tag", "trunks", "isolated")
@@ -23,9 +23,6 @@ _MOVED = ("bridge", "tag", "trunks", "isolated")
 _REPLACED = ("source", "vlan", "port", "virtualport", "target", "script", "downscript")
 _TYPE = re.compile(rb"""\stype\s*=\s*('[^']*'|"[^"]*")""")
 _BLANK = re.compile(rb"\s*")
-
-_Edit = tuple[int, int, bytes]
-"""Bytes from, to, and what is to stand there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,8 @@ def adopted(text: str, vmid: int, networks: Mapping[tuple[str, str], Network]) -
     root = markup.parse(data)
     name = found.text.strip() if (found := root.first("name")) else ""
     meta = libvirt_meta.read(root, path_of(name))
-    nets = {net.index: dict(net.values) for net in meta.nets if net.index is not None}
-    edits: list[_Edit] = []
+    nets = {net.index: net.words for net in meta.nets if net.index is not None}
+    edits: list[markup.Edit] = []
     interfaces = interfaces_of(root)
     for index, interface in numbered(interfaces, meta, vmid_of(name, meta, interfaces) or vmid):
         if not libvirt_nic.is_port(interface):
@@ -75,18 +72,31 @@ def adopted(text: str, vmid: int, networks: Mapping[tuple[str, str], Network]) -
         values = _values(interface, index, meta, networks)
         network = networks.get(_place(interface))
         own = network is not None and network.forward != "bridge"
+        target = f"<target dev='{tap_name(vmid, index)}'/>"
         if own or "bridge" not in values:
-            edits += _children(data, interface, ("target",), [f"<target dev='{tap_name(vmid, index)}'/>"])
+            if not _has(interface, tap_name(vmid, index)):
+                edits += _children(data, interface, ("target",), [target])
             values = {key: value for key, value in values.items() if key not in _MOVED or not own}
-        else:
-            lines = [f"<script path='{IFUP}'/>", f"<target dev='{tap_name(vmid, index)}'/>"]
+        elif not _is_wired(interface, tap_name(vmid, index)):
+            lines = [f"<script path='{IFUP}'/>", target]
             edits += [*_typed(data, interface), *_children(data, interface, _REPLACED, lines)]
         if values:
             nets[index] = values
-    edits.append(_metadata(root, libvirt_meta.render(vmid, nets, "    ")))
-    for start, end, piece in sorted(edits, reverse=True):
-        data = data[:start] + piece + data[end:]
-    return _checked(data.decode("utf-8", "replace"), name)
+    if meta.vmid != vmid or [(net.index, net.words) for net in meta.nets] != sorted(nets.items()):
+        edits.append(libvirt_meta.put(root, vmid, nets))
+    return _checked(markup.edited(data, edits), name)
+
+
+def _has(interface: Element, device: str) -> bool:
+    """Return whether libvirt gives its tap the name *device*."""
+    return interface.value("target", "dev") == device and interface.value("target", "managed") != "no"
+
+
+def _is_wired(interface: Element, device: str) -> bool:
+    """Return whether it is what is wanted already."""
+    others = set(_REPLACED) - {"script", "target"}
+    is_ours = interface.attributes.get("type") == "ethernet" and interface.value("script", "path") == IFUP
+    return is_ours and _has(interface, device) and not any(child.tag in others for child in interface.children)
 
 
 def _checked(text: str, name: str) -> str:
@@ -108,16 +118,16 @@ def _values(interface: Element, index: int, meta: Meta, networks: Mapping[tuple[
         said = {"bridge": network.bridge, **network.said, **said}
     for net in meta.nets:
         if is_about(net, index, mac_of(interface)):
-            said |= net.values
+            said |= net.words if net.index is not None else net.values
     return {key: text for key, text in said.items() if text}
 
 
-def _typed(data: bytes, interface: Element) -> Iterator[_Edit]:
+def _typed(data: bytes, interface: Element) -> Iterator[markup.Edit]:
     if found := _TYPE.search(data, interface.start, interface.content):
         yield found.start(1), found.end(1), b"'ethernet'"
 
 
-def _children(data: bytes, interface: Element, gone: tuple[str, ...], lines: list[str]) -> Iterator[_Edit]:
+def _children(data: bytes, interface: Element, gone: tuple[str, ...], lines: list[str]) -> Iterator[markup.Edit]:
     """Yield what takes the children called *gone* out of *interface* and puts *lines* in, each where a child begins."""
     for child in interface.children:
         if child.tag in gone and not child.space:
@@ -128,17 +138,3 @@ def _children(data: bytes, interface: Element, gone: tuple[str, ...], lines: lis
     found = _BLANK.match(data, interface.content)
     indent = found[0] if found else b""
     yield interface.content, interface.content, b"".join(indent + line.encode() for line in lines)
-
-
-def _metadata(root: Element, element: str) -> _Edit:
-    """Return what puts our *element* in its place, or makes it one."""
-    place = root.first("metadata")
-    if place is None:
-        after = root.first("uuid") or root.first("name")
-        at = after.end if after else root.content
-        return at, at, f"\n  <metadata>\n    {element}\n  </metadata>".encode()
-    if own := place.first("guest", SPACE):
-        return own.start, own.end, element.encode()
-    if place.is_empty_tag:
-        return place.start, place.end, f"<metadata>\n    {element}\n  </metadata>".encode()
-    return place.content, place.content, f"\n    {element}".encode()

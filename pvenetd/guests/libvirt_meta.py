@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
 from pvenetd.errors import Problem
-from pvenetd.guests.markup import Element
-from pvenetd.guests.wiring import SPACE
+from pvenetd.guests.markup import Edit, Element
+from pvenetd.guests.wiring import PREFIX, SPACE
 
-PREFIX = "pvenetd"
 KEYS = ("bridge", "tag", "trunks", "firewall", "rate", "mtu", "queues", "link_down", "isolated")
 """What may be said of a NIC: the keys of a netN string, with their values."""
 FIRST_VMID, LAST_VMID = 100, 999_999_999
@@ -34,9 +33,9 @@ class Net:
     line: int
 
     @property
-    def called(self) -> str:
-        """Return what it is named by."""
-        return f"net{self.index}" if self.index is not None else str(self.mac)
+    def words(self) -> dict[str, str]:
+        """Return what is said, with the MAC where it has one."""
+        return {**({"mac": self.mac} if self.mac else {}), **self.values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,32 @@ def read(domain: Element, path: str) -> Meta:
     return Meta(element.line, vmid, tuple(nets), tuple(problems))
 
 
-def render(vmid: int, nets: Mapping[int, Mapping[str, str]], indent: str = "") -> str:
-    """Return the element that says *vmid*, and of each NIC, by its index, what *nets* has."""
-    lines = [f'<{PREFIX}:guest xmlns:{PREFIX}="{SPACE}" vmid="{vmid}">']
+def render(vmid: int, nets: Mapping[int, Mapping[str, str]], indent: str = "", *, bare: bool = False) -> str:
+    """Return the element that says *vmid*, and of each NIC, by its index, what *nets* has, its ``mac`` too.
+
+    *bare* is without its namespace, which virDomainSetMetadata() gives it.
+    """
+    prefix, space = ("", "") if bare else (f"{PREFIX}:", f' xmlns:{PREFIX}="{SPACE}"')
+    lines = [f'<{prefix}guest{space} vmid="{vmid}">']
     for index, values in sorted(nets.items()):
-        words = "".join(f" {key}={quoteattr(values[key])}" for key in KEYS if key in values)
-        lines.append(f'  <{PREFIX}:net index="{index}"{words}/>')
-    return f"\n{indent}".join([*lines, f"</{PREFIX}:guest>"])
+        words = "".join(f" {key}={quoteattr(values[key])}" for key in ("mac", *KEYS) if key in values)
+        lines.append(f'  <{prefix}net index="{index}"{words}/>')
+    return f"\n{indent}".join([*lines, f"</{prefix}guest>"])
+
+
+def put(root: Element, vmid: int, nets: Mapping[int, Mapping[str, str]]) -> Edit:
+    """Return what puts the element that says *vmid* and *nets* into a domain, in its place or a new one."""
+    element = render(vmid, nets, "    ")
+    place = root.first("metadata")
+    if place is None:
+        after = root.first("uuid") or root.first("name")
+        at = after.end if after else root.content
+        return at, at, f"\n  <metadata>\n    {element}\n  </metadata>".encode()
+    if own := place.first("guest", SPACE):
+        return own.start, own.end, element.encode()
+    if place.is_empty_tag:
+        return place.start, place.end, f"<metadata>\n    {element}\n  </metadata>".encode()
+    return place.content, place.content, f"\n    {element}".encode()
 
 
 def _net(element: Element, path: str, problems: list[Problem]) -> Iterator[Net]:

@@ -32,6 +32,10 @@ class Domain:
     name: str
     guest: Guest | None
     """None where nothing tells its VMID: such a domain is not ours."""
+    devices: frozenset[str] = frozenset()
+    """The devices that libvirt has given it, by name."""
+    attached: frozenset[int] = frozenset()
+    """NICs that it has, and the host a port of; others are announced, and still to be attached."""
     made_here: frozenset[int] = frozenset()
     """NICs whose tap libvirt expects to be there: ``<target dev='…' managed='no'/>``."""
 
@@ -57,13 +61,15 @@ def parse_domain(text: str, called: str = "") -> Domain:
     path = path_of(name)
     meta = libvirt_meta.read(root, path)
     interfaces = interfaces_of(root)
+    ports = filter(libvirt_nic.is_port, interfaces)
+    devices = frozenset(filter(None, (interface.value("target", "dev") for interface in ports)))
     vmid = vmid_of(name, meta, interfaces)
     if vmid is None:
         if meta.line:
             message = "nothing tells the domain's VMID"
             own = Problem(path, meta.line, "syntax", message, hint='vmid="100"', option="vmid")
             raise ConfigError([*meta.problems, *([] if any(p.option == "vmid" for p in meta.problems) else [own])])
-        return Domain(uuid, name, None)
+        return Domain(uuid, name, None, devices)
     nics = _Nics(vmid, path, [*meta.problems])
     nics.read(interfaces, meta)
     guest = Guest(
@@ -77,7 +83,7 @@ def parse_domain(text: str, called: str = "") -> Domain:
         "libvirt",
         MappingProxyType(nics.devices),
     )
-    return Domain(uuid, name, guest, frozenset(nics.made_here))
+    return Domain(uuid, name, guest, devices, frozenset(nics.attached), frozenset(nics.made_here))
 
 
 def interfaces_of(root: Element) -> list[Element]:
@@ -141,6 +147,7 @@ class _Nics:
     found: dict[int, Nic] = field(default_factory=dict)
     lines: dict[int, int] = field(default_factory=dict)
     devices: dict[int, str] = field(default_factory=dict)
+    attached: set[int] = field(default_factory=set)
     made_here: set[int] = field(default_factory=set)
 
     def read(self, interfaces: list[Element], meta: Meta) -> None:
@@ -181,6 +188,7 @@ class _Nics:
                 self._tell(index, lines["bridge"], Remark("unknown-value", "bridge", message, "type='ethernet'"))
             values.pop("bridge", None)
         else:
+            self.attached.add(index)
             self._device(index, interface)
         self._nic(index, values, lines)
 

@@ -6,12 +6,14 @@ A document type is refused, and with it every entity but XML's own five: nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 _START_TAG = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 """A start tag that expat has found well formed: ``>`` may stand in a value."""
+Edit = tuple[int, int, bytes]
+"""Bytes from, to, and what is to stand there."""
 DEEPEST = 200
 """Elements inside each other; libvirt's own are some ten deep."""
 
@@ -82,6 +84,13 @@ def parse(text: str | bytes) -> Element:
     except expat.ExpatError as error:
         raise MarkupError(error.lineno, expat.ErrorString(error.code)) from error
     return reader.root
+
+
+def edited(data: bytes, edits: Iterable[Edit]) -> str:
+    """Return the text of *data* with *edits*, which do not overlap."""
+    for start, end, piece in sorted(edits, reverse=True):
+        data = data[:start] + piece + data[end:]
+    return data.decode("utf-8", "replace")
 
 
 class _Reader:

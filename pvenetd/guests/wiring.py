@@ -6,6 +6,8 @@ import re
 
 SPACE = "https://pvenetd.example/libvirt/1"
 """The namespace of our metadata; its last part is the version."""
+PREFIX = "pvenetd"
+"""What stands for it in a domain's XML."""
 IFUP = "/usr/sbin/pvenetd-qemu-ifup"
 """The script of an ``<interface type='ethernet'>``: where libvirtd's AppArmor profile lets it run one."""
 

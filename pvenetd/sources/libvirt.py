@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, NotFound, PvenetError, Unavailable
+from pvenetd.guests.wiring import PREFIX, SPACE
 
 log = logging.getLogger("pvenetd.libvirt")
 
@@ -118,6 +119,23 @@ class Libvirt:
                 connection.defineXML(xml)
             except library.libvirtError as error:
                 raise Conflict(f"libvirt refuses the new configuration: {error}") from error
+
+        await self._ask(ask)
+
+    async def describe(self, name: str, element: str, *, live: bool) -> None:
+        """Put *element*, our metadata, into what is kept of a domain, and into how it runs where it does, *live*.
+
+        Raises `Conflict` where libvirt refuses it, `NotFound`, `Unavailable`.
+        """
+
+        def ask(connection: Any, library: Any) -> None:
+            domain = _named(connection, library, name)
+            flags = library.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
+            flags |= library.VIR_DOMAIN_AFFECT_LIVE if live else 0
+            try:
+                domain.setMetadata(library.VIR_DOMAIN_METADATA_ELEMENT, element, PREFIX, SPACE, flags)
+            except library.libvirtError as error:
+                raise Conflict(f"libvirt refuses the metadata: {error}") from error
 
         await self._ask(ask)
 

@@ -123,6 +123,15 @@ def test_the_metadata_are_made_where_there_are_none(metadata: str) -> None:
     assert guest.vmid == 100
 
 
+def test_what_is_announced_stays_so() -> None:
+    once = adopted(DOMAIN, 100, NETWORKS)
+    more = once.replace(
+        "    </pvenetd:guest>", '      <net index="5" mac="52:54:00:00:53:05" bridge="vmbr0"/>\n    </pvenetd:guest>'
+    )
+    found = adopted(more, 200, NETWORKS)
+    assert '<pvenetd:net index="5" mac="52:54:00:00:53:05" bridge="vmbr0"/>' in found
+
+
 def test_a_nic_keeps_its_number_under_another_vmid() -> None:
     once = adopted(DOMAIN, 100, NETWORKS).replace("tap100i1", "tap100i7").replace('index="1"', 'index="7"')
     guest = parse_domain(adopted(once, 200, NETWORKS)).guest

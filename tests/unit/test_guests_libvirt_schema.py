@@ -83,5 +83,5 @@ def test_the_example_is_a_guest_without_a_problem() -> None:
     assert found.problems == ()
     assert {index: str(nic) for index, nic in found.nics.items()} == {
         0: "virtio=52:54:00:00:53:64,bridge=vmbr0,firewall=1,queues=2,rate=100,tag=20",
-        1: "virtio,bridge=vmbr0,firewall=1,trunks=30-39",
+        1: "virtio=52:54:00:00:53:65,bridge=vmbr0,firewall=1,trunks=30-39",
     }

@@ -30,6 +30,15 @@ def _nic_request(what: str) -> Callable[[argparse.Namespace], Request]:
     return lambda found: Request("POST", ("vms", str(found.vmid), what), given(nic=found.nic))
 
 
+def _adopt(parser: Takes) -> None:
+    parser.add_argument("domain", metavar="DOMAIN", help="a domain of libvirt's")
+    parser.add_argument("--vmid", metavar="N", type=number, help="number it is to have; without it, what tells its own")
+
+
+def _adopt_request(found: argparse.Namespace) -> Request:
+    return Request("POST", ("adopt",), given(domain=found.domain, vmid=found.vmid))
+
+
 COMMANDS = (
     Command(("vm", "list"), "list guests and their NICs", get("vms"), show.guests),
     Command(
@@ -49,4 +58,11 @@ COMMANDS = (
     ),
     Command(("vm", "plug"), "plug a guest's NICs into the network", _nic_request("plug"), show.done, _nic),
     Command(("vm", "unplug"), "take a guest's NICs out of the network", _nic_request("unplug"), show.done, _nic),
+    Command(
+        ("vm", "adopt"),
+        "wire the NICs of a libvirt domain to pvenetd, and show what has changed",
+        _adopt_request,
+        show.adopted,
+        _adopt,
+    ),
 )

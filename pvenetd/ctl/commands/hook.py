@@ -46,8 +46,7 @@ _STARTING = ("prepare", "start")
 def _domain(parser: Takes) -> None:
     parser.add_argument("domain", metavar="DOMAIN", help="the domain's name")
     parser.add_argument("operation", metavar="OPERATION", help="prepare, start, started, stopped, release, ...")
-    parser.add_argument("sub", metavar="SUB-OPERATION", nargs="?", default="", help="begin or end")
-    parser.add_argument("extra", metavar="EXTRA", nargs="?", default="-", help="what else libvirt says")
+    parser.add_argument("extra", metavar="EXTRA", nargs="*", help="begin or end, and what else libvirt says")
 
 
 def _domain_request(found: argparse.Namespace) -> Request:
@@ -59,7 +58,7 @@ def _domain_request(found: argparse.Namespace) -> Request:
 
     xml = sys.stdin.buffer.read(_MOST_XML).decode(errors="replace")
     found.fatal = found.operation in _STARTING and names_us(xml)
-    told = {"domain": found.domain, "operation": found.operation, "sub": found.sub, "xml": xml}
+    told = {"domain": found.domain, "operation": found.operation, "sub": "".join(found.extra[:1]), "xml": xml}
     return Request("POST", ("hook", "libvirt"), told, HOOK_SECONDS, patient=found.fatal)
 
 
