@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from pvenetd.cidr import spelled
 from pvenetd.commands import Hook, Scripts
@@ -241,13 +241,15 @@ class Chains(Resource):
     noun: ClassVar[str] = "chains"
     named: ClassVar[frozenset[str]] = frozenset({"name"})
     rank: ClassVar[int] = 3
-    silent: ClassVar[frozenset[str]] = Resource.silent | {"text", "owner"}
+    silent: ClassVar[frozenset[str]] = Resource.silent | {"text", "wire", "owner"}
 
     name: str
     """``base`` (hooks, maps), ``host``, ``nat``, or the owner of the guest's chains, ``vm:100``."""
     digest: str
     """SHA-256 (hexadecimal) of what is to be loaded."""
     text: str = ""
+    wire: Annotated[bytes, Field(exclude=True, repr=False)] = b""
+    """The same as nfnetlink messages, for a guest's where they can say it (`firewall.wire`)."""
 
     @property
     def key(self) -> Key:

@@ -18,8 +18,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pvenetd.drivers.nfnetlink import Batches
 from pvenetd.errors import KernelError
-from pvenetd.firewall import listing
+from pvenetd.firewall import listing, wire
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
 from pvenetd.resource import Key
@@ -181,6 +182,7 @@ class Nftables:
     def __init__(self) -> None:
         self._library = Library()
         self._generation = Generation()
+        self._batches = Batches()
         self._found: dict[str, Found] = {}
         """What the kernel has: a replacement has to name what goes."""
         self._as_of = -1
@@ -218,7 +220,10 @@ class Nftables:
             raise TypeError(f"{op}: no nftables resource")
         before = self._generation.now()
         try:
-            self._library.run(self._script(op.verb, piece))
+            if messages := self._messages(op.verb, piece):
+                self._batches.send(messages)
+            else:
+                self._library.run(self._script(op.verb, piece))
         except OSError:
             self._read()
             before = self._as_of
@@ -233,6 +238,18 @@ class Nftables:
             self._found |= listing.pieces(piece.text)
         elif piece.name == "base":
             self._found.clear()
+
+    def _messages(self, verb: str, piece: Chains) -> bytes:
+        """Return what is sent for a guest's piece past nft's library, nothing for what takes its way."""
+        if not piece.name.startswith("vm:") or (verb != "-" and not piece.wire):
+            return b""
+        found = self._found.get(piece.name)
+        gone = b""
+        if found:
+            names = [name for _, name in found.chains]
+            ports = [(way, port) for way, port, _ in found.elements]
+            gone = wire.remove(piece.name, names, ports, sealed=bool(found.digest))
+        return gone if verb == "-" else gone + piece.wire
 
     def _script(self, verb: str, piece: Chains) -> str:
         if verb == "-" and piece.name == "base":

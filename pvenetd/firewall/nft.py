@@ -14,11 +14,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
+from pvenetd.firewall import wire
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
-from pvenetd.firewall.ruleset import ICMP, ICMP6, IP, IP6, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, Span
+from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, Span
+from pvenetd.firewall.wire import Unsaid
 from pvenetd.resource import Resource
 from pvenetd.state import Chains, Sysctl
 
@@ -70,7 +73,12 @@ def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     text = "".join(_block(chain, design, to_guest=chain.name in into) for chain in piece.chains)
     for port in piece.ports:
         text += element("in", port.name, _lead(port.into, piece)) + element("out", port.name, _lead(port.out, piece))
-    return sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
+    found = sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
+    if not piece.ports:
+        return found
+    with suppress(Unsaid):
+        return found.model_copy(update={"wire": wire.add(piece, f"{found.digest} {count(text)}")})
+    return found
 
 
 def _block(chain: Chain, design: Design, *, to_guest: bool = False) -> str:
@@ -128,7 +136,7 @@ def _rule(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:
         "counter",
         _verdict(rule, chain, to_guest=to_guest),
     ]
-    return " ".join(words) + (f' comment "{_quotable(rule.origin)[-120:]}"' if rule.origin else "")
+    return " ".join(words) + (f' comment "{_quotable(rule.note)}"' if rule.origin else "")
 
 
 def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
@@ -137,7 +145,7 @@ def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
     if rule.oif:
         yield f'oifname "{_quotable(rule.oif)}"'
     # Said by us, for nft's own guess (ether type) reads the VLAN tag's type off a tagged frame.
-    if types := rule.ethertypes or _implied(rule):
+    if types := rule.all_ethertypes:
         names = [_ETHERTYPES.get(kind, f"{kind:#06x}") for kind in types]
         yield f"meta protocol {_set(names)}" if chain.table == "bridge" else f"meta nfproto {_set(_nfproto(names))}"
     if rule.not_mac:
@@ -148,13 +156,6 @@ def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
 
 def _nfproto(names: list[str]) -> list[str]:
     return [{"ip": "ipv4", "ip6": "ipv6"}[name] for name in names]
-
-
-def _implied(rule: Rule) -> tuple[int, ...]:
-    """Return the ethertype that a rule's addresses or its ICMP speak of."""
-    if side := rule.source or rule.dest:
-        return (IP,) if side.version == 4 else (IP6,)
-    return {ICMP: (IP,), ICMP6: (IP6,)}.get(rule.protocol or 0, ())
 
 
 def _packet(rule: Rule) -> Iterator[str]:
@@ -183,8 +184,7 @@ def _icmp(name: str, types: tuple[IcmpType, ...]) -> str:
 
 def _networks(side: Addresses) -> list[str]:
     """Return CIDRs and ranges; nothing for all there are, which the ethertype says already."""
-    width = 32 if side.version == 4 else 128
-    if side.spans == (Span(0, 2**width - 1),):
+    if side.is_all:
         return []
     return [_network(span, side.version) for span in side.spans]
 

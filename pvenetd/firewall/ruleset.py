@@ -38,6 +38,11 @@ class Addresses:
     version: int
     spans: tuple[Span, ...]
 
+    @property
+    def is_all(self) -> bool:
+        """Return whether these are all addresses of the family."""
+        return self.spans == (Span(0, 2 ** (32 if self.version == 4 else 128) - 1),)
+
 
 @dataclass(frozen=True, slots=True)
 class IcmpType:
@@ -70,6 +75,20 @@ class Rule:
     """The chain to jump to, and to come back from where it does not decide."""
     origin: str = ""
     """``FILE:LINE`` of a user's rule, or the word that names ours: ``policy_in``, ``macfilter``."""
+
+    @property
+    def note(self) -> str:
+        """Return its origin as its comment has it: the kernel keeps 128 bytes."""
+        return self.origin[-120:]
+
+    @property
+    def all_ethertypes(self) -> tuple[int, ...]:
+        """Return the ethertypes it is about: those that are said, or what its addresses or its ICMP speak of."""
+        if self.ethertypes:
+            return self.ethertypes
+        if side := self.source or self.dest:
+            return (IP,) if side.version == 4 else (IP6,)
+        return {ICMP: (IP,), ICMP6: (IP6,)}.get(self.protocol or 0, ())
 
 
 @dataclass(frozen=True, slots=True)

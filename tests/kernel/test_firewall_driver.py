@@ -155,14 +155,16 @@ def test_a_change_behind_the_drivers_back_is_read_before_giving_up() -> None:
 
 
 @pytest.mark.usefixtures("host")
-def test_a_refused_piece_changes_nothing_and_says_why() -> None:
+@pytest.mark.parametrize("wire", [b"", b"\x14\0\0\0\x03\x0a\1\4" + bytes(8) + b"\7\0\0\0"], ids=["text", "messages"])
+def test_a_refused_piece_changes_nothing_and_says_why(wire: bytes) -> None:
     driver = Nftables()
     wanted = desired(FILES, "mark")
     run(driver, wanted)
     before = nft("-s", "list", "ruleset")
     broken = wanted["chains", "vm:100"]
     assert isinstance(broken, Chains)
-    op = Op("~", broken.model_copy(update={"text": broken.text + "add rule bridge pvenetd vm-100-in goto nowhere\n"}))
+    text = broken.text + "add rule bridge pvenetd vm-100-in goto nowhere\n"
+    op = Op("~", broken.model_copy(update={"text": text, "wire": wire}))
     with pytest.raises(KernelError, match=r"~ chains vm:100: .*No such file or directory") as caught:
         driver.apply(op)
     assert caught.value.errno == 2

@@ -14,7 +14,9 @@ from pvenetd.drivers.nft import Library, Nftables
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.syntax import parse_cluster
-from pvenetd.plan import plan
+from pvenetd.plan import Op, plan
+from pvenetd.resource import Key
+from pvenetd.state import Chains, State
 from tests.kernel.firewall import DESIGNS, Guarded, desired, have_bridge_netfilter, sections
 from tests.kernel.world import GUESTS, inside, world
 
@@ -63,6 +65,26 @@ def test_nft_loads_it_over_itself(case: Path, design: Design) -> None:
     files = sections(case.read_text())
     wanted = desired(files, design, _guarded(files, design))
     assert plan(wanted, Nftables().observe()) == ()
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_messages_say_the_same_as_the_text(case: Path, design: Design) -> None:
+    files = sections(case.read_text())
+    wanted = desired(files, design, _guarded(files, design))
+    assert listed(wanted, by_wire=True) == listed(wanted, by_wire=False)
+
+
+def listed(wanted: State, *, by_wire: bool) -> dict[Key, list[str]]:
+    """Return what nft lists of *wanted*, loaded by messages where there are some, or by text alone."""
+    Library().run("flush ruleset")
+    driver = Nftables()
+    for op in plan(wanted, driver.observe()):
+        chains = op.resource
+        assert isinstance(chains, Chains)
+        driver.apply(op if by_wire else Op(op.verb, chains.model_copy(update={"wire": b""})))
+    return {key: sorted(one.text.splitlines()) for key, one in Nftables().observe().items()}
 
 
 V4 = (
@@ -136,3 +158,4 @@ def test_the_kernel_takes_whatever_can_be_written(
     assert plan(wanted, there) == ()
     Library().run(nft.render(there.values()))
     assert plan(wanted, driver.observe()) == ()
+    assert listed(wanted, by_wire=True) == listed(wanted, by_wire=False)

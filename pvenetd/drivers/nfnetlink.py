@@ -1,0 +1,68 @@
+"""Transactions of nfnetlink messages, past nft's library.
+
+Sources: linux/netfilter/nfnetlink.h, NFNL_MSG_BATCH_BEGIN; net/netfilter/nfnetlink.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import weakref
+
+_NETLINK_NETFILTER = 12
+_NFNL_SUBSYS_NFTABLES, _NFNL_BATCH_BEGIN, _NFNL_BATCH_END = 10, 0x10, 0x11
+_NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
+_HEADER = 16
+"""Bytes of struct nlmsghdr; behind it an answer has its errno."""
+_SO_SNDBUFFORCE, _BYTES = 32, 1 << 24
+"""asm-generic/socket.h; more than a transaction of many guests has."""
+
+
+class Batches:
+    """A socket that transactions are sent by, of the network namespace it is made in; closed with the last reference.
+
+    It is kept: closing one waits for the kernel to forget what was deleted, half a millisecond.
+    """
+
+    def __init__(self) -> None:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as made:
+            made.bind((0, 0))
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BYTES)
+            self._socket = made.detach()
+        weakref.finalize(self, os.close, self._socket)
+
+    def send(self, messages: bytes) -> None:
+        """Send whole *messages* as one transaction.  Raises OSError; then nothing of it has been done."""
+        told = bytearray(messages)
+        at = last = 0
+        while at < len(told):
+            last, at = at, at + struct.unpack_from("=I", told, at)[0]
+        struct.pack_into("=H", told, last + 6, struct.unpack_from("=H", told, last + 6)[0] | _NLM_F_ACK)
+        os.write(self._socket, _edge(_NFNL_BATCH_BEGIN) + told + _edge(_NFNL_BATCH_END))
+        answers = self._answers()
+        if wrong := next((number for number in answers if number), 0):
+            raise OSError(wrong, os.strerror(wrong))
+        if not answers:
+            raise OSError(errno.EIO, "the kernel has not answered")
+
+    def _answers(self) -> list[int]:
+        """Return the errno of each answer: the kernel has done its work when the sender is back."""
+        found: list[int] = []
+        while True:
+            try:
+                data = os.read(self._socket, 1 << 16)
+            except BlockingIOError:
+                return found
+            at = 0
+            while at < len(data):
+                found.append(-struct.unpack_from("=i", data, at + _HEADER)[0])
+                size = struct.unpack_from("=I", data, at)[0]
+                at += size + -size % 4
+
+
+def _edge(kind: int) -> bytes:
+    """Return what a transaction begins or ends with."""
+    return struct.pack("=IHHIIBB", 20, kind, _NLM_F_REQUEST, 0, 0, 0, 0) + struct.pack("!H", _NFNL_SUBSYS_NFTABLES)
