@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import struct
 import weakref
@@ -158,24 +157,6 @@ class Generation:
         return int.from_bytes(os.read(self._asking, 4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
 
 
-_BLOCK = re.compile(
-    r"^table (inet|bridge) pvenetd \{\n\tchain ([\w-]+) \{\n((?:\t\t(?!type ).*\n)*)\t\}\n\}\n", re.MULTILINE
-)
-_LEAD = re.compile(r"^add element bridge pvenetd (in|out) (\{.*\})\n", re.MULTILINE)
-_SEAL = re.compile(r"^add element bridge pvenetd pieces (\{.*\})\n", re.MULTILINE)
-
-
-def _unasking(text: str) -> str:
-    """Return a piece's text in commands before which libnftables 1.0 does not list all chains there are.
-
-    A plug would take a millisecond longer for every 500 guests; of a table's block, an element or a
-    rule it wants to know what there is, of a chain or a map with all that is in it only the table.
-    """
-    text = _BLOCK.sub(r"add chain \1 pvenetd \2 {\n\3}\n", text)
-    text = _LEAD.sub(r"add map bridge pvenetd \1 { type ifname : verdict; elements = \2; }\n", text)
-    return _SEAL.sub(r"add set bridge pvenetd pieces { type ifname; elements = \1; }\n", text)
-
-
 class Nftables:
     """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
 
@@ -255,7 +236,7 @@ class Nftables:
         if verb == "-" and piece.name == "base":
             return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES)
         found = self._found.get(piece.name)
-        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else _unasking(piece.text))
+        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
 
     def _read(self) -> None:
         self._others = True
