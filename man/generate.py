@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import containers  # noqa: E402
 import domains  # noqa: E402
 import interfaces  # noqa: E402
 
@@ -203,11 +204,17 @@ def pvenetd_libvirt() -> str:
     return domains.page(header, entries, escape)
 
 
+def pvenetd_lxc() -> str:
+    """Return the page of containers."""
+    return containers.page(header, entries, escape)
+
+
 PAGES = {
     "pvenetctl.1": pvenetctl,
     "pvenetd.8": pvenetd,
     "pvenetd-interfaces.5": pvenetd_interfaces,
     "pvenetd-libvirt.7": pvenetd_libvirt,
+    "pvenetd-lxc.7": pvenetd_lxc,
 }
 
 if __name__ == "__main__":

@@ -75,16 +75,19 @@ class LxcNic(Nic):
     name: Annotated[str, AfterValidator(_name)]
     """What the container calls it."""
     macaddr: Annotated[Annotated[str, AfterValidator(hardware)] | None, Field(alias="hwaddr")] = None
-    """As written; without one LXC makes one up at each start."""
+    """MAC of the container's end, as written; without one LXC makes one up at each start."""
     mtu: Annotated[int, Whole, Field(ge=64, le=65535)] | None = None
     """Bytes; without one the bridge's."""
     ip: Annotated[str, AfterValidator(_own_address(4, "dhcp", "manual"))] | None = None
-    """The container's address, or who gives it one: nobody but the container itself for ``dhcp`` and ``manual``."""
+    """The container's IPv4 address with its prefix length; with ``dhcp`` or ``manual`` it gets one by itself."""
     ip6: Annotated[str, AfterValidator(_own_address(6, "auto", "dhcp", "manual"))] | None = None
+    """The same of IPv6; with ``auto`` by router advertisements."""
     gw: Annotated[str, AfterValidator(_router(4))] | None = None
     """The container's default gateway."""
     gw6: Annotated[str, AfterValidator(_router(6))] | None = None
+    """The same of IPv6."""
     type: Literal["veth"] | None = None
+    """The only one there is."""
     host_managed: Annotated[YesNo, Field(alias="host-managed")] = False
     """Whether Proxmox VE sets the address instead of the container; here LXC does, wherever there is one."""
 

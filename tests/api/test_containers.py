@@ -65,6 +65,7 @@ async def test_a_vm_wins_over_a_container_with_its_number(api: Api) -> None:
     ("command", "status", "told"),
     [
         ("hook lxc dns net up veth vethX7", 1, "ifname: 'vethX7' is no container's port: lxc.net.0.veth.pair = "),
+        ("hook lxc dns net up veth vmbr0 veth201i0", 1, "no guest 201: "),
         ("hook lxc dns net maybe veth veth200i0", 1, "phase: Input should be 'up' or 'down'"),
         ("hook lxc dns net down veth vethX7", 0, "ifname: 'vethX7' is no container's port"),
         ("hook lxc dns net up veth veth201i0", 1, "no guest 201: "),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from pvenetd.errors import ConfigError
 from pvenetd.guests.lxc_conf import LxcNic, lxc_lines, parse_lxc_conf, parse_lxc_net
 from tests.unit.test_guests_nic import vlan_sets
 
+EXAMPLE = Path(__file__).parents[2] / "examples/lxc"
 MAC = "BC:24:11:00:53:01"
 
 CONF = """\
@@ -161,6 +164,13 @@ def test_lxc_is_told_of_each_nic_and_of_the_script_that_plugs_it() -> None:
         "lxc.net.1.script.up = /usr/libexec/pvenetd/lxc-net",
         "lxc.net.1.script.down = /usr/libexec/pvenetd/lxc-net",
     ]
+
+
+def test_the_example_has_the_lines_of_its_container() -> None:
+    text = (EXAMPLE / "200.conf").read_text()
+    guest = parse_lxc_conf(text, 200, "200.conf")
+    assert guest.problems == ()
+    assert (EXAMPLE / "config").read_text().endswith(f"\n{lxc_lines(guest)}")
 
 
 def strings() -> st.SearchStrategy[str]:

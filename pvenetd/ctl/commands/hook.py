@@ -81,15 +81,15 @@ def _words(parser: Takes) -> None:
         "told",
         metavar="WORD",
         nargs="*",
-        help="as LXC gives them: CONTAINER net up|down veth IFNAME; without them LXC has put them into the environment",
+        help="as LXC gives them: CONTAINER net up|down veth [BRIDGE] IFNAME; or it has put them into the environment",
     )
 
 
 def _container_request(found: argparse.Namespace) -> Request:
     """Return what asks for a NIC that LXC tells of, in either of its ways (lxc.container.conf(5), hook.version)."""
     told: list[str] = found.told
-    if len(told) == 5:
-        container, _, phase, _, ifname = told
+    if len(told) >= 5:
+        container, _, phase, *_, ifname = told
     else:
         container, phase, ifname = (os.environ.get(f"LXC_{name}", "") for name in ("NAME", "HOOK_TYPE", "NET_PEER"))
     found.phase = phase
