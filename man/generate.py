@@ -71,6 +71,10 @@ FILES = {
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
 SETTINGS = {
+    "qmp": "the sockets of guests' QMP monitors, an absolute path whose last part has one *, which stands for the "
+    "VMID: /run/qemu-server/*.qmp. What guests do there is told by pvenetctl events, and link_down of a netN line is "
+    "set live, where the NIC's device id is netN. A monitor has one client at a time, and pvenetd keeps it: give it "
+    "one of its own, a socket of root's (-qmp unix:/run/qemu-server/100.qmp,server=on,wait=off). None without it",
     "[libvirt] uri": "which hypervisor's domains are followed, empty for none: qemu:///system, but none with --root",
     "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",
     "[interfaces] staged_at_boot": "whether an edit that waits to be applied goes live with the next boot: false",
@@ -83,6 +87,30 @@ SETTINGS = {
     "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
     "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
 }
+
+
+GUESTS = (
+    "A guest is its file in etc/pvenetd/qemu-server/ (a container's in etc/pvenetd/lxc/): a change of the file, or of",
+    "the firewall's files, is live when it is written, as far as it differs; a file that is broken leaves its guest as",
+    "it is, which",
+    "\\fBpvenetctl status\\fR and \\fBevents\\fR tell; with its file a guest loses its ports and its chains.",
+    "\\fBpvenetctl vm set\\fR changes the one line of a NIC, checked first, and takes it back if the kernel refuses.",
+    ".PP",
+    "QEMU is given script=/usr/libexec/pvenetd/qemu-ifup and downscript=/usr/libexec/pvenetd/qemu-ifdown for a tap",
+    "named tap<vmid>i<n>; if the script fails, or pvenetd is not there for 10 seconds, the guest does not start.",
+    "What QEMU does with its taps is noticed, also if it is killed.",
+    ".PP",
+    "Where the setting qmp names the sockets of its monitors, SHUTDOWN, RESET, POWERDOWN, STOP, RESUME,",
+    "GUEST_PANICKED, DEVICE_DELETED and NIC_RX_FILTER_CHANGED (with the MAC that the guest listens to, which is told",
+    "and not followed: a guest does not choose where others' frames go) are told by \\fBpvenetctl events\\fR, 30 in a",
+    "row and one a second of each guest, with how many were left untold; link_down of a netN line pulls the cable of",
+    "device netN, live and when the monitor is found. A socket at which nobody listens any more is a guest that is",
+    "gone. Taps of QEMU's go with it; one that \\fBpvenetctl vm plug\\fR has made stays plugged, for whoever starts",
+    "the guest again.",
+    ".PP",
+    "On a host of Proxmox VE, /usr/libexec/pvenetd/pve-hookscript, as a guest's hookscript, refuses a start whose NICs",
+    "could not be plugged, and loads the guest's chains before it.",
+)
 
 
 def escape(text: str) -> str:
@@ -180,6 +208,7 @@ def pvenetd() -> str:
         ".SH OPTIONS",
     ]
     lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in OPTIONS.items())
+    lines += [".SH GUESTS OF QEMU", *GUESTS]
     lines += [".SH SETTINGS", "In etc/pvenetd/pvenetd.toml; an unknown key is an error.", *entries(SETTINGS.items())]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
     return (

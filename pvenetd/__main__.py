@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
 from pvenetd import __version__, collector, settings
 from pvenetd.api.app import serve
 from pvenetd.api.peer import listening
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.store import Store
 from pvenetd.drivers import nft
 from pvenetd.drivers.files import Files, Journal
@@ -26,8 +27,10 @@ from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
+from pvenetd.sources.files import Directories, watch_files
 from pvenetd.sources.libvirt import Libvirt
 from pvenetd.sources.links import watch
+from pvenetd.sources.monitors import Monitors
 
 log = logging.getLogger("pvenetd")
 
@@ -64,6 +67,7 @@ async def run(root: Path) -> None:
     notifier = Notifier(os.environ)
     async with contextlib.AsyncExitStack() as stack:
         socket = stack.enter_context(listening(root / "run/pvenetd/api.sock", notifier.listening()))
+        directories = _directories(stack, root)  # before anything is read: what changes meanwhile is told later
         daemon, host = await stack.enter_async_context(running(root))
         await stack.enter_async_context(serve(daemon, socket))
         tasks = [
@@ -71,6 +75,7 @@ async def run(root: Path) -> None:
             loop.create_task(watch([host.rule_events], daemon.engine.restore, gather=0)),
             loop.create_task(notifier.pulse()),
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
+            *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
         ]
         await daemon.boot.settled()
         notifier.ready()
@@ -98,6 +103,33 @@ def followed(daemon: Daemon, root: Path) -> Iterator[Libvirt]:
     if uri:
         libvirt = daemon.domains.hypervisor = Libvirt(uri, daemon.domains)
         yield libvirt
+
+
+def _directories(stack: contextlib.AsyncExitStack, root: Path) -> Directories | None:
+    """Return what tells of changes in the guests' and the firewall's files, None where the kernel has no more of it."""
+    try:
+        return stack.enter_context(contextlib.closing(Directories(root / name for name in DIRECTORIES)))
+    except OSError as error:
+        log.warning("changed files of guests are not noticed, but by pvenetctl reconcile: %s", error)
+        return None
+
+
+def _sources(daemon: Daemon, root: Path, directories: Directories | None) -> Iterator[Awaitable[object]]:
+    """Yield what waits for changes that are not the kernel's."""
+    if directories:
+        yield watch_files(directories, daemon.heard.files)
+    if daemon.settings.qmp:
+        monitors = Monitors(root / daemon.settings.qmp.lstrip("/"), daemon.heard)
+        daemon.guests.brought = monitors.refresh
+        yield monitors.run()
+
+
+async def _kept(source: Awaitable[object]) -> None:
+    """Wait for what ends with the daemon; that it ended before is told."""
+    try:
+        await source
+    except Exception:
+        log.exception("a source of events has ended: a restart brings it back")
 
 
 @contextlib.asynccontextmanager

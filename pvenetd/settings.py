@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Annotated, Literal
@@ -70,10 +71,20 @@ class Libvirt(BaseModel):
     directory stands for /."""
 
 
+def _sockets(pattern: str) -> str:
+    directory, _, name = pattern.rpartition("/")
+    if not pattern.startswith("/") or name.count("*") != 1 or re.search(r"[*?\[\]\x00-\x1f]", directory):
+        raise ValueError("should be an absolute path whose last part has one *, which stands for the VMID")
+    return pattern
+
+
 class Settings(BaseModel):
     """All settings."""
 
     model_config = _STRICT
+
+    qmp: Annotated[str, AfterValidator(_sockets)] | None = None
+    """Sockets of guests' QMP monitors, one * for the VMID; without it none is followed."""
 
     interfaces: Interfaces = Field(default_factory=Interfaces)
 

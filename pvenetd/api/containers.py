@@ -30,7 +30,7 @@ async def lxc(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
 async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
     """Return a container's name and NICs as its configuration has them."""
     _container(daemon, params.vmid)
-    return configured(await daemon.guests.show(params.vmid), "hostname")
+    return await configured(daemon, params.vmid, "hostname")
 
 
 @routes.get("/nodes/{node}/pvenetd/vms/{vmid}/lxc-config")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -10,6 +9,7 @@ from pydantic import AfterValidator
 from pvenetd.api.route import NetN, OfNode, Routes, Vmid, index_of
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.guest_edits import digest
 from pvenetd.names import parse_tap
 
 routes = Routes()
@@ -47,15 +47,22 @@ def listed(guest: dict[str, Any], what: str) -> dict[str, Any]:
 @routes.get("/nodes/{node}/qemu/{vmid}/config")
 async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
     """Return a guest's name and NICs as its configuration has them."""
-    return configured(await daemon.guests.show(params.vmid), "name")
+    return await configured(daemon, params.vmid, "name")
 
 
-def configured(guest: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the configuration in a guest's record by Proxmox VE's keys, *name* that of its name."""
+async def configured(daemon: Daemon, vmid: int, name: str) -> dict[str, Any]:
+    """Return a guest's configuration by Proxmox VE's keys, *name* that of its name.  Raises `NotFound`."""
+    guest = await daemon.guests.show(vmid)
     nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
     named = {name: guest["name"]} if guest["name"] else {}
-    text = repr(sorted({**named, **nics}.items()))
-    return {**named, **nics, "digest": hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}
+    defined = daemon.store.guest(vmid)
+    return {**named, **nics, **({"digest": digest(defined)} if defined else {})}
+
+
+@routes.get("/nodes/{node}/qemu/{vmid}/status/current")
+async def current(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+    """Return whether a VM runs: whether one of its NICs is in the network."""
+    return listed(await daemon.guests.show(params.vmid), "VM")
 
 
 @routes.get("/nodes/{node}/pvenetd/vms")
@@ -111,4 +118,20 @@ async def hook(daemon: Daemon, params: QemuHook) -> dict[str, Any]:
         ops = await daemon.guests.plug(vmid, index, made_here=False)
     else:
         ops = await daemon.guests.unplug(vmid, index)
+    return {"ops": [shown(op) for op in ops]}
+
+
+class PveHook(OfGuest):
+    """What Proxmox VE tells a guest's hookscript."""
+
+    phase: Literal["pre-start", "post-start", "pre-stop", "post-stop"]
+
+
+@routes.post("/nodes/{node}/pvenetd/hook/pve")
+async def follow(daemon: Daemon, params: PveHook) -> dict[str, Any]:
+    """Load a guest's chains before it starts, if all of its NICs can be plugged; then follow what there is of it."""
+    if params.phase == "pre-start":
+        ops = await daemon.guests.prepare(params.vmid)
+    else:
+        ops = await daemon.guests.reconcile(params.vmid) if params.phase != "pre-stop" else ()
     return {"ops": [shown(op) for op in ops]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvenetd.api import containers, edits, firewall, guests, host, ifupdown, libvirt, network, tasks
+from pvenetd.api import containers, edits, firewall, guest_edits, guests, host, ifupdown, libvirt, network, tasks
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -14,5 +14,6 @@ ROUTES: tuple[Route, ...] = (
     *guests.routes,
     *containers.routes,
     *libvirt.routes,
+    *guest_edits.routes,
     *firewall.routes,
 )

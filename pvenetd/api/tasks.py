@@ -14,12 +14,14 @@ from pvenetd.errors import NotFound
 
 routes = Routes()
 
-_UPID = re.compile(r"UPID:([^:/]+):([0-9A-F]{8}):([0-9A-F]{8}):([0-9A-F]{8}):(srvreload):(networking):(root@pam):")
+_UPID = re.compile(
+    r"UPID:([^:/]+):([0-9A-F]{8}):([0-9A-F]{8}):([0-9A-F]{8}):(srvreload|qmconfig):(networking|[0-9]+):(root@pam):"
+)
 
 
-def finished(began: float) -> str:
-    """Return the UPID of an apply that is done; *began* in seconds since 1970."""
-    return f"UPID:{nodes()[0]}:{os.getpid():08X}:{0:08X}:{int(began):08X}:srvreload:networking:root@pam:"
+def finished(began: float, kind: str = "srvreload", name: str = "networking") -> str:
+    """Return the UPID of what is done, an apply or another *kind* of task; *began* in seconds since 1970."""
+    return f"UPID:{nodes()[0]}:{os.getpid():08X}:{0:08X}:{int(began):08X}:{kind}:{name}:root@pam:"
 
 
 class Task(OfNode):

@@ -13,8 +13,10 @@ from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guard import Guard
+from pvenetd.daemon.guest_edits import GuestEdits
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
+from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.query import Query
@@ -53,6 +55,8 @@ class Daemon:
         self.guard = Guard(store, engine, self.interfaces, design)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
+        self.guest_edits = GuestEdits(store, self.guests)
+        self.heard = Heard(store, engine, self.guests, self.load)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)

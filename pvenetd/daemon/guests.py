@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,8 @@ class Guests:
         """Guests that had something of ours when the daemon started."""
         self._told: dict[int, str] = {}
         """VMID → the error that was told last."""
+        self.brought: Callable[[int], object] = lambda _: None
+        """Is called with the VMID of a guest that was brought to its definition: not all of it is the kernel's."""
 
     def close(self) -> None:
         """Try nothing any more."""
@@ -121,6 +123,32 @@ class Guests:
         if done.problems:
             raise ConfigError(done.problems)
         return done.ops
+
+    async def doubts(self, guest: Guest, *, starting: bool = False) -> tuple[Problem, ...]:
+        """Return what would keep *guest* from what it is to have as it is defined; nothing is done.
+
+        That is about the NICs that are plugged, about all of them where it is *starting*.
+        """
+        seen = await self._sight.look(guest, self._made.of(guest.vmid))
+        if starting:
+            every = frozenset(index for index in guest.lines if is_port(guest, index))
+            seen = replace(seen, made=every, pulled=frozenset())
+        had = self._engine.owners().get(f"vm:{guest.vmid}", {})
+        rules = await self._firewall.usable(guest, had)
+        found = wanted(guest, replace(seen, had=had, barred=rules.barred))
+        errors = [problem for problem in guest.problems if problem.severity == "error"]
+        return tuple(
+            dict.fromkeys([*errors, *rules.problems, *(one for some in found.refused.values() for one in some)])
+        )
+
+    async def prepare(self, vmid: int) -> tuple[Op, ...]:
+        """Load a guest's chains before it starts.
+
+        Raises `NotFound`, `ConfigError` where one of its NICs could not be plugged, `KernelError`, `VerifyError`.
+        """
+        if wrong := await self.doubts(self._guest(vmid), starting=True):
+            raise ConfigError(wrong)
+        return await self.reconcile(vmid)
 
     async def define(self, xml: str, name: str = "") -> dict[str, str]:
         """Take a libvirt domain's XML for what it is now, and bring its guest to it; return owner → error.
@@ -211,6 +239,7 @@ class Guests:
             self._retry.failed(guest.vmid)
         else:
             self._retry.done(guest.vmid)
+        self.brought(guest.vmid)
         return _Done(ops, found.refused, tuple(told))
 
     async def _leave(self, vmid: int) -> tuple[Op, ...]:

@@ -125,7 +125,7 @@ class Directories:
                 yield watch, mask, os.fsdecode(data[at - length : at].rstrip(b"\0"))
 
 
-async def watch(
+async def watch_files(
     directories: Directories, noticed: Callable[[Names], Awaitable[object]], quiet: float = QUIET, most: float = LONGEST
 ) -> None:
     """Call *noticed* with what has changed, after *quiet* seconds without another change, *most* at most.

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from pvenetd.sources.files import Directories, Names, watch
+from pvenetd.sources.files import Directories, Names, watch_files
 from pvenetd.sources.qmp import Client, QmpError, connected
 
 log = logging.getLogger("pvenetd.qmp")
@@ -70,7 +70,7 @@ class Monitors:
                         self._meet(name, tasks)
 
                 await noticed({self._directory: None})
-                await watch(directories, noticed)
+                await watch_files(directories, noticed)
 
     def refresh(self, vmid: int) -> None:
         """Look at the links of a guest's NICs again: its configuration may have changed."""
@@ -168,8 +168,8 @@ class Session:
             if self._lost:
                 self._lost = False
                 await self._look_again()
-            while self._filters:
-                await self._ask_filter(client, self._filters.pop())
+            if self._filters:
+                await self._ask_filters(client)
             for index, up in self._guests.links(self._vmid).items():
                 if self._links.get(index) != up:
                     await self._set_link(client, index, up=up)
@@ -187,14 +187,18 @@ class Session:
             if not up or was is not None:
                 self._tell("link", {"nic": f"net{index}", "up": int(up)})
 
-    async def _ask_filter(self, client: Client, device: str) -> None:
-        """Tell what a NIC listens to; it is only told: a guest does not choose where others' frames go."""
+    async def _ask_filters(self, client: Client) -> None:
+        """Tell what NICs listen to; it is only told: a guest does not choose where others' frames go.
+
+        All are asked about: by name QEMU may find the NIC's other half, and refuse.
+        """
+        changed, self._filters = self._filters, set()
         try:
-            found = await client.execute("query-rx-filter", **({"name": device} if device else {}))
+            found = await client.execute("query-rx-filter")
         except QmpError:
             return
         for nic in found if isinstance(found, list) else ():
-            if isinstance(nic, dict):
+            if isinstance(nic, dict) and ("" in changed or str(nic.get("name")) in changed):
                 facts = {"device": nic.get("name"), "mac": nic.get("main-mac"), "promiscuous": nic.get("promiscuous")}
                 self._tell("filter", {key: _plain(value) for key, value in facts.items()})
 

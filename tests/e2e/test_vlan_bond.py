@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.client import request
 from tests.sandbox.space import Space
 from tests.sandbox.world import EXAMPLES, HOST, PROVIDER, TAP, World
 
@@ -62,6 +63,28 @@ def test_a_tagged_port_carries_its_vlan_and_no_other(world: World) -> None:
     assert not port.seen(rf"tell {IN_40}\.1"), "no frame of VLAN 40 came to the guest"
     assert not port.seen("vlan"), "the guest sees no tag"
     assert not wire.seen(rf"vlan (?!30\b)\d+.*{IN_30}\."), "and its network is in no other VLAN"
+
+
+def test_a_tag_that_is_edited_is_one_change_of_the_port_and_live_at_once(world: World) -> None:
+    guest, _ = world.start_namespace_guest(f"{IN_30}.2/24")
+    guest.run("ip", "address", "add", f"{IN_40}.2/24", "dev", "eth0")
+    assert pings(world.provider, f"{IN_30}.2")
+    config = world.root / "etc/pvenetd/qemu-server/100.conf"
+    index, last = link(world.host, TAP)["ifindex"], request(world.root, "GET", "events")[-1]["id"]
+
+    draft = config.with_name(".100.conf.swp")
+    draft.write_text(config.read_text().replace("tag=30", "tag=40"))
+    draft.replace(config)
+    until(lambda: pings(world.provider, f"{IN_40}.2"), LACP)
+    assert not pings(world.provider, f"{IN_30}.2")
+    ops = [one["op"] for one in request(world.root, "GET", "events") if one["id"] > last and one["event"] == "op"]
+    assert ops == [f"~ link {TAP} pvid=40 vids=40"]
+    assert link(world.host, TAP)["ifindex"] == index
+
+    before = config.read_bytes()
+    assert "port-option" not in world.ctl("vm", "set", 100, "net1=virtio,bridge=vmbr0,trunks=5-7")
+    world.ctl("vm", "set", 100, "--delete", "net1")
+    assert config.read_bytes() == before
 
 
 def agree(world: World) -> bool:

@@ -29,7 +29,7 @@ class Nic:
 
 
 class Guest:
-    """A running guest."""
+    """A running guest: with a *monitor* for pvenetd, and one for the test beside it (``.test``)."""
 
     def __init__(
         self,
@@ -39,6 +39,8 @@ class Guest:
         *,
         gateway: str = "",
         listen: Sequence[int] = (),
+        monitor: Path | None = None,
+        reboots: bool = False,
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -48,19 +50,21 @@ class Guest:
         words += [f"guest.address={nic.address},eth{number}" for number, nic in enumerate(nics)]
         words += [f"guest.gateway={gateway}"] if gateway else []
         words += [f"guest.listen={','.join(map(str, listen))}"] if listen else []
-        devices: list[str] = []
+        devices: list[str] = [] if reboots else ["-no-reboot"]
+        for path in (monitor, monitor.with_suffix(".test")) if monitor else ():
+            devices += ["-qmp", f"unix:{path},server=on,wait=off"]
         for number, nic in enumerate(nics):
             devices += [
                 "-netdev",
                 f"tap,id=net{number},ifname={nic.tap},script={nic.up},downscript={nic.down}",
                 "-device",
-                f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile=",
+                f"virtio-net-pci,id=net{number},netdev=net{number},mac={nic.mac},romfile=",
             ]
         self.process = Process(
             "guest",
             [
                 *(*prefix, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", str(_MEMORY_MIB)),
-                *("-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"),
+                *("-nodefaults", "-display", "none", "-serial", "stdio"),
                 *("-kernel", kernel / "vmlinuz", "-initrd", archive, "-append", " ".join(words), *devices),
             ],
             env,

@@ -24,6 +24,7 @@ NAT_HOST = EXAMPLES / "nat-host"
 HOST, PROVIDER, GUEST = "192.0.2.2", "192.0.2.1", "10.10.10.2"
 GUEST_MAC = "02:00:00:00:01:00"
 VMID = 100
+MONITORS = "run/qemu-server"
 TAP = "tap100i0"
 
 _BIN = Path(sys.executable).parent
@@ -140,13 +141,31 @@ class World:
         command = [*self.host.prefix(), self.bin / "pvenetctl", *words]
         return subprocess.run([str(word) for word in command], env={**os.environ, **self.env()}).returncode
 
-    def start_guest(self, listen: Sequence[int] = (8080, 2222)) -> Guest:
-        """Start guest 100 through the QEMU hooks; it is booting."""
+    def start_guest(
+        self,
+        listen: Sequence[int] = (8080, 2222),
+        *,
+        vmid: int = VMID,
+        address: str = GUEST,
+        mac: str = GUEST_MAC,
+        reboots: bool = False,
+    ) -> Guest:
+        """Start a guest through the QEMU hooks; it is booting.  Its monitor is where the example settings look."""
         hooks = CHECKOUT / "hooks"
-        nic = Nic(TAP, GUEST_MAC, f"{GUEST}/24", hooks / "qemu-ifup", hooks / "qemu-ifdown")
-        prefix = self.host.prefix()
-        scratch = self.root
-        guest = Guest(kernel(), scratch, [nic], gateway="10.10.10.1", listen=listen, prefix=prefix, env=self.env())
+        nic = Nic(f"tap{vmid}i0", mac, f"{address}/24", hooks / "qemu-ifup", hooks / "qemu-ifdown")
+        monitor = self.root / MONITORS / f"{vmid}.qmp"
+        monitor.parent.mkdir(parents=True, exist_ok=True)
+        guest = Guest(
+            kernel(),
+            self.root,
+            [nic],
+            gateway="10.10.10.1",
+            listen=listen,
+            monitor=monitor,
+            reboots=reboots,
+            prefix=self.host.prefix(),
+            env=self.env(),
+        )
         self._ends.callback(guest.stop)
         return guest
 

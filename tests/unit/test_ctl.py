@@ -189,7 +189,7 @@ sys.exit(" ".join(heavy & set(sys.modules)) or 0)
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("vm ", ["adopt", "list", "lxc-config", "plug", "show", "unplug"]),
+        ("vm ", ["adopt", "list", "lxc-config", "plug", "set", "show", "unplug"]),
         ("vm p", ["plug"]),
         ("vm plug ", ["100"]),
         ("vm plug 100 ", ["net0"]),

@@ -34,7 +34,8 @@ def test_the_daemons_options_and_settings_are_told() -> None:
     page = plain("pvenetd.8")
     words = parser().format_usage().replace("[", " ").replace("]", " ").split()
     assert all(word in page for word in words if word.startswith("--"))
+    assert "\n.B qmp\n" in page
     for section, field in Settings.model_fields.items():
         assert field.annotation is not None
-        for key in field.annotation.model_fields:
+        for key in getattr(field.annotation, "model_fields", ()):
             assert f"\n.B [{section}] {key}\n" in page

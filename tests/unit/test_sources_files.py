@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd.sources.files import Directories, Names, watch
+from pvenetd.sources.files import Directories, Names, watch_files
 
 PATIENCE = 10.0
 
@@ -42,7 +42,7 @@ class Heard:
 async def watching(*paths: Path) -> AsyncIterator[Heard]:
     heard = Heard()
     with closing(Directories(paths)) as directories:
-        task = asyncio.create_task(watch(directories, heard))
+        task = asyncio.create_task(watch_files(directories, heard))
         await asyncio.sleep(0)
         try:
             yield heard
@@ -175,7 +175,7 @@ async def test_a_failure_to_follow_is_no_end(tmp_path: Path) -> None:
             raise RuntimeError("no")
 
     with closing(Directories([tmp_path])) as directories:
-        task = asyncio.create_task(watch(directories, fails_first))
+        task = asyncio.create_task(watch_files(directories, fails_first))
         await asyncio.sleep(0)
         for name in ("100.conf", "101.conf"):
             (tmp_path / name).write_text("")

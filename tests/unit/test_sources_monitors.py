@@ -213,7 +213,7 @@ async def odd_records(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         writer.write(json.dumps(record).encode() + b"\n")
     async for line in reader:
         number = json.loads(line).get("id")
-        writer.write(json.dumps({"id": number, "return": [None, 3, {"name": []}]}).encode() + b"\n")
+        writer.write(json.dumps({"id": number, "return": [None, 3, {"name": []}, {"name": 5}]}).encode() + b"\n")
 
 
 async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

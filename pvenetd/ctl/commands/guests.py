@@ -39,6 +39,30 @@ def _adopt_request(found: argparse.Namespace) -> Request:
     return Request("POST", ("adopt",), given(domain=found.domain, vmid=found.vmid))
 
 
+def _string(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' should be netN=STRING")
+    return _net(key), value
+
+
+def _change(parser: Takes) -> None:
+    _vmid(parser)
+    text = "a NIC and all it is to have: net0=virtio=MAC,bridge=vmbr0,tag=5"
+    parser.add_argument("values", metavar="netN=STRING", nargs="*", type=_string, help=text)
+    parser.add_argument("--delete", metavar="netN", action="append", type=_net, help="drop a NIC")
+
+
+def _change_request(found: argparse.Namespace) -> Request:
+    """Return what asks for the change.  Raises ArgumentTypeError where a NIC is given twice."""
+    values = dict(found.values)
+    if len(values) < len(found.values):
+        raise argparse.ArgumentTypeError("a NIC has one netN=STRING")
+    if not values and not found.delete:
+        raise argparse.ArgumentTypeError("netN=STRING, or --delete netN, is missing")
+    return Request("PUT", ("vms", str(found.vmid)), given(**values, delete=found.delete))
+
+
 COMMANDS = (
     Command(("vm", "list"), "list guests and their NICs", get("vms"), show.guests),
     Command(
@@ -56,6 +80,7 @@ COMMANDS = (
         _vmid,
         offline=True,
     ),
+    Command(("vm", "set"), "change a guest's NICs, live if it runs", _change_request, show.done, _change),
     Command(("vm", "plug"), "plug a guest's NICs into the network", _nic_request("plug"), show.done, _nic),
     Command(("vm", "unplug"), "take a guest's NICs out of the network", _nic_request("unplug"), show.done, _nic),
     Command(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pvenetd.ctl import show
 from pvenetd.ctl.client import Request
-from pvenetd.ctl.command import Command, Takes
+from pvenetd.ctl.command import Command, Takes, number
 from pvenetd.ctl.page import Block
 
 HOOK_SECONDS = 10.0
@@ -33,6 +33,21 @@ def _never(status: int, arguments: argparse.Namespace, *, answered: bool) -> int
     """Return success: a guest that has ended has ended, whatever its network says."""
     del status, arguments, answered
     return 0
+
+
+# Proxmox VE
+
+_PHASES = ("pre-start", "post-start", "pre-stop", "post-stop")
+
+
+def _phase(parser: Takes) -> None:
+    parser.add_argument("vmid", metavar="VMID", type=number, help="number of the guest")
+    parser.add_argument("phase", choices=_PHASES, metavar="PHASE", help=", ".join(_PHASES))
+
+
+def _phase_request(found: argparse.Namespace) -> Request:
+    given = {"vmid": found.vmid, "phase": found.phase}
+    return Request("POST", ("hook", "pve"), given, HOOK_SECONDS, patient=found.phase == "pre-start")
 
 
 # libvirt
@@ -113,6 +128,7 @@ COMMANDS = (
         _tap,
         failing=_never,
     ),
+    Command(("hook", "pve"), "follow a guest of Proxmox VE's, as its hookscript", _phase_request, show.done, _phase),
     Command(
         ("hook", "libvirt-qemu"),
         "follow a domain of libvirt's, whose XML is on standard input",

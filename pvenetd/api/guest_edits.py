@@ -1,0 +1,65 @@
+"""Changes of guests' NICs: by Proxmox VE's paths, and with what was done by our own."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from pvenetd.api.guests import OfGuest
+from pvenetd.api.route import Routes
+from pvenetd.api.tasks import finished
+from pvenetd.daemon.applies import shown
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.errors import EditError
+from pvenetd.plan import Op
+
+routes = Routes()
+
+
+class Edit(OfGuest):
+    """A guest, and the netN strings it is to have."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    judges: ClassVar[bool] = True
+
+    delete: str | tuple[str, ...] = ()
+    """NICs that go: a list, or parted by commas."""
+    digest: Annotated[str, Field(max_length=64)] | None = None
+    """The ``digest`` of what was read: a definition that has changed since then refuses the edit."""
+
+    async def run(self, daemon: Daemon) -> tuple[Op, ...]:
+        """Do it.  Raises as `GuestEdits.edit` does."""
+        given = self.model_extra or {}
+        if odd := {key: "should be text" for key, value in given.items() if not isinstance(value, str)}:
+            raise EditError(odd)
+        dropped = re.split(r"[\s,;]+", self.delete) if isinstance(self.delete, str) else self.delete
+        return await daemon.guest_edits.edit(self.vmid, given, tuple(filter(None, dropped)), self.digest)
+
+
+@routes.put("/nodes/{node}/qemu/{vmid}/config")
+async def configure(daemon: Daemon, params: Edit) -> None:
+    """Change a VM's NICs, live if it runs; refused, or failed, everything stays as it was."""
+    await params.run(daemon)
+
+
+@routes.post("/nodes/{node}/qemu/{vmid}/config")
+async def configure_by_task(daemon: Daemon, params: Edit) -> str:
+    """Change a VM's NICs as PUT does; return a task's UPID when it is done."""
+    began = time.time()
+    await params.run(daemon)
+    return finished(began, "qmconfig", str(params.vmid))
+
+
+@routes.put("/nodes/{node}/lxc/{vmid}/config")
+async def configure_container(daemon: Daemon, params: Edit) -> None:
+    """Change a container's NICs, live if it runs."""
+    await params.run(daemon)
+
+
+@routes.put("/nodes/{node}/pvenetd/vms/{vmid}")
+async def change(daemon: Daemon, params: Edit) -> dict[str, Any]:
+    """Change a guest's NICs; return what was done to those that are plugged."""
+    return {"ops": [shown(op) for op in await params.run(daemon)]}
