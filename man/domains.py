@@ -85,6 +85,8 @@ def page(header: Any, entries: Any, escape: Any) -> str:
         ".SH WHAT IS READ OF A NIC",
         *entries(READ.items()),
         ".PP",
+        "Of a link's state or limit that changes while the guest runs libvirt has no event: it is seen within half a",
+        "minute.",
         "The N of a NIC's netN is that of its tap, else the metadata's, else that of libvirt's alias, else its place.",
         ".SH METADATA",
         escape(f"One element guest of the namespace {SPACE}, which may have a vmid, with an element net for a NIC."),

@@ -26,6 +26,8 @@ PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each new try to connect; the last one again and again."""
 ALIVE = (5, 3)
 """Seconds between two questions whether libvirtd is there, and how many of them may go unanswered."""
+AGAIN = 30.0
+"""Seconds between two looks at every domain that runs: of a changed link state or limit no event tells."""
 PATIENCE = 30.0
 """Seconds somebody waits for an answer of libvirt's."""
 
@@ -59,6 +61,8 @@ class Libvirt:
         self._events: asyncio.Queue[str | None] = asyncio.Queue()
         """UUIDs of domains to look at; None where the connection is gone."""
         self._connection: Any = None
+        self._due = 0.0
+        """The event loop's time at which every domain that runs is looked at again."""
         follower.connection = f"not connected to {uri} yet"
 
     async def run(self) -> None:
@@ -174,11 +178,24 @@ class Libvirt:
             log.info("connected to %s", self._uri)
             for uuid in {*await self._call(_active, library, connection), *self._follower.running()}:
                 self._events.put_nowait(uuid)
-            while (named := await self._events.get()) is not None:
+            self._due = asyncio.get_running_loop().time() + AGAIN
+            while (named := await self._next()) is not None:
                 await self._look(library, connection, named)
         finally:
             self._connection = None
             self._thread.submit(_leave, library, connection, numbers)
+
+    async def _next(self) -> str | None:
+        """Return the next domain to look at: one that an event names, or, now and then, each that runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(self._due):
+                    return await self._events.get()
+            except TimeoutError:
+                self._due = loop.time() + AGAIN
+                for uuid in self._follower.running():
+                    self._events.put_nowait(uuid)
 
     def _tell(self, loop: asyncio.AbstractEventLoop) -> Callable[[str | None], None]:
         """Return what is called in the thread of libvirt's events."""

@@ -12,6 +12,7 @@ import libvirt
 import pytest
 
 from pvenetd.errors import Conflict, NotFound, Unavailable
+from pvenetd.sources import libvirt as libvirt_source
 from pvenetd.sources.libvirt import Libvirt
 
 UUID = "6d0b3c9a-52f4-4c5e-9d7e-0123456789ab"
@@ -103,6 +104,15 @@ async def test_a_domain_that_a_hook_has_told_of_meanwhile_is_looked_at_again(hos
     host.notes.mark = changing  # type: ignore[method-assign]
     await asyncio.to_thread(host.virt.createXML, XML)
     await host.notes.until(lambda: UUID in host.notes.running())
+
+
+async def test_what_no_event_tells_of_is_seen_all_the_same(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt_source, "AGAIN", 0.05)
+    host.source._due = 0.0
+    domain = await asyncio.to_thread(host.virt.createXML, XML)
+    await host.notes.until(lambda: UUID in host.notes.running())
+    await asyncio.to_thread(domain.setMemory, 512)
+    await host.notes.until(lambda: "<currentMemory unit='KiB'>512<" in (host.notes.domains[UUID] or ""))
 
 
 async def test_a_configuration_is_read_and_kept(host: Host) -> None:
