@@ -223,6 +223,7 @@ def guests(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]
     columns = ("vmid", "name", "nic", "tap", "bridge", "vlan", "mac", "link", "firewall", "source")
     yield Table(columns, [row for one in data for row in _rows(one)])
     yield from (f"guest {one['vmid']}: {_indented(one['error'])}" for one in data if one["error"])
+    yield from (problem for one in data for problem in _warnings(one))
 
 
 def _rows(one: dict[str, Any]) -> Iterable[tuple[str, ...]]:
@@ -283,7 +284,12 @@ def guest(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
         )
     if data["error"]:
         yield f"error: {_indented(data['error'])}"
-    yield from (problem for problem in data["problems"] if problem not in data["error"].splitlines())
+    yield from _warnings(data)
+
+
+def _warnings(one: dict[str, Any]) -> list[str]:
+    """Return what there is to say of a guest beside its error."""
+    return [problem for problem in one["problems"] if problem not in one["error"].splitlines()]
 
 
 def _counted(nic: dict[str, Any], way: str) -> str | None:

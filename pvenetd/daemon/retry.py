@@ -12,8 +12,9 @@ FIRST, MOST = 1.0, 60.0
 class Retry:
     """Calls *again* for what failed, until it is done."""
 
-    def __init__(self, again: Callable[[int], Awaitable[object]]) -> None:
+    def __init__(self, again: Callable[[int], Awaitable[object]], first: float = FIRST) -> None:
         self._again = again
+        self._first = first
         self._waits: dict[int, float] = {}
         """Seconds that were waited last for each that is not done."""
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -23,7 +24,7 @@ class Retry:
         """Have *what* tried again; if it waits for that already, no sooner and no later."""
         if what in self._timers:
             return
-        wait = self._waits[what] = min(self._waits.get(what, FIRST / 2) * 2, MOST)
+        wait = self._waits[what] = min(self._waits.get(what, self._first / 2) * 2, MOST)
         self._timers[what] = asyncio.get_running_loop().call_later(wait, self._try, what)
 
     def done(self, what: int) -> None:

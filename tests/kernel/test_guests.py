@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pvenetd.drivers.files import Files
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.store import Store
+from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
+from pvenetd.engine import Engine
+from pvenetd.settings import Settings
 from tests.happening import Event, Scene, events
 from tests.harness import run_async
-from tests.netns import fresh, run
+from tests.netns import fresh, run, show
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x400454CA, 0x2, 0x1000, 0x4000
 
@@ -67,3 +71,30 @@ def test_what_a_guest_has_follows_from_what_is(happening: list[Event]) -> None:
             run_async(Scene(Path(root), others).play(happening))
         finally:
             others.close()
+
+
+@pytest.mark.lab
+@pytest.mark.usefixtures("namespaces")
+def test_a_vlan_that_somebody_takes_from_a_port_comes_back(tmp_path: Path) -> None:
+    run("ip", "link", "add", "vmbr0", "type", "bridge", "vlan_filtering", "1")
+    others = Others(tmp_path)
+    others.appear("tap100i0")
+
+    async def job() -> None:
+        files = Files(tmp_path)
+        files.write("etc/network/interfaces", b"auto lo\niface lo inet loopback\n")
+        files.write("etc/pvenetd/qemu-server/100.conf", b"net0: virtio,bridge=vmbr0,tag=5,trunks=7;9\n")
+        engine = Engine(others.machine, Journal(files))
+        daemon = Daemon(Store(files), engine, Journal(files), Settings(), "ct")
+        await daemon.start()
+        before = show("bridge", "-j", "vlan", "show", "dev", "tap100i0")
+        await daemon.guests.noticed()
+        run("bridge", "vlan", "delete", "dev", "tap100i0", "vid", "7")
+        assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") != before
+        await daemon.guests.noticed()
+        assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") == before
+        daemon.close()
+        engine.close()
+
+    run_async(job())
+    others.close()

@@ -340,3 +340,15 @@ def test_what_changed_is_told_once_whoever_read_the_events(host: Host, what: str
     run("ip", "link", "add", others[1], "type", "bridge")
     assert host.changed() >= {"eno1", others[1]}
     assert not select.select([host.news], [], [], 0)[0]
+
+
+@netns
+@pytest.mark.parametrize("more", [0, 100])
+def test_counters_are_those_that_ip_shows(host: Host, more: int) -> None:
+    run("ping", "-c", "2", "127.0.0.1")
+    (shown,) = show("ip", "-s", "-j", "link", "show", "dev", "lo")
+    found = host.counters({"lo", "nobody", *(f"nobody{number}" for number in range(more))})
+    assert found.keys() == {"lo"}
+    stats = {f"{way}_{what}": shown["stats64"][way][what] for way in ("rx", "tx") for what in ("bytes", "packets")}
+    assert stats["rx_packets"] >= 4
+    assert {name: found["lo"][name] for name in stats} == stats
