@@ -12,7 +12,7 @@ MEGABYTE = 1 << 20
 
 
 class Rate(Resource):
-    """Bytes a second to the guest and from it, counted with their Ethernet header; 0 for any number.
+    """Bytes a second to the guest and from it; 0 for any number.
 
     What is too much waits on its way to the guest, and is dropped on its way from it.  A way that somebody else
     has a queueing discipline for (libvirt, for ``<bandwidth>``) is his: None, of a current one.

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterable
 
-from pvenetd.drivers.netlink.links import index
+from pvenetd.drivers.netlink.links import index, request
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, REPLACE, RefusedError, Wire, attributes, nla, raw
 from pvenetd.kinds.link import Link
 from pvenetd.shaping import Rate
@@ -26,6 +27,12 @@ _BODY = struct.Struct("=BxxxiIII")
 """struct tcmsg: family, index, handle, parent, info (of a filter: preference and protocol)."""
 _FIRST = 36
 """Bytes before the attributes: nlmsghdr, tcmsg."""
+_FIRST_OF_LINK, _IFLA_QDISC = 32, 6
+"""Bytes before a link's attributes: nlmsghdr, ifinfomsg; the one that names its root qdisc."""
+_LIMITLESS = frozenset(
+    ("noop", "noqueue", "pfifo_fast", "pfifo", "mq", "fq", "fq_codel", "codel", "sfq", "cake", "pie", "fq_pie")
+)
+"""What the kernel gives a link by itself (net.core.default_qdisc)."""
 _ROOT, _CLSACT, _INGRESS, _EGRESS = 0xFFFFFFFF, 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
 """TC_H_ROOT, TC_H_CLSACT, and its halves."""
 _OURS = 0x7E << 16
@@ -79,6 +86,7 @@ def bring(wire: Wire, wanted: Rate) -> None:
     number = index(wanted.dev)
     had = _root(wire, number)
     if wanted.to_guest and had not in (None, wanted.to_guest):
+        _refuse_others(wire, number)
         wire.change([_tbf(number, wanted.to_guest)])
     elif had and wanted.to_guest == 0:
         wire.change([_message(_DELQDISC, 0, number, _OURS, _ROOT)])
@@ -88,22 +96,34 @@ def bring(wire: Wire, wanted: Rate) -> None:
 
 def _root(wire: Wire, number: int) -> int | None:
     """Return the bytes a second of our root qdisc, 0 where there is none, None where it is somebody else's."""
+    (body,) = wire.ask(request(number))
+    kind = _text(dict(attributes(body[_FIRST_OF_LINK:])).get(_IFLA_QDISC, b""))
+    if kind != "tbf":
+        return 0 if kind in _LIMITLESS else None
     handle, kind, options = _qdisc(wire, number, _ROOT)
-    if handle == _OURS and kind == "tbf":
-        return _bytes_a_second(options[_TBF_PARMS], options.get(_TBF_RATE64))
-    return None if handle else 0  # the kernel's own default has no handle
+    return _bytes_a_second(options[_TBF_PARMS], options.get(_TBF_RATE64)) if handle == _OURS else None
 
 
 def _ingress(wire: Wire, number: int) -> int | None:
     """Return the bytes a second of our policer, 0 where there is none, None where somebody else's has its place."""
-    kind = _qdisc(wire, number, _CLSACT)[1]
-    if kind == "clsact" and (found := _policer(wire, number)):
+    filters = _filters(wire, number, _INGRESS)
+    if found := _policer(filters):
         return found[1]
-    return None if kind == "ingress" else 0  # what libvirt and tc's users police with; we never do
+    return None if filters and _qdisc(wire, number, _CLSACT)[1] == "ingress" else 0  # tc's users'; we have a clsact
+
+
+def _refuse_others(wire: Wire, number: int) -> None:
+    """Refuse to take the place of somebody else's root; one that the kernel chose has no handle."""
+    handle, kind, _ = _qdisc(wire, number, _ROOT)
+    if handle not in (0, _OURS):
+        raise RefusedError(errno.EEXIST, f"its root qdisc is somebody else's ({kind} {handle >> 16:x}:)")
 
 
 def _qdisc(wire: Wire, number: int, parent: int) -> tuple[int, str, dict[int, bytes]]:
-    """Return handle, kind and options of one qdisc; nothing where there is none, or one that does nothing."""
+    """Return handle, kind and options of one qdisc; nothing where there is none, or one that does nothing.
+
+    The kernel tells the answer to everybody who listens, so this is asked only where it has to be.
+    """
     try:
         for body in wire.ask(_message(_GETQDISC, _ECHO, number, 0, parent)):
             handle = _BODY.unpack_from(body, 16)[2]
@@ -125,7 +145,7 @@ def _tbf(number: int, rate: int) -> bytes:
 
 
 def _bring_policer(wire: Wire, number: int, rate: int) -> None:
-    there = _policer(wire, number)
+    there = _policer(_filters(wire, number, _INGRESS))
     if there and rate and there[1] != rate:
         tab = struct.pack("=Bxxx", 0) + nla(_KIND, nla(1, _police(rate, there[0])))
         wire.change([raw(_NEWACTION, CREATE | REPLACE, tab)])
@@ -144,9 +164,9 @@ def _bring_policer(wire: Wire, number: int, rate: int) -> None:
             wire.change([_message(_DELQDISC, 0, number, 0xFFFF0000, _CLSACT)])
 
 
-def _policer(wire: Wire, number: int) -> tuple[int, int] | None:
-    """Return the index of our policer and its bytes a second, None where there is none."""
-    for found in _filters(wire, number, _INGRESS):
+def _policer(filters: Iterable[dict[int, bytes]]) -> tuple[int, int] | None:
+    """Return the index of our policer among *filters* and its bytes a second, None where there is none."""
+    for found in filters:
         actions = attributes(dict(attributes(found.get(_OPTIONS, b""))).get(_MATCHALL_ACT, b""))
         for action in (dict(attributes(payload)) for _, payload in actions):
             if action.get(_ACT_COOKIE) == _COOKIE and _text(action[_ACT_KIND]) == "police":
