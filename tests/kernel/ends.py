@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tests.netns import Namespaces
+from tests.netns import Namespaces, show
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _IFF_TAP, _IFF_NO_PI = 0x2, 0x1000
@@ -21,6 +21,8 @@ _ETH_P_ALL = 3
 _PACKET_AUXDATA, _SOL_PACKET, _VLAN_VALID = 8, 263, 1 << 4
 _EXPERIMENT = 0x88B5
 """IEEE 802's ethertype for local experiments: no other traffic has it."""
+_DEADLINE = 5
+"""Seconds in which a frame comes that is to come."""
 _LINGER = 0.3
 """Seconds without a frame after which none comes any more."""
 
@@ -32,8 +34,13 @@ class End:
     send: Callable[[bytes], object]
     receive: Callable[[float], bytes | None]
 
+    def take(self, count: int) -> list[bytes]:
+        """Return *count* of the experiment's frames, waiting for each, and those that come at once after them."""
+        found = [data for _ in range(count) if (data := self.next(_DEADLINE))]
+        return [*found, *iter(lambda: self.next(0), None)]
+
     def drain(self) -> list[bytes]:
-        """Return the payloads of the experiment's frames that come until none comes any more."""
+        """Return the experiment's frames that come until none comes any more."""
         return [*iter(self.next, None)]
 
     def next(self, seconds: float = _LINGER) -> bytes | None:
@@ -66,6 +73,13 @@ def _read(device: int, seconds: float) -> bytes | None:
     return os.read(device, 1 << 16) if select.select([device], [], [], seconds)[0] else None
 
 
+def forwarding() -> None:
+    """Wait until every port forwards: a bridge hears of a carrier when the kernel's watch gets round to it."""
+    deadline = time.monotonic() + _DEADLINE
+    while waiting := [one for one in show("bridge", "-j", "link") if one["state"] != "forwarding"]:
+        assert time.monotonic() < deadline, waiting
+
+
 @contextmanager
 def outside(namespaces: Namespaces, name: str) -> Iterator[End]:
     """Be at the outer end of the cable *name*."""
@@ -94,34 +108,48 @@ def _heard(wire: socket.socket, seconds: float) -> bytes | None:
     return None
 
 
-def bytes_a_second(sender: End, receiver: End, data: bytes, burst: int, seconds: float) -> float:
-    """Return how many bytes a second come of *data* when far too many are sent, once *burst* bytes have come."""
+@contextmanager
+def flooding(sender: End, receiver: End, data: bytes) -> Iterator[None]:
+    """Send *data* as long as the context lasts, far more than is to pass; *receiver* takes what comes."""
     ended = threading.Event()
 
     def send() -> None:
-        while not ended.wait(0.001):  # some five megabytes a second: enough for what is measured, not for the machine
+        while not ended.wait(0.001):  # a tick of the kernel's: three to thirty megabytes a second
             with suppress(OSError):
-                for _ in range(4):
+                for _ in range(20):
                     sender.send(data)
 
-    sending = threading.Thread(target=send)
-    sending.start()
+    def receive() -> None:
+        while not ended.is_set():
+            receiver.receive(0.1)
+
+    threads = [threading.Thread(target=job) for job in (send, receive)]
+    for thread in threads:
+        thread.start()
     try:
-        while burst > 0:
-            burst -= _size(receiver)
-        came, begin = 0, time.monotonic()
-        while (now := time.monotonic()) < begin + seconds:
-            came += _size(receiver)
-        return came / (now - begin)
+        yield
     finally:
         ended.set()
-        sending.join()
+        for thread in threads:
+            thread.join()
 
 
-def _size(end: End) -> int:
-    found = end.next(5)
-    assert found, "nothing comes"
-    return len(found) + 12
+def bytes_a_second(counted: Callable[[], int], burst: int, seconds: float) -> float:
+    """Return how many bytes a second pass once *burst* bytes have; *counted* tells them."""
+    begin, first = _when(counted, counted() + burst)
+    end, last = begin, first
+    while end < begin + seconds:
+        end, last = _when(counted, last + 1)
+    return (last - first) / (end - begin)
+
+
+def _when(counted: Callable[[], int], number: int) -> tuple[float, int]:
+    """Wait until at least *number* are counted, and return when that was, and what was counted."""
+    deadline = time.monotonic() + 4 * _DEADLINE
+    while (found := counted()) < number:
+        assert time.monotonic() < deadline, "too little comes"
+        time.sleep(0.01)
+    return time.monotonic(), found
 
 
 @contextmanager
