@@ -23,10 +23,12 @@ from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
 from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest, Source
+from pvenetd.guests.vlan_bridge import held
 from pvenetd.guests.wanted import Seen, is_port, wanted
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
+from pvenetd.state import GUESTS
 
 log = logging.getLogger("pvenetd.guests")
 
@@ -180,13 +182,21 @@ class Guests:
 
     async def adopt(self) -> None:
         """Take over what carries a guest's mark: an earlier run of the daemon has done that."""
-        for key, one in (await self._engine.observe()).items():
+        live = await self._engine.observe()
+        for key, one in live.items():
             owner = one.owner if isinstance(one, Link) else key[1] if key[0] == "chains" else ""
             if owner.startswith("vm:") and owner[3:].isdecimal():
                 self._adopted.add(int(owner[3:]))
-                held = self._store.definitions.holder(key[1])
-                if isinstance(one, Tap) and one.made_here and held:
-                    self._made.put(held[0], self._made.of(held[0]) | {held[1]})
+                nic = self._store.definitions.holder(key[1])
+                if isinstance(one, Tap) and one.made_here and nic:
+                    self._made.put(nic[0], self._made.of(nic[0]) | {nic[1]})
+
+        for owner, state in held(live).items():
+            await self._engine.adopt(owner, state)
+        try:
+            await self._engine.desire(GUESTS, {})  # what the last guest to share it has left while nobody looked
+        except PvenetError as error:
+            log.error("%s", error)  # noqa: TRY400
 
     async def noticed(self) -> None:
         """Put right what somebody has done to guests' devices and bridges, and plug devices that have appeared."""

@@ -10,7 +10,7 @@ from pvenetd.guests.wanted import Seen, due, pulled
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES
+from pvenetd.state import GUESTS, INTERFACES
 
 
 class Sight:
@@ -69,6 +69,10 @@ class Sight:
             vmid = self._vmid(name, link)
             if vmid is not None and not _is_right(owners.get(f"vm:{vmid}", {}).get(("link", name)), link):
                 found.add(vmid)
+            if link is None or link.owner == GUESTS:
+                found |= {
+                    one for one in self._on if not _is_left(owners.get(f"vm:{one}", {}).get(("link", name)), link)
+                }
             if name in self._bridges and self._bridges[name] != _facts(self._configured(link)):
                 found |= {one for one, named in self._on.items() if name in named}
         return found
@@ -93,6 +97,11 @@ def _is_right(wanted: Resource | None, there: Link | None) -> bool:
     if wanted is None or there is None:
         return wanted is there
     return not wanted.changes(there)
+
+
+def _is_left(wanted: Resource | None, there: Link | None) -> bool:
+    """Return whether a link that a guest may share with others is as it wants it, or none of its affair."""
+    return wanted is None or wanted.owner != GUESTS or _is_right(wanted, there)
 
 
 def _facts(bridge: Resource | None) -> dict[str, object]:

@@ -74,6 +74,24 @@ def for_vlan(bridge: Bridge, tag: int, links: State, origin: str) -> tuple[Switc
     return Switch(made, {one.key: one for one in (made, *vlans)}), []
 
 
+def held(live: State) -> dict[str, dict[Key, Resource]]:
+    """Return, by owner, what guests hold of what they share, each with the port by which it does.
+
+    So a daemon that has just started knows who needs it, however broken that guest's configuration is by now.
+    """
+    links = [link for link in live.values() if isinstance(link, Link)]
+    shared = [link.model_copy(update={"mac": None}) for link in links if link.owner == GUESTS]
+    bridges = {link.name: [link] for link in shared if link.kind == "bridge"}
+    for link in shared:
+        if link.master in bridges:
+            bridges[link.master].append(link)
+    found: dict[str, dict[Key, Resource]] = {}
+    for link in links:
+        if link.owner.startswith("vm:") and link.master in bridges:
+            found.setdefault(link.owner, {}).update({one.key: one for one in (*bridges[link.master], link)})
+    return found
+
+
 def _vlan(port: Link, tag: int, master: str, mtu: int | None, origin: str) -> Vlan:
     """Return VLAN *tag* of *port*: of the bridge's MTU, as far as the port goes."""
     known = [size for size in (mtu, port.mtu) if size]

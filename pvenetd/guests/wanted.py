@@ -15,7 +15,7 @@ from pvenetd.guests.guest import Guest
 from pvenetd.guests.ports import ports
 from pvenetd.kinds.link import Link
 from pvenetd.resource import Key, Resource
-from pvenetd.state import State
+from pvenetd.state import GUESTS, State
 
 PULLED = "unplugged by hand"
 """The alias, after the mark, of a device that stays out of its bridge until it is gone or plugged again."""
@@ -119,6 +119,7 @@ def _kept(link: Link | None, had: Mapping[Key, Resource], owner: str) -> dict[Ke
     if link is None or link.owner != owner:
         return {}
     found: dict[Key, Resource] = {key: one for key, one in had.items() if key[1] == link.name}
+    found |= {key: one for key, one in had.items() if one.owner == GUESTS and getattr(one, "master", "") == link.master}
     found[link.key] = link
     open_needs = {need for one in found.values() for need in one.needs}
     while more := {key: had[key] for key in open_needs - found.keys() if key in had}:

@@ -137,5 +137,5 @@ def test_no_more_than_the_rate_passes(host: Host, namespaces: Namespaces, way: s
         forwarding()
         ends = (outer, inner) if way == "to" else (inner, outer)
         with flooding(*ends, frame("02:00:5e:00:53:01", "02:00:5e:00:53:02", bytes(1400))):
-            found = bytes_a_second(lambda: host.traffic([dev])[dev].in_bytes, BURST + BURST // 2, seconds=4)
+            found = bytes_a_second(lambda: host.counters([dev])[dev]["tx_bytes"], BURST + BURST // 2, seconds=4)
     assert 0.85 * limit < found < 1.15 * limit

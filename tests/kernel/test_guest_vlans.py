@@ -1,0 +1,99 @@
+"""A bridge that guests share outlives the daemon, and goes with the last of them; told by ip(8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pvenetd.daemon.applies import Asked
+from pvenetd.drivers.files import Files
+from tests.kernel.seen import seen
+from tests.kernel.test_hitless import ACTIVE, serving
+from tests.netns import Namespaces, run, show
+
+pytestmark = pytest.mark.lab
+TEXT = """\
+auto eno1
+iface eno1 inet manual
+
+auto vmbr0
+iface vmbr0 inet manual
+	bridge-ports eno1
+	bridge-fd 0
+"""
+SHARED = {"vmbr0v20", "eno1.20"}
+OTHERS = {"lo", "eno1", "vmbr0"}
+
+
+def names() -> set[str]:
+    return {one["ifname"] for one in show("ip", "-j", "link")}
+
+
+def configure(root: Path, vmid: int, keys: str) -> None:
+    path = f"etc/pvenetd/qemu-server/{vmid}.conf"
+    Files(root).write(path, f"net0: virtio=BC:24:11:00:53:{vmid % 100:02X},bridge=vmbr0{keys}\n".encode())
+
+
+@pytest.fixture
+async def root(tmp_path: Path, namespaces: Namespaces) -> Path:
+    """Return the root of a host with two guests on VLAN 20, and no daemon any more."""
+    namespaces.cable("eno1")
+    Files(tmp_path).write(ACTIVE, TEXT.encode())
+    async with serving(tmp_path) as daemon:
+        await daemon.interfaces.apply(Asked(probe=False))
+        for vmid in (100, 101):
+            configure(tmp_path, vmid, ",tag=20,rate=10")
+            run("ip", "tuntap", "add", f"tap{vmid}i0", "mode", "tap")  # as QEMU does
+            await daemon.guests.plug(vmid, made_here=False)
+    assert names() == OTHERS | SHARED | {"tap100i0", "tap101i0"}
+    return tmp_path
+
+
+async def test_it_is_the_same_after_a_restart(root: Path) -> None:
+    before = seen()
+    async with serving(root):
+        assert seen() == before
+    run("ip", "link", "delete", "tap100i0")
+    async with serving(root) as daemon:
+        assert names() == OTHERS | SHARED | {"tap101i0"}, "what QEMU took along is not made again"
+        await daemon.guests.unplug(101)
+        assert names() == OTHERS | {"tap101i0"}
+
+
+async def test_a_guest_whose_configuration_is_broken_keeps_it(root: Path) -> None:
+    configure(root, 101, ",tag=5000")
+    async with serving(root) as daemon:
+        await daemon.guests.unplug(100)
+        assert names() == OTHERS | SHARED | {"tap100i0", "tap101i0"}
+        configure(root, 101, ",tag=30")
+        await daemon.guests.reconcile(101)
+        assert names() == OTHERS | {"vmbr0v30", "eno1.30", "tap100i0", "tap101i0"}
+
+
+async def test_what_nobody_uses_any_more_is_gone_after_a_restart(root: Path) -> None:
+    for vmid in (100, 101):
+        run("ip", "link", "delete", f"tap{vmid}i0")
+    async with serving(root):
+        assert not names() & SHARED
+
+
+@pytest.mark.parametrize("gone", sorted(SHARED))
+async def test_it_is_made_again_where_somebody_takes_it_away(root: Path, gone: str) -> None:
+    async with serving(root) as daemon:
+        run("ip", "link", "delete", gone)
+        await daemon.noticed()
+        assert names() == OTHERS | SHARED | {"tap100i0", "tap101i0"}
+        assert {one["ifname"] for one in show("ip", "-j", "link", "show", "master", "vmbr0v20")} == {
+            "eno1.20",
+            "tap100i0",
+            "tap101i0",
+        }
+
+
+async def test_another_setting_of_its_bridge_is_one_of_its_own(root: Path) -> None:
+    async with serving(root) as daemon:
+        Files(root).write(f"{ACTIVE}.new", f"{TEXT}\tbridge-ageing 60\n".encode())
+        await daemon.interfaces.apply(Asked(probe=False))
+        (bridge,) = show("ip", "-d", "-j", "link", "show", "dev", "vmbr0v20")
+        assert bridge["linkinfo"]["info_data"]["ageing_time"] == 6000
