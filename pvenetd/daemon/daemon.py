@@ -55,7 +55,7 @@ class Daemon:
         self.guard = Guard(store, engine, self.interfaces, design)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
-        self.guest_edits = GuestEdits(store, self.guests)
+        self.guest_edits = GuestEdits(store, self.guests, self.domains)
         self.heard = Heard(store, engine, self.guests, self.load)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""

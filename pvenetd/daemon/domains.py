@@ -140,23 +140,16 @@ class Domains:
 
     # what is changed
 
-    async def describe(self, guest: Guest, xml: str) -> tuple[Op, ...]:
-        """Give the domain of *guest* the metadata that *xml* has, as it runs and as it is kept; return what was done.
+    async def describe(self, guest: Guest, xml: str) -> None:
+        """Give the domain of *guest* the metadata that *xml* has, as it runs and as it is kept.
 
-        Where the guest cannot be brought to it, it has those again that it had.  Raises `NotFound` for a guest that
-        is no domain's, `Conflict`, `Unavailable`, `ConfigError`, `KernelError`, `VerifyError`.
+        Raises `NotFound`, `Conflict`, `Unavailable`, `ConfigError`.
         """
         if self.hypervisor is None:
             raise Unavailable(f"libvirt is not followed: {self.connection}")
-        name = guest.name
-        await self.hypervisor.describe(name, libvirt_set.element(xml), live=True)
-        try:
-            self._store.definitions.define(xml, name)
-            return await self._guests.reconcile(guest.vmid)
-        except PvenetError:
-            await self.hypervisor.describe(name, libvirt_set.element(guest.text), live=True)
-            self._store.definitions.define(guest.text, name)
-            raise
+        await self.hypervisor.describe(guest.name, libvirt_set.element(xml), live=True)
+        domain, _ = self._store.definitions.define(xml, guest.name)
+        self._marks[domain.uuid] += 1
 
     async def adopt(self, name: str, vmid: int | None = None) -> dict[str, object]:
         """Wire the domain *name* to us, as guest *vmid*; return its VMID, what has changed, and whether it runs.

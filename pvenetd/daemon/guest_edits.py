@@ -1,4 +1,7 @@
-"""A guest's NICs are changed: checked, written into its file without loss, made live, taken back where that fails."""
+"""A guest's NICs are changed: checked, written into its file without loss, made live, taken back where that fails.
+
+What a libvirt domain's NICs have beside its own XML is written into its metadata.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,32 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Set
 
+from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.store import Store
 from pvenetd.errors import ConfigError, Conflict, EditError, NotFound, Problem, PvenetError
-from pvenetd.guests import lines
+from pvenetd.guests import libvirt_set, lines
 from pvenetd.guests.guest import Guest
+from pvenetd.guests.libvirt_xml import read_guest
 from pvenetd.guests.lxc_conf import parse_lxc_conf, parse_lxc_net
 from pvenetd.guests.nic import parse_net
 from pvenetd.guests.qm_conf import parse_conf
 from pvenetd.plan import Op
 
-_READ = {"file": (parse_conf, parse_net), "lxc": (parse_lxc_conf, parse_lxc_net)}
+_READ = {"file": (parse_conf, parse_net), "lxc": (parse_lxc_conf, parse_lxc_net), "libvirt": (read_guest, parse_net)}
 """Source of a guest → who reads its file, and who reads one of its netN strings."""
+_TEXT = {"file": lines, "lxc": lines, "libvirt": libvirt_set}
+"""Source of a guest → who puts a netN string into its text, and drops it from there."""
 _NET = re.compile("net(0|[1-9]|[12][0-9]|3[01])")
 
 
 class GuestEdits:
     """Changes the files of guests."""
 
-    def __init__(self, store: Store, guests: Guests) -> None:
+    def __init__(self, store: Store, guests: Guests, domains: Domains) -> None:
         self._store = store
         self._guests = guests
+        self._domains = domains
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def edit(
@@ -38,8 +46,8 @@ class GuestEdits:
         """Give a guest's NICs their *values* by key (``net0``), drop those in *dropped*; return what was done live.
 
         *digest* is what `digest` gave for what the edit is about.  Raises `EditError` for what is wrong with the
-        values, or new with the guest: then nothing is written; `NotFound`; `Conflict` for a guest whose
-        definition is libvirt's, and another digest; `KernelError`, `VerifyError`: the file is as it was.
+        values, or new with the guest: then nothing is written; `NotFound`; `Conflict` for another digest;
+        `Unavailable` for a domain whose libvirt is not there; `KernelError`, `VerifyError`: all is as it was.
         """
         async with self._turns[vmid]:
             guest = self._guest(vmid, digest)
@@ -53,8 +61,6 @@ class GuestEdits:
         guest = self._store.guest(vmid)
         if guest is None:
             raise NotFound(f"no guest {vmid}: neither a file below /etc/pvenetd nor a libvirt domain defines it")
-        if guest.source not in _READ:
-            raise Conflict(f"guest {vmid} is libvirt's, {guest.path}: virsh edit changes its NICs")
         if digest_before and digest_before != digest(guest):
             raise Conflict(f"{guest.path} has changed since it was read: read it again")
         return guest
@@ -63,21 +69,28 @@ class GuestEdits:
         """Write *changed*, and bring the guest to it; what was wrong before, *known*, keeps nothing else from it."""
         if changed.text == guest.text:
             return ()
-        files = self._store.files
-        files.put(guest.path, bytes(changed))
+        await self._write(guest, changed)
         try:
             return await self._guests.reconcile(guest.vmid)
         except ConfigError as error:
             if not {_key(one) for one in error.problems} <= known:
-                self._take_back(guest, changed)
+                await self._take_back(guest, changed)
                 raise
             return ()
         except PvenetError:
-            self._take_back(guest, changed)
+            await self._take_back(guest, changed)
             raise
 
-    def _take_back(self, guest: Guest, changed: Guest) -> None:
-        if self._store.files.read(guest.path) == bytes(changed):  # else somebody has edited it since
+    async def _write(self, guest: Guest, changed: Guest) -> None:
+        if guest.source == "libvirt":
+            await self._domains.describe(guest, changed.text)
+        else:
+            self._store.files.put(guest.path, bytes(changed))
+
+    async def _take_back(self, guest: Guest, changed: Guest) -> None:
+        if guest.source == "libvirt":
+            await self._domains.describe(guest, guest.text)
+        elif self._store.files.read(guest.path) == bytes(changed):  # else somebody has edited it since
             self._store.files.put(guest.path, bytes(guest))
 
 
@@ -95,11 +108,11 @@ def _changed(guest: Guest, values: Mapping[str, str], dropped: Collection[str]) 
     text = guest.text
     for key in dropped:
         if key not in wrong:
-            text = lines.drop(text, int(key[3:]))
+            text = _TEXT[guest.source].drop(text, int(key[3:]))
     for key, value in values.items():
         if key not in wrong:
             try:
-                text = lines.put(text, int(key[3:]), _written(guest, int(key[3:]), value))
+                text = _TEXT[guest.source].put(text, int(key[3:]), _written(guest, int(key[3:]), value))
             except ConfigError as error:
                 wrong[key] = _told(error.problems)
     if wrong:

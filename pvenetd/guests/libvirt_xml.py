@@ -86,6 +86,14 @@ def parse_domain(text: str, called: str = "") -> Domain:
     return Domain(uuid, name, guest, devices, frozenset(nics.attached), frozenset(nics.made_here))
 
 
+def read_guest(text: str, vmid: int, path: str) -> Guest:
+    """Return the guest that the domain in *text* is.  Raises `ConfigError` where it is not *vmid*'s any more."""
+    guest = parse_domain(text).guest
+    if guest is None or guest.vmid != vmid:
+        raise ConfigError([Problem(path, 0, "syntax", f"it is not guest {vmid} any more")])
+    return guest
+
+
 def interfaces_of(root: Element) -> list[Element]:
     """Return a domain's interfaces, in their order."""
     devices = root.first("devices")

@@ -170,10 +170,10 @@ async def test_a_containers_nic_is_changed_in_its_own_file(api: Api) -> None:
     assert api.files.read("etc/pvenetd/lxc/200.conf") == expected.encode()
 
 
-async def test_a_domain_of_libvirts_is_not_changed_here(api: Api) -> None:
+async def test_a_domain_is_not_changed_without_libvirt(api: Api) -> None:
     xml = """<domain type='kvm'><name>vm-300</name><uuid>00000000-0000-4000-8000-000000000300</uuid><devices>
     <interface type='bridge'><mac address='02:00:5e:00:53:03'/><source bridge='vmbr0'/></interface>
     </devices></domain>"""
     await api.daemon.guests.define(xml)
-    status, body = await api.ask("PUT", f"{NODE}/qemu/300/config", *form(net0="virtio,bridge=vmbr0"))
-    assert (status, "virsh edit" in body["message"]) == (409, True)
+    status, body = await api.ask("PUT", f"{NODE}/qemu/300/config", *form(net0="rtl8139,bridge=vmbr0,firewall=1"))
+    assert (status, body["message"]) == (503, "libvirt is not followed: off")

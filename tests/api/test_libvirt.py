@@ -15,8 +15,6 @@ from pvenetd.api.peer import listening
 from pvenetd.ctl.commands import hook as hook_commands
 from pvenetd.ctl.main import main
 from pvenetd.drivers.fake import Fake
-from pvenetd.errors import ConfigError
-from pvenetd.guests.libvirt_set import put
 from pvenetd.guests.wiring import IFUP, SPACE
 from pvenetd.kinds.tap import Tap
 from pvenetd.resource import Resource
@@ -322,17 +320,23 @@ async def test_events_of_a_hypervisor_bring_its_guests(virt: Virt, hypervisor: L
     assert (await virt.api.data("GET", f"{OURS}/vms/300"))["name"] == "db-300"
 
 
+async def changed(virt: Virt, words: str, status: int = 0) -> str:
+    found = await asyncio.to_thread(main, ["--root", str(virt.api.root), "vm", "set", *words.split()])
+    out, err = virt._capsys.readouterr()
+    assert found == status, err
+    return out or err
+
+
 async def test_a_nics_string_is_changed_in_the_metadata(virt: Virt, hypervisor: Libvirt) -> None:
-    daemon = virt.api.daemon
-    guest = daemon.store.guest(300)
-    assert guest
     virt.machine.appear(Tap(name="tap300i0", made_here=False))
-    await daemon.domains.describe(guest, put(guest.text, 0, "virtio,bridge=vmbr0"))
+    said = f'<pvenetd:net index="0" mac="{MAC}" bridge="vmbr0"/>'
+    assert "master=vmbr0" in await changed(virt, f"300 net0=virtio={MAC},bridge=vmbr0")
     assert virt.plugged("tap300i0") == "vmbr0"
-    assert '<pvenetd:net index="0" bridge="vmbr0"/>' in (await hypervisor.xml("db-300"))[0]
-    after = daemon.store.guest(300)
-    assert after
-    with pytest.raises(ConfigError, match="there is no bridge 'vmbr9'"):
-        await daemon.domains.describe(after, put(after.text, 0, "virtio,bridge=vmbr9"))
-    assert '<pvenetd:net index="0" bridge="vmbr0"/>' in (await hypervisor.xml("db-300"))[0]
+    assert said in (await hypervisor.xml("db-300"))[0]
+    assert "there is no bridge 'vmbr9'" in await changed(virt, f"300 net0=virtio={MAC},bridge=vmbr9", 1)
+    assert "tag: '5000'" in await changed(virt, f"300 net0=virtio={MAC},bridge=vmbr0,tag=5000", 1)
+    assert said in (await hypervisor.xml("db-300"))[0]
     assert virt.plugged("tap300i0") == "vmbr0"
+    virt.machine.vanish("tap300i0")
+    await changed(virt, "300 --delete net0")
+    assert "pvenetd:net" not in (await hypervisor.xml("db-300"))[0]
