@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,9 @@ from pvenetd.state import GUESTS, Chains, State
 log = logging.getLogger("pvenetd.engine")
 
 T = TypeVar("T")
+
+_TOLD = 10
+"""Chains that are named in one line of the log."""
 
 _TRIES = 2
 """How often is tried what must not fail as a whole: the second time what was in the way may be gone."""
@@ -49,7 +52,7 @@ class Machine(Protocol):
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
 
     def apply(self, *ops: Op) -> None:
-        """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
+        """Carry out one operation, or several at once (`plan.steps`): all or none.  Raises `KernelError`."""
 
 
 class Applier:
@@ -193,11 +196,12 @@ class Applier:
         self._unrestored |= self._machine.disturbed()
         if not self._unrestored:
             return ()
-        wanted = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
+        chains = {key: one for key, one in self.desired().items() if isinstance(one, Chains)}
+        wanted = {key: chains[key] for key in sorted(chains, key=_closing_first)}
         live = self._machine.observe(wanted.keys(), only=True)
         ops = plan(wanted, live)
         if ops:
-            log.warning("somebody has changed our chains: %s", ", ".join(op.resource.describe() for op in ops))
+            log.warning("somebody has changed our chains: %s", _some(ops))
         self._steps("firewall", ops)
         self._unrestored = False
         return ops
@@ -306,6 +310,17 @@ class Applier:
             self._desired[owner] = wanted
         else:
             self._desired.pop(owner, None)
+
+
+def _closing_first(key: Key) -> bool:
+    """Return whether chains can wait for others: until the guard is there, everybody's port is open."""
+    return key != ("chains", "guard")
+
+
+def _some(ops: Sequence[Op]) -> str:
+    """Return what *ops* are about, in a line that can be read."""
+    names = [op.resource.describe() for op in ops[:_TOLD]]
+    return ", ".join(names) + (f" and {len(ops) - _TOLD} more" if len(ops) > _TOLD else "")
 
 
 def _changed(before: State, wanted: State, only: Collection[Key]) -> State:

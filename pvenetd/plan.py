@@ -19,7 +19,7 @@ from pvenetd.resource import Changes, Key, Resource, spell
 from pvenetd.state import State
 
 _AT_ONCE = 64
-"""Links deleted in one step."""
+"""Links deleted in one step, or guests' chains loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Op:
     def deletes_link(self) -> bool:
         """Return whether it deletes a link, and does not only let go of one."""
         return self.verb == "-" and self.resource.noun == "link" and self.resource.deletable
+
+    @property
+    def loads_guest(self) -> bool:
+        """Return whether it loads a guest's chains."""
+        return self.verb != "-" and self.resource.noun == "chains" and self.resource.owner.startswith("vm:")
 
     def __str__(self) -> str:
         words = [self.verb, self.resource.describe()]
@@ -114,12 +119,13 @@ def steps(ops: Iterable[Op]) -> Iterator[tuple[Op, ...]]:
     """Yield *ops* in order, each by itself, but for links deleted one after the other: some go in one step.
 
     For each step the kernel waits until nobody looks at the links any more, some 20 ms; and as long as
-    it is at it nobody else's link can be changed.
+    it is at it nobody else's link can be changed.  Guests' chains are loaded so, too: for each transaction the
+    kernel walks all chains there are, and in a very long one all that came before.
     """
-    for deletes, run in groupby(ops, lambda op: op.deletes_link):
-        links = tuple(run)
-        size = _AT_ONCE if deletes else 1
-        yield from (links[first : first + size] for first in range(0, len(links), size))
+    for (deletes, loads), run in groupby(ops, lambda op: (op.deletes_link, op.loads_guest)):
+        alike = tuple(run)
+        size = _AT_ONCE if deletes or loads else 1
+        yield from (alike[first : first + size] for first in range(0, len(alike), size))
 
 
 def waiting(desired: State, current: State) -> tuple[Key, ...]:

@@ -116,7 +116,7 @@ class Daemon:
 
         await job("guard", self.guard.go)
         await job("firewall", self.firewall.load_host)
-        failed |= await self.guests.load(sorted({*self.guests.known(), *await self.firewall.loaded_for()}))
+        failed |= await self.guests.load(self.guests.known())
         await job("guard", self.guard.follow)
         return failed
 

@@ -46,6 +46,8 @@ class Firewall:
         self._design = design
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
+        self._made: dict[int, tuple[rules.Guest, State]] = {}
+        """VMID → what its chains were made of, and what came of it."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all that is wrong with the firewall files and the guests' NICs."""
@@ -63,12 +65,18 @@ class Firewall:
         """
         if not self._store.cluster_fw().require().flag("enable", default=False):
             return {}
-        piece = rules.compile_guest(self._facts(guest))
+        facts, kept = self._facts(guest), self._made.get(guest.vmid)
+        if kept is None or kept[0] != facts:
+            kept = self._made[guest.vmid] = (facts, self._compiled_guest(facts))
+        return dict(kept[1])
+
+    def _compiled_guest(self, facts: rules.Guest) -> State:
+        piece = rules.compile_guest(facts)
         if piece is None:
             return {}
-        owner = f"vm:{guest.vmid}"
-        below: list[Resource] = [*nft.sysctls(self._design), nft.base(self._design)]
-        return state([*(one.model_copy(update={"owner": owner}) for one in below), nft.chains(piece, self._design)])
+        below: list[Resource] = [*(nft.sysctls(self._design) if piece.chains else ()), nft.base(self._design)]
+        owned = (one.model_copy(update={"owner": f"vm:{facts.vmid}"}) for one in below)
+        return state([*owned, nft.chains(piece, self._design)])
 
     async def usable(self, guest: Guest, had: State) -> Rules:
         """Return what *guest* is filtered by: what the files say, or the last good rules where they are broken.
@@ -121,11 +129,6 @@ class Firewall:
         ops = await self._engine.desire(OWNER, self.host(local))
         self._loaded_for = local
         return ops
-
-    async def loaded_for(self) -> list[int]:
-        """Return the guests that have chains in the kernel, their configuration there or not."""
-        names = (name for noun, name, *_ in await self._engine.observe() if noun == "chains")
-        return [int(name.removeprefix("vm:")) for name in names if name.startswith("vm:")]
 
     async def follow(self) -> None:
         """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out."""

@@ -108,17 +108,21 @@ class Guard:
         return bridges, frozenset(compiled.devices) | {link.name for link in ours}
 
     def _stopped(self, live: State, bridges: Collection[str], known: Collection[str]) -> list[str]:
-        announced = {
+        others = [
+            link.name
+            for link in _lookalikes(live)
+            if link.name not in known and link.master and (not self.tells_bridge or is_guarded(link.master, bridges))
+        ]
+        announced = self._announced() if others else frozenset()
+        return sorted(name for name in others if name not in announced)
+
+    def _announced(self) -> frozenset[str]:
+        """Return the ports that guests' chains name."""
+        return frozenset(
             name
             for owner, wanted in self._engine.owners().items()
             if owner.startswith("vm:") and isinstance(chains := wanted.get(("chains", owner)), Chains)
             for name in _PORT.findall(chains.text)
-        }
-        passing = {*known, *announced}
-        return sorted(
-            link.name
-            for link in _lookalikes(live)
-            if link.name not in passing and link.master and (not self.tells_bridge or is_guarded(link.master, bridges))
         )
 
     def _tell(self, stopped: frozenset[str], live: State) -> None:
@@ -146,4 +150,6 @@ def _known(live: State, bridges: Collection[str], others: frozenset[str], *, tel
 
 
 def _lookalikes(live: State) -> list[Link]:
-    return [link for link in live.values() if isinstance(link, Link) and is_lookalike(link.name)]
+    """Return the links that are called as guests' are, and are not plugged by us."""
+    links = (one for key, one in live.items() if key[0] == "link" and is_lookalike(key[1]))
+    return [link for link in links if isinstance(link, Link) and not link.owner.startswith("vm:")]

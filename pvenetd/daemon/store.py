@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pvenetd.choice import Choice
 from pvenetd.choice import from_json as choice_of
@@ -27,6 +27,8 @@ class Store:
         self.files = files
         self.staging = Staging(files)
         self.definitions = Definitions(files)
+        self._parsed: dict[str, tuple[str, fw.Config]] = {}
+        """Firewall file → its text, and what was read from it."""
 
     def is_staged(self) -> bool:
         """Return whether an edit waits to be applied; where the files cannot be read, whether one of the first does."""
@@ -86,20 +88,28 @@ class Store:
 
     def cluster_fw(self) -> fw.Config:
         """Return cluster.fw, an empty one where there is none."""
-        return fw.parse_cluster(self._text(f"{FIREWALL}/cluster.fw"), f"/{FIREWALL}/cluster.fw")
+        return self._rules("cluster", fw.parse_cluster)
 
     def host_fw(self) -> fw.Config:
         """Return host.fw, an empty one where there is none."""
-        return fw.parse_host(self._text(f"{FIREWALL}/host.fw"), f"/{FIREWALL}/host.fw")
+        return self._rules("host", fw.parse_host)
 
     def guest_fw(self, vmid: int) -> fw.Config:
         """Return a guest's firewall file, an empty one where there is none."""
-        return fw.parse_guest(self._text(f"{FIREWALL}/{vmid}.fw"), f"/{FIREWALL}/{vmid}.fw")
+        return self._rules(str(vmid), fw.parse_guest)
 
     def firewall_ids(self) -> list[int]:
         """Return the VMIDs that have a firewall file."""
         names = (name.removesuffix(".fw") for name in self.files.names(FIREWALL) if name.endswith(".fw"))
         return sorted(int(name) for name in names if name.isdigit())
+
+    def _rules(self, name: str, parse: Callable[[str, str], fw.Config]) -> fw.Config:
+        """Return a firewall file; as long as its text is the same, the same."""
+        path = f"{FIREWALL}/{name}.fw"
+        text, kept = self._text(path), self._parsed.get(path)
+        if kept is None or kept[0] != text:
+            kept = self._parsed[path] = (text, parse(text, f"/{path}"))
+        return kept[1]
 
     def _read(self, name: str) -> bytes | None:
         try:

@@ -117,10 +117,15 @@ class Host:
             raise KernelError("reading counters", refused.errno, refused.reason) from refused
 
     def apply(self, *ops: Op) -> None:
-        """Carry out one operation, or several deletions of links at once: all or none.  Raises `KernelError`."""
+        """Carry out one operation, or several deletions of links, or loads of guests' chains, at once: all or none.
+
+        Raises `KernelError`.
+        """
         try:
             if len(ops) == 1:
                 self._apply(ops[0])
+            elif ops[0].loads_guest:
+                self._nft.apply(*ops)
             else:
                 self._apply_links("-", [op.resource for op in ops if isinstance(op.resource, Link)])
         except RefusedError as refused:

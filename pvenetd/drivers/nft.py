@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,53 +190,65 @@ class Nftables:
         found, self._others = self._others, False
         return found
 
-    def apply(self, op: Op) -> None:
-        """Do one operation in one transaction: the kernel takes all of it or nothing.
+    def apply(self, *ops: Op) -> None:
+        """Do operations in one transaction: the kernel takes all of it or nothing.
 
         When it refuses, somebody may have changed our tables since they were read: they are read
-        again, and only a second refusal counts.
+        again, and only a second refusal counts, which nft's library has words for.
         """
-        piece = op.resource
-        if not isinstance(piece, Chains):
-            raise TypeError(f"{op}: no nftables resource")
         before = self._generation.now()
         try:
-            if messages := self._messages(op.verb, piece):
+            if messages := self._messages(ops):
                 self._batches.send(messages)
             else:
-                self._library.run(self._script(op.verb, piece))
+                self._library.run(self._script(ops))
         except OSError:
             self._read()
             before = self._as_of
             try:
-                self._library.run(self._script(op.verb, piece))
+                self._library.run(self._script(ops))
             except OSError as error:
-                raise KernelError(str(op), error.errno or 0, error.strerror or str(error)) from error
+                told = ", ".join(map(str, ops))
+                raise KernelError(told, error.errno or 0, error.strerror or str(error)) from error
         if before == self._as_of and self._generation.now() == before + 1:
             self._as_of = before + 1
+        for op in ops:
+            self._note(op.verb, _piece(op))
+
+    def _note(self, verb: str, piece: Chains) -> None:
         self._found.pop(piece.name, None)
-        if op.verb != "-":
+        if verb != "-":
             self._found |= listing.pieces(piece.text)
         elif piece.name == "base":
             self._found.clear()
 
-    def _messages(self, verb: str, piece: Chains) -> bytes:
-        """Return what is sent for a guest's piece past nft's library, nothing for what takes its way."""
-        if not piece.name.startswith("vm:") or (verb != "-" and not piece.wire):
-            return b""
-        found = self._found.get(piece.name)
-        gone = b""
-        if found:
-            names = [name for _, name in found.chains]
-            ports = [(way, port) for way, port, _ in found.elements]
-            gone = wire.remove(piece.name, names, ports, sealed=bool(found.digest))
-        return gone if verb == "-" else gone + piece.wire
+    def _messages(self, ops: Sequence[Op]) -> bytes:
+        """Return what is sent for guests' pieces past nft's library, nothing where one of *ops* takes its way."""
+        found = []
+        for op in ops:
+            piece = _piece(op)
+            if not piece.name.startswith("vm:") or (op.verb != "-" and not piece.wire):
+                return b""
+            if there := self._found.get(piece.name):
+                names = [name for _, name in there.chains]
+                ports = [(way, port) for way, port, _ in there.elements]
+                found.append(wire.remove(piece.name, names, ports, sealed=bool(there.digest)))
+            if op.verb != "-":
+                found.append(piece.wire)
+        return b"".join(found)
 
-    def _script(self, verb: str, piece: Chains) -> str:
-        if verb == "-" and piece.name == "base":
-            return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES)
-        found = self._found.get(piece.name)
-        return (found.removal(piece.name) if found else "") + ("" if verb == "-" else piece.text)
+    def _script(self, ops: Sequence[Op]) -> str:
+        lines = []
+        for op in ops:
+            piece = _piece(op)
+            if op.verb == "-" and piece.name == "base":
+                lines += [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES]
+                continue
+            if found := self._found.get(piece.name):
+                lines.append(found.removal(piece.name))
+            if op.verb != "-":
+                lines.append(piece.text)
+        return "".join(lines)
 
     def _read(self) -> None:
         self._others = True
@@ -254,3 +266,9 @@ class Nftables:
             if error.errno == errno.ENOENT:
                 return ""
             raise KernelError(command, error.errno or 0, error.strerror or str(error)) from error
+
+
+def _piece(op: Op) -> Chains:
+    if not isinstance(op.resource, Chains):
+        raise TypeError(f"{op}: no nftables resource")
+    return op.resource

@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 from pvenetd.firewall import wire
@@ -60,6 +61,7 @@ def sysctls(design: Design) -> list[Sysctl]:
     return [Sysctl(name=f"net/bridge/{name}", value="1", owner=FIREWALL) for name in names]
 
 
+@cache
 def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
     refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pvenetd.drivers.nft import Library, Nftables, obstacle, probe
+from pvenetd.drivers.nft import Generation, Library, Nftables, obstacle, probe
 from pvenetd.errors import ConfigError, KernelError
 from pvenetd.firewall.nft_base import Design
-from pvenetd.plan import Op, plan
+from pvenetd.plan import Op, plan, steps
 from pvenetd.state import Chains, State
 from tests.kernel.firewall import desired, have_bridge_netfilter, load
 from tests.kernel.packets import Packet, Player
@@ -169,6 +169,27 @@ def test_a_refused_piece_changes_nothing_and_says_why(wire: bytes) -> None:
         driver.apply(op)
     assert caught.value.errno == 2
     assert nft("-s", "list", "ruleset") == before
+
+
+@pytest.mark.usefixtures("host")
+def test_many_guests_are_one_transaction_all_of_them_or_none() -> None:
+    driver = Nftables()
+    wanted = desired(FILES, "mark")
+    run(driver, {key: one for key, one in wanted.items() if not key[1].startswith("vm:")})
+    (loads,) = [step for step in steps(plan(wanted, driver.observe())) if step[0].loads_guest]
+    assert [op.resource.key[1] for op in loads] == ["vm:100", "vm:101"]
+
+    refused = wanted["chains", "vm:101"].model_copy(update={"text": "add rule bridge pvenetd nowhere\n", "wire": b""})
+    before = nft("-s", "list", "ruleset")
+    with pytest.raises(KernelError, match=r"vm:100 .*, .* vm:101"):
+        driver.apply(loads[0], Op("+", refused))
+    assert nft("-s", "list", "ruleset") == before
+
+    generation = Generation()
+    was = generation.now()
+    driver.apply(*loads)
+    assert generation.now() == was + 1
+    assert plan(wanted, driver.observe()) == ()
 
 
 @pytest.mark.usefixtures("host")
