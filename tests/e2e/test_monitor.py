@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.conftest import applied
 from tests.sandbox.client import call, request
 from tests.sandbox.process import Process
+from tests.sandbox.space import CHECKOUT
 from tests.sandbox.world import GUEST_MAC, MONITORS, NAT_HOST, PROVIDER, TAP, World
 
 SETTINGS = f'qmp = "/{MONITORS}/*.qmp"\n'
@@ -94,6 +95,29 @@ def test_a_cable_is_pulled_and_plugged_in_live_and_the_guest_sees_it(monitored: 
     assert guest.run(f"ping -c 1 -W 10 {PROVIDER}")[0] == 0
     assert index_of(monitored, TAP) == before
     assert guest.power_off() == 0
+
+
+def test_a_nic_that_is_added_has_its_cable_as_configured_and_one_that_is_taken_out_is_told(monitored: World) -> None:
+    added = f"net1: virtio={OTHER_MAC},bridge=vmbr1,firewall=1,link_down=1\n"
+    monitored.write(CONF, monitored.read(CONF) + added)
+    guest = monitored.start_guest()
+    guest.ready()
+    before = monitored.host.links()
+    hooks = {"script": str(CHECKOUT / "hooks/qemu-ifup"), "downscript": str(CHECKOUT / "hooks/qemu-ifdown")}
+    with closing(Monitor(monitored)) as monitor:
+        monitor("netdev_add", type="tap", id="net1", ifname="tap100i1", **hooks)
+        assert index_of(monitored, "tap100i1")[1] == "vmbr1"
+        monitor("device_add", driver="virtio-net-pci", id="net1", netdev="net1", mac=OTHER_MAC, bus="slot0", romfile="")
+        until(lambda: guest.run("ip link set eth1 up")[0] == 0, "the guest has no second NIC")
+        until(lambda: guest.run("cat /sys/class/net/eth1/carrier")[1] == "0", "its cable is plugged in")
+        call(monitored.root, "PUT", "qemu/100/config", net1=added[len("net1: ") :].strip().replace("down=1", "down=0"))
+        until(lambda: guest.run("cat /sys/class/net/eth1/carrier")[1] == "1", "its cable is pulled")
+        monitor("device_del", id="net1")
+        until(lambda: "DEVICE_DELETED" in told(monitored), "nobody tells of it")
+        monitor("netdev_del", id="net1")
+    assert monitored.host.links() == before
+    until(lambda: not request(monitored.root, "GET", "vms/100")["nics"][1]["plugged"], "it is plugged")
+    assert monitored.ctl("reconcile") == ""
 
 
 def test_what_a_guest_does_is_told_and_gone_is_gone(monitored: World) -> None:

@@ -64,7 +64,15 @@ class Guest:
             "guest",
             [
                 *(*prefix, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", str(_MEMORY_MIB)),
-                *("-nodefaults", "-display", "none", "-serial", "stdio"),
+                *(
+                    "-device",
+                    "pcie-root-port,id=slot0,chassis=1",
+                    "-nodefaults",
+                    "-display",
+                    "none",
+                    "-serial",
+                    "stdio",
+                ),
                 *("-kernel", kernel / "vmlinuz", "-initrd", archive, "-append", " ".join(words), *devices),
             ],
             env,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 
 TAP = "tap100i0"
 CONFIG = Path("/etc/pvenetd")
+MONITOR = Path("/run/qemu-server/100.qmp")
 DROP_IN = Path(f"/run/systemd/system/{SERVICE}.d/watchdog.conf")
 
 NAT = """
@@ -85,7 +87,9 @@ def guest(tap: str) -> Iterator[Process]:
     """QEMU, its guest's processor not yet started, its tap plugged by the hook."""
     netdev = f"tap,id=net0,ifname={tap},script={LIBEXEC}/qemu-ifup,downscript={LIBEXEC}/qemu-ifdown"
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-S"]
-    command += ["-netdev", netdev, "-device", "virtio-net-pci,netdev=net0,romfile=", "-monitor", "stdio"]
+    command += ["-netdev", netdev, "-device", "virtio-net-pci,id=net0,netdev=net0,romfile=", "-monitor", "stdio"]
+    MONITOR.parent.mkdir(exist_ok=True)
+    command += ["-qmp", f"unix:{MONITOR},server=on,wait=off"]
     qemu = Process("QEMU", command)
     qemu.expect("monitor - type", 60)
     yield qemu
@@ -118,7 +122,7 @@ def test_guest_is_plugged_behind_its_chains() -> None:
     link = port(TAP)
     assert link["master"] == "vmbr0"
     assert {"UP", "LOWER_UP"} <= set(link["flags"])
-    assert link["ifalias"] == "pvenetd:vm:100"
+    assert link["ifalias"] == "pvenetd:vm:100 (configured)"
     vlans = next(one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == TAP)
     assert [(vlan["vlan"], sorted(vlan["flags"])) for vlan in vlans] == [(20, ["Egress Untagged", "PVID"])]
     assert TAP in run("nft", "list", "map", "bridge", "pvenetd", "in")
@@ -150,6 +154,41 @@ def test_killed_daemon_is_started_again() -> None:
     assert ctl("plan") == ""
     assert main_pid() not in (0, pid)
     assert port(TAP) == before
+
+
+@pytest.mark.usefixtures("guest")
+def test_a_guests_file_and_its_monitor_are_followed_within_the_units_bounds() -> None:
+    settings, config = CONFIG / "pvenetd.toml", CONFIG / "qemu-server/100.conf"
+    before = config.read_text()
+    settings.write_text(f'qmp = "{MONITOR.with_stem("*")}"\n')
+    run("systemctl", "restart", SERVICE)
+    try:
+        config.write_text(before.replace("tag=20", "tag=30"))
+        until(lambda: pvid() == 30)
+        ctl("vm", "set", "100", f"net0={before.strip().removeprefix('net0: ')}")
+        assert pvid() == 20
+        assert config.read_text() == before
+        until(lambda: "connected" in ctl("events"))
+        ctl("vm", "set", "100", f"net0={before.strip().removeprefix('net0: ')},link_down=1")
+        until(lambda: "what=link nic=net0 up=0" in ctl("events"))
+        assert ctl("hook", "pve", "100", "pre-start") == "nothing to do\n"
+    finally:
+        config.write_text(before)
+        settings.unlink()
+        run("systemctl", "restart", SERVICE)
+
+
+def pvid() -> int:
+    """Return the VLAN of the guest's untagged frames."""
+    (vlans,) = (one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == TAP)
+    return next(int(vlan["vlan"]) for vlan in vlans if "PVID" in vlan["flags"])
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Ask until it *holds*; each question takes its time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
 
 
 @pytest.mark.usefixtures("guest")
