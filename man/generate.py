@@ -13,6 +13,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import containers  # noqa: E402
 import domains  # noqa: E402
 import interfaces  # noqa: E402
+import nics  # noqa: E402
 
 from pvenetd.ctl.command import Command  # noqa: E402
 from pvenetd.ctl.commands import GROUPS  # noqa: E402
@@ -233,6 +234,11 @@ def pvenetd_libvirt() -> str:
     return domains.page(header, entries, escape)
 
 
+def pvenetd_guests() -> str:
+    """Return the page of guests' NICs."""
+    return nics.page(header, entries)
+
+
 def pvenetd_lxc() -> str:
     """Return the page of containers."""
     return containers.page(header, entries, escape)
@@ -244,6 +250,7 @@ PAGES = {
     "pvenetd-interfaces.5": pvenetd_interfaces,
     "pvenetd-libvirt.7": pvenetd_libvirt,
     "pvenetd-lxc.7": pvenetd_lxc,
+    "pvenetd-guests.7": pvenetd_guests,
 }
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def plain(page: str) -> str:
     return re.sub(r"\\(?:f[BIR]|&)", "", (MAN / page).read_text()).replace("\\-", "-")
 
 
-@pytest.mark.parametrize("page", ["pvenetd-interfaces.5", "pvenetd-libvirt.7", "pvenetd-lxc.7"])
+@pytest.mark.parametrize("page", ["pvenetd-interfaces.5", "pvenetd-libvirt.7", "pvenetd-lxc.7", "pvenetd-guests.7"])
 def test_a_page_made_from_the_code_is_as_generated(page: str) -> None:
     assert (MAN / page).read_text() == GENERATED["PAGES"][page](), "python man/generate.py makes it anew"
 

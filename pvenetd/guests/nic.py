@@ -136,6 +136,7 @@ class QemuNic(Nic):
     needed: ClassVar[tuple[str, str]] = ("model", "virtio=MAC,…")
 
     model: Model
+    """The device that QEMU shows the guest."""
     queues: Annotated[int, Whole, Field(ge=0, le=64)] | None = None
     """Packet queues of the device."""
     host_tunnel: Annotated[YesNo, Field(alias="host-tunnel")] = False

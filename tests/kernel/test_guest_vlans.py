@@ -8,7 +8,7 @@ import pytest
 
 from pvenetd.daemon.applies import Asked
 from pvenetd.drivers.files import Files
-from tests.kernel.seen import seen
+from tests.kernel.seen import limits, seen
 from tests.kernel.test_hitless import ACTIVE, serving
 from tests.netns import Namespaces, run, show
 
@@ -97,3 +97,25 @@ async def test_another_setting_of_its_bridge_is_one_of_its_own(root: Path) -> No
         await daemon.interfaces.apply(Asked(probe=False))
         (bridge,) = show("ip", "-d", "-j", "link", "show", "dev", "vmbr0v20")
         assert bridge["linkinfo"]["info_data"]["ageing_time"] == 6000
+
+
+async def test_a_bridge_that_is_made_anew_has_its_guests_macs_again(tmp_path: Path, namespaces: Namespaces) -> None:
+    namespaces.cable("eno1")
+    text = f"{TEXT}\tbridge-vlan-aware yes\n\tbridge-disable-mac-learning yes\n"
+    Files(tmp_path).write(ACTIVE, text.encode())
+    configure(tmp_path, 100, ",tag=5,trunks=7,rate=10")
+    async with serving(tmp_path) as daemon:
+        await daemon.interfaces.apply(Asked(probe=False))
+        await daemon.guests.plug(100)
+        before = entered(), limits("tap100i0")
+        assert before[0] == {("bc:24:11:00:53:00", 5), ("bc:24:11:00:53:00", 7)}
+        Files(tmp_path).write(f"{ACTIVE}.new", f"{text}\tbridge-vlan-stats-per-port yes\n".encode())
+        done = await daemon.interfaces.apply(Asked(probe=False))
+        assert [str(op) for op in done.ops if op.verb == "-"] == ["- link vmbr0"]
+        assert (entered(), limits("tap100i0")) == before
+        assert await daemon.guests.reconcile(100) == ()
+
+
+def entered() -> set[tuple[str, int]]:
+    found = show("bridge", "-j", "fdb", "show", "dev", "tap100i0")
+    return {(one["mac"], one["vlan"]) for one in found if one["state"] == "static"}
