@@ -9,7 +9,7 @@ only warned of.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -41,34 +41,55 @@ class Definitions:
         """UUID → VMID, name and XML of a domain whose VMID is another's."""
         self._parsed: dict[str, tuple[bytes, Guest]] = {}
         """Files as they were when they were last read: the same bytes are the same guest."""
+        self._last: dict[int, Guest] = {}
+        """Guests as they were when somebody last asked."""
 
     def ids(self) -> list[int]:
         """Return the VMIDs that have a definition."""
-        names = [name for directory, _ in _FILES for name in self._files.names(directory)]
-        return sorted({*filter(None, map(vmid_of, names)), *self._by_vmid})
+        return [*self._places()]
+
+    def _places(self) -> dict[int, list[str]]:
+        """Return, for every VMID in order, the directories that have a file of it."""
+        found: dict[int, list[str]] = {vmid: [] for vmid in self._by_vmid}
+        for directory, _ in _FILES:
+            for vmid in filter(None, map(vmid_of, self._files.names(directory))):
+                found.setdefault(vmid, []).append(directory)
+        return dict(sorted(found.items()))
 
     def guest(self, vmid: int) -> Guest | None:
         """Return a guest as it is defined, None where it is not.  Raises `ConfigError` for an unreadable file."""
-        found = [*self._told(vmid)]
+        return self._guest(vmid, [directory for directory, _ in _FILES])
+
+    def _guest(self, vmid: int, directories: Collection[str]) -> Guest | None:
+        """Return a guest, of which there may be files in *directories*."""
+        found = [*self._told(vmid, directories)]
         if not found:
+            self._last.pop(vmid, None)
             return None
         first, *others = found
         more = [_overridden(first, other) for other in others]
         more += [_second(first, name) for of, name, _ in self._waiting.values() if of == vmid]
-        return replace(first, problems=(*first.problems, *more)) if more else first
+        self._last[vmid] = replace(first, problems=(*first.problems, *more)) if more else first
+        return self._last[vmid]
 
     def guests(self) -> Iterator[Guest]:
         """Yield every guest."""
-        for vmid in self.ids():
-            if guest := self.guest(vmid):
+        for vmid, directories in self._places().items():
+            if guest := self._guest(vmid, directories):
                 yield guest
 
-    def readable(self) -> Iterator[tuple[int, Guest]]:
-        """Yield every guest whose file can be read."""
-        for vmid in self.ids():
+    def readable(self) -> dict[int, Guest]:
+        """Return every guest whose file can be read, by VMID."""
+        found = {}
+        for vmid, directories in self._places().items():
             with suppress(ConfigError):
-                if guest := self.guest(vmid):
-                    yield vmid, guest
+                if guest := self._guest(vmid, directories):
+                    found[vmid] = guest
+        return found
+
+    def remembered(self) -> dict[int, Guest]:
+        """Return all guests as they were when somebody last asked for each, by VMID; no file is read."""
+        return dict(self._last)
 
     def holder(self, device: str) -> tuple[int, int] | None:
         """Return the guest, and the N of its netN, that *device* is the port of; None where it is no guest's."""
@@ -111,9 +132,11 @@ class Definitions:
                 log.warning("guest %s: %s", vmid, error)
         return about
 
-    def _told(self, vmid: int) -> Iterator[Guest]:
+    def _told(self, vmid: int, directories: Collection[str]) -> Iterator[Guest]:
         """Yield all definitions of a guest; the first stands."""
         for directory, parse in _FILES:
+            if directory not in directories:
+                continue
             path = f"{directory}/{vmid}.conf"
             try:
                 data = self._files.read(path)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,10 +139,9 @@ class Guests:
         had = self._engine.owners().get(f"vm:{guest.vmid}", {})
         rules = await self._firewall.usable(guest, had)
         found = wanted(guest, replace(seen, had=had, barred=rules.barred))
+        broken = () if starting else rules.problems  # it may start with the last good ones
         errors = [problem for problem in guest.problems if problem.severity == "error"]
-        return tuple(
-            dict.fromkeys([*errors, *rules.problems, *(one for some in found.refused.values() for one in some)])
-        )
+        return tuple(dict.fromkeys([*errors, *broken, *(one for some in found.refused.values() for one in some)]))
 
     async def prepare(self, vmid: int) -> tuple[Op, ...]:
         """Load a guest's chains before it starts.
@@ -150,7 +150,9 @@ class Guests:
         """
         if wrong := await self.doubts(self._guest(vmid), starting=True):
             raise ConfigError(wrong)
-        return await self.reconcile(vmid)
+        with suppress(ConfigError):  # its rules are broken: the last good ones hold
+            return await self.reconcile(vmid)
+        return ()
 
     async def define(self, xml: str, name: str = "") -> dict[str, str]:
         """Take a libvirt domain's XML for what it is now, and bring its guest to it; return owner → error.
@@ -205,16 +207,17 @@ class Guests:
     async def records(self) -> list[dict[str, Any]]:
         """Return every guest with its NICs."""
         left = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
-        return await self._records(sorted({*self._store.guest_ids(), *left}))
+        everybody = self._store.definitions.readable()
+        return await self._records(sorted({*self._store.guest_ids(), *left}), everybody)
 
     async def show(self, vmid: int) -> dict[str, Any]:
         """Return one guest with its NICs.  Raises `NotFound`."""
-        self._guest(vmid)
-        (found,) = await self._records([vmid])
+        guest = self._guest(vmid)
+        (found,) = await self._records([vmid], {**self._store.definitions.remembered(), vmid: guest})
         return found
 
-    async def _records(self, vmids: Iterable[int]) -> list[dict[str, Any]]:
-        everybody = dict(self._store.definitions.readable())
+    async def _records(self, vmids: Iterable[int], everybody: Mapping[int, Guest]) -> list[dict[str, Any]]:
+        """Return the records of *vmids*; what *everybody* has is compared."""
         guests = {vmid: everybody.get(vmid) for vmid in vmids}
         devices = {guest.device(index) for guest in guests.values() if guest for index in guest.lines}
         live, counters = await self._engine.observe(), await self._engine.counters(devices)
