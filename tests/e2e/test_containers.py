@@ -21,18 +21,18 @@ HOOK = CHECKOUT / "hooks/lxc-net"
 
 @pytest.fixture
 def made(world: World) -> Space:
-    """Return a container whose pair LXC has made, and that nobody has plugged."""
-    configure(world, NIC)
+    """Return a container whose pair LXC has made."""
+    return make(world, NIC)
+
+
+def make(world: World, net0: str) -> Space:
+    (world.root / "etc/pvenetd/lxc").mkdir()
+    world.write("etc/pvenetd/lxc/200.conf", f"hostname: dns\nnet0: {net0}\n")
     world.write("etc/pvenetd/firewall/200.fw", RULES)
     space = world.space("ct200")
     world.host.run("ip", "link", "add", VETH, "type", "veth", "peer", "name", "eth0", "netns", space.name)
     world.host.run("ip", "link", "set", VETH, "up")
     return space
-
-
-def configure(world: World, net0: str) -> None:
-    (world.root / "etc/pvenetd/lxc").mkdir(exist_ok=True)
-    world.write("etc/pvenetd/lxc/200.conf", f"hostname: dns\nnet0: {net0}\n")
 
 
 def hook(world: World, phase: str, *, check: bool = True) -> str:
@@ -89,7 +89,6 @@ def test_a_container_that_ends_without_a_word_is_forgotten(world: World, made: S
 
 
 @pytest.mark.netns
-@pytest.mark.usefixtures("made")
 @pytest.mark.parametrize(
     ("net0", "reason"),
     [
@@ -99,7 +98,7 @@ def test_a_container_that_ends_without_a_word_is_forgotten(world: World, made: S
     ],
 )
 def test_a_nic_that_cannot_be_refuses_the_start(world: World, net0: str, reason: str) -> None:
-    configure(world, net0)
+    make(world, net0)
     with pytest.raises(AssertionError) as refused:
         hook(world, "up")
     assert reason in str(refused.value)
