@@ -47,6 +47,8 @@ class Container:
         init = root / "sbin/init"
         init.write_text(_INIT.format(first=first, ports=" ".join(map(str, ports))))
         init.chmod(0o755)
+        if "lxc.idmap" in more:
+            run("chown", "-R", "100000:100000", str(root))
         lines = run(CTL, "vm", "lxc-config", str(ctid)) + more
         (self.place / "config").write_text(_CONFIG.format(root=root, name=self.name, lines=lines))
 

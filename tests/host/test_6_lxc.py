@@ -155,7 +155,8 @@ def test_a_change_while_it_runs_touches_what_differs_alone(
     configure(f"{NIC},tag=20,rate=2")
     ctl("reconcile")
     assert vlans() == [(20, ["Egress Untagged", "PVID"])]
-    assert VETH in run("tc", "qdisc", "show", "dev", VETH, "root") or run("tc", "qdisc", "show", "dev", VETH)
+    assert re.search(r"tbf .* root .* rate 16777Kbit", run("tc", "qdisc", "show", "dev", VETH))
+    assert re.search(r"police .* rate 16777Kbit", run("tc", "filter", "show", "dev", VETH, "ingress"))
     assert not container.run("ping", "-c", "1", "-W", "1", GATEWAY, check=False), (
         "it is in another VLAN than its gateway"
     )
@@ -233,6 +234,7 @@ def test_it_does_not_start_with_a_nic_that_cannot_be(
     [
         pytest.param("lxc.hook.version = 1\n", id="told by the environment"),
         pytest.param("lxc.net.0.link = vmbr0\n", id="a port by LXC already"),
+        pytest.param("lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n", id="in a user namespace"),
     ],
 )
 def test_other_ways_of_lxc_end_the_same(make: Callable[..., Container], more: str) -> None:
