@@ -1,4 +1,4 @@
-"""Docker on the same host: what it loads is told, never touched, and its containers keep their network."""
+"""Docker and Podman on the same host: what they load is told, never touched; their containers keep their network."""
 
 from __future__ import annotations
 
@@ -45,12 +45,38 @@ COMMIT
 COMMIT
 """
 """What dockerd 28 loads for its default bridge, as its documentation of iptables' chains has it."""
+PODMAN = """\
+table inet netavark {
+	chain INPUT {
+		type filter hook input priority filter; policy accept;
+		ip saddr 203.0.113.0/24 udp dport 53 accept
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy accept;
+		ct state invalid drop
+		jump NETAVARK-ISOLATION-1
+		ip daddr 203.0.113.0/24 ct state established,related accept
+		ip saddr 203.0.113.0/24 accept
+	}
+	chain POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 203.0.113.0/24 ip daddr != 224.0.0.0/4 masquerade
+	}
+	chain NETAVARK-ISOLATION-1 {
+	}
+}
+"""
+"""What netavark loads for a network of Podman's, but for published ports."""
 SUBNET = "198.51.100"
 CONTAINERS = {"veth1a2b3c4": 2, "veth5d6e7f8": 3}
 
 
 def load(world: World) -> dict[str, Space]:
-    """Have docker0, its rules, and two containers behind ports with Docker's names."""
+    """Have docker0, its rules, two containers behind ports with Docker's names, and a network of Podman's."""
+    world.write("podman.nft", PODMAN)
+    world.host.run("nft", "-f", world.root / "podman.nft")
+    world.host.run("ip", "link", "add", "podman0", "type", "bridge")
+    world.host.run("ip", "link", "set", "podman0", "up")
     world.write("docker.rules", RULES)
     world.host.run("iptables-nft-restore", world.root / "docker.rules")
     world.host.run("ip", "link", "add", "docker0", "type", "bridge")
@@ -72,7 +98,7 @@ def container(world: World, port: str, number: int) -> Space:
 def theirs(world: World) -> dict[str, Any]:
     """Return all that Docker has made, as the kernel shows it."""
     links = world.host.show("ip", "-d", "-j", "link", "show")
-    bridges = {"docker0", *CONTAINERS}
+    bridges = {"docker0", "podman0", *CONTAINERS}
     listed = json.loads(world.host.run("nft", "-j", "-s", "list", "ruleset"))["nftables"]
     kept = [entry for entry in listed if all(one.get("table", one.get("name")) != "pvenetd" for one in entry.values())]
     return {
@@ -109,6 +135,9 @@ def test_docker_is_told_of_and_left_alone(world: World) -> None:
         r"^neighbour +Docker: bridge docker0 \(2 ports\), table ip filter, table ip nat: left alone$",
         told,
         re.MULTILINE,
+    )
+    assert re.search(
+        r"^neighbour +Podman: bridge podman0 \(0 ports\), table inet netavark: left alone$", told, re.MULTILINE
     )
     guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
     one.run("ping", "-c", "1", "-W", "5", f"{SUBNET}.3")
