@@ -92,6 +92,7 @@ class GuestEdits:
             await self._domains.describe(guest, guest.text)
         elif self._store.files.read(guest.path) == bytes(changed):  # else somebody has edited it since
             self._store.files.put(guest.path, bytes(guest))
+        await self._guests.load([guest.vmid])  # of what was refused, the rest may have been done
 
 
 def digest(guest: Guest) -> str:

@@ -20,6 +20,8 @@ log = logging.getLogger("pvenetd.qmp")
 
 SHORTEST, LONGEST = 0.05, 30.0
 """Seconds between two tries to connect: twice as long after each; a socket that appears is tried at once."""
+STEADY = 1.0
+"""Seconds after which a monitor that was heard is tried again as soon as one that is new."""
 _TOLD_AT_ONCE, _TOLD_EVERY = 30, 1.0
 """Events of one guest that are told in a row, and the seconds after which there may be one more."""
 _LONGEST_TEXT = 80
@@ -125,12 +127,14 @@ class Session:
             log.exception("guest %s: its monitor is no longer followed", self._vmid)
 
     async def _follow(self) -> None:
+        clock = asyncio.get_running_loop().time
         pause, alive = SHORTEST, False
         while True:
             self.retry.clear()
+            greeted: float | None = None
             try:
                 async with connected(self._path, self._heard) as client:
-                    pause, alive, self._complaint = SHORTEST, True, ""
+                    alive, greeted = True, clock()
                     await self._converse(client)
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 if alive:
@@ -141,6 +145,8 @@ class Session:
                     return
             except (QmpError, OSError, TimeoutError) as error:
                 self._complain(str(error) or "no answer: does another client have it?")
+            if greeted is not None and clock() - greeted > STEADY:
+                pause, self._complaint = SHORTEST, ""
             try:
                 await asyncio.wait_for(self.retry.wait(), pause)
             except TimeoutError:

@@ -252,6 +252,19 @@ async def test_a_peer_that_does_not_behave_keeps_nobody_else_from_being_heard(
     assert all(text.isprintable() and len(text) <= 80 for text in texts)
 
 
+async def test_a_peer_that_greets_and_hangs_up_is_tried_less_and_less(tmp_path: Path) -> None:
+    host, times = Host(), list[float]()
+
+    async def flighty(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        times.append(asyncio.get_running_loop().time())
+        writer.write(GREETING + b'{"return": {}}\n')
+        host.news.set()
+
+    async with following(tmp_path, host), serving(tmp_path / "100.qmp", flighty):
+        await host.until(lambda: len(times) == 6)
+    assert times[-1] - times[0] >= sum(monitors.SHORTEST * 2**n for n in range(5))
+
+
 async def test_a_flood_of_events_is_told_in_measure_and_does_not_starve_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
