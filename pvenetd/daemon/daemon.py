@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
-from pvenetd.errors import PvenetError
+from pvenetd.errors import ConfigError, PvenetError
 from pvenetd.firewall.nft_base import Design
 from pvenetd.journal import Journal
 from pvenetd.kinds.bridge import Bridge
@@ -116,9 +117,16 @@ class Daemon:
 
         await job("guard", self.guard.go)
         await job("firewall", self.firewall.load_host)
+        await self._tell_of_bridges()
         failed |= await self.guests.load(self.guests.known())
         await job("guard", self.guard.follow)
         return failed
+
+    async def _tell_of_bridges(self) -> None:
+        """Have guests' ports be as the stanzas of their bridges say; a broken file has said what it said before."""
+        with suppress(ConfigError):
+            devices = (await self.interfaces.compiled(staged=False)).devices
+            self.guests.take_stanzas(device.link for device in devices.values() if device.link)
 
     async def noticed(self) -> None:
         """Follow what has happened to links and addresses."""

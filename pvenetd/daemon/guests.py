@@ -26,6 +26,7 @@ from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest, Source
 from pvenetd.guests.vlan_bridge import held
 from pvenetd.guests.wanted import Seen, is_port, wanted
+from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
@@ -165,6 +166,10 @@ class Guests:
     async def undefine(self, uuid: str) -> dict[str, str]:
         """Forget a libvirt domain; return owner → error of the guests that this is about."""
         return await self.load(sorted(self._store.definitions.undefine(uuid)))
+
+    def take_stanzas(self, links: Iterable[Link]) -> None:
+        """Take what *links*, as the file has them, say of the ports of bridges that another program makes."""
+        self._sight.stanzas = {link.name: link for link in links if isinstance(link, Bridge)}
 
     def running(self) -> list[int]:
         """Return the guests with a NIC that is plugged, or should be."""

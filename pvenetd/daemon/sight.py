@@ -23,6 +23,8 @@ class Sight:
         """VMID → bridges of the NICs that are to be plugged."""
         self._bridges: dict[str, dict[str, object]] = {}
         """Those bridges, as they were when a guest was last brought to them."""
+        self.stanzas: dict[str, Bridge] = {}
+        """Bridges as the file has them: what it says of their ports, no kernel tells."""
 
     async def look(self, guest: Guest, made: frozenset[int]) -> Seen:
         """Return what there is of a guest's devices and bridges; *made* are NICs whose devices are made here."""
@@ -89,7 +91,14 @@ class Sight:
         if not isinstance(there, Bridge):
             return None
         wanted = self._engine.owners().get(INTERFACES, {}).get(there.key)
-        return wanted.filled(there) if isinstance(wanted, Bridge) else there
+        if isinstance(wanted, Bridge):
+            return wanted.filled(there)
+        stanza = self.stanzas.get(there.name)
+        return there.model_copy(update={name: getattr(stanza, name) for name in _OF_PORTS}) if stanza else there
+
+
+_OF_PORTS = ("port_pvid", "port_vids", "disable_learning")
+"""What only a bridge's stanza says, whoever has made the bridge."""
 
 
 def _is_right(wanted: Resource | None, there: Link | None) -> bool:

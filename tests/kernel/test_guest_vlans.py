@@ -8,6 +8,7 @@ import pytest
 
 from pvenetd.daemon.applies import Asked
 from pvenetd.drivers.files import Files
+from tests.kernel.ends import news
 from tests.kernel.seen import limits, seen
 from tests.kernel.test_hitless import ACTIVE, serving
 from tests.netns import Namespaces, run, show
@@ -119,3 +120,23 @@ async def test_a_bridge_that_is_made_anew_has_its_guests_macs_again(tmp_path: Pa
 def entered() -> set[tuple[str, int]]:
     found = show("bridge", "-j", "fdb", "show", "dev", "tap100i0")
     return {(one["mac"], one["vlan"]) for one in found if one["state"] == "static"}
+
+
+async def test_what_a_stanza_says_of_ports_holds_on_another_programs_bridge(root: Path) -> None:
+    stanza = "\nauto vmbr1\niface vmbr1 inet manual\n\tbridge-ports none\n\tbridge-vlan-aware yes\n"
+    words = "\tbridge-vids 2-9\n\tbridge-pvid 3\n\tbridge-disable-mac-learning yes\n"
+    Files(root).write(ACTIVE, f"{TEXT}{stanza}{words}".encode())
+    run("ip", "link", "add", "vmbr1", "up", "type", "bridge", "vlan_filtering", "1")  # as ifupdown2 does
+    Files(root).write("etc/pvenetd/qemu-server/102.conf", b"net0: virtio=BC:24:11:00:53:02,bridge=vmbr1\n")
+    async with serving(root) as daemon:
+        await daemon.guests.plug(102)
+        (port,) = show("ip", "-d", "-j", "link", "show", "dev", "tap102i0")
+        assert port["linkinfo"]["info_slave_data"]["learning"] is False
+        (vlans,) = show("bridge", "-j", "vlan", "show", "dev", "tap102i0")
+        assert {one["vlan"]: "PVID" in one.get("flags", ()) for one in vlans["vlans"]} == {
+            vlan: vlan == 3 for vlan in range(2, 10)
+        }
+        with news(1) as told:
+            await daemon.noticed()
+            assert await daemon.guests.reconcile(102) == ()
+        assert told == []
