@@ -25,11 +25,14 @@ PHASES = {
     "down": "the port is let go; never refused",
 }
 DONE = {
-    "bridge, tag, trunks, rate, mtu, link_down, firewall": "pvenetd does, on the host's end, and live: a change in the "
-    "file takes effect at the next pvenetctl reconcile, and touches what differs alone",
+    "bridge, tag, trunks, rate, mtu, link_down, firewall": "pvenetd does, on the host's end, and live: a change of the "
+    "file, by pvenetctl vm set or an editor, takes effect at once, and touches what differs alone",
     "name, hwaddr, ip, ip6, gw, gw6": "LXC does when it starts the container, by the lines of vm lxc-config; pvenetd "
-    "checks them, and shows them. mtu is told LXC, too, for the container's own end",
+    "checks them, and shows them. mtu is told LXC, too, for the container's own end. hwaddr has to be the same there: "
+    "the MAC filter lets nothing else pass",
     "ip=dhcp, ip6=dhcp, ip6=auto": "the container does, by a client of its own and by its kernel",
+    "containers without veth.pair = veth<ctid>i<n>": "are no guests of pvenetd's: LXC puts them into their link, and "
+    "nobody filters them",
     "containers of users (lxc-user-nic)": "are left alone: LXC runs no script for them and names their ports itself. A "
     "container that root starts with an lxc.idmap is like any other",
 }

@@ -33,6 +33,13 @@ async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
     return await configured(daemon, params.vmid, "hostname")
 
 
+@routes.get("/nodes/{node}/lxc/{vmid}/status/current")
+async def current(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+    """Return whether a container runs: whether one of its NICs is in the network."""
+    _container(daemon, params.vmid)
+    return listed(await daemon.guests.show(params.vmid), "CT")
+
+
 @routes.get("/nodes/{node}/pvenetd/vms/{vmid}/lxc-config")
 async def lxc_config(daemon: Daemon, params: OfGuest) -> dict[str, str]:
     """Return the lines of lxc.container.conf(5) by which LXC makes a container's NICs and has them plugged."""

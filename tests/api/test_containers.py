@@ -40,6 +40,7 @@ async def test_a_container_is_listed_apart_from_vms(api: Api) -> None:
     assert [guest["vmid"] for guest in await api.data("GET", f"{NODE}/qemu")] == [100]
     config = await api.data("GET", f"{NODE}/lxc/200/config")
     assert (config["hostname"], config["net0"]) == ("dns", CONFIG.splitlines()[1].partition(": ")[2])
+    assert (await api.data("GET", f"{NODE}/lxc/200/status/current"))["status"] == "stopped"
     status, body = await api.ask("GET", f"{NODE}/lxc/100/config")
     assert (status, body["message"]) == (404, "no container 100: there is no /etc/pvenetd/lxc/100.conf")
 

@@ -70,6 +70,16 @@ def test_a_container_from_its_start_to_its_end(world: World, made: Space) -> Non
 
 
 @pytest.mark.netns
+def test_a_change_while_it_runs_is_live_at_once(world: World, made: Space) -> None:
+    hook(world, "up")
+    come_up(made)
+    assert world.ctl("vm", "set", "200", f"net0={NIC},link_down=1").split("  ")[0] == f"~ link {VETH} up=no"
+    assert made.run("cat", "/sys/class/net/eth0/carrier") == "0\n"
+    world.ctl("vm", "set", "200", f"net0={NIC}")
+    made.run("ping", "-c", "1", "-W", "5", GATEWAY)
+
+
+@pytest.mark.netns
 def test_its_rules_hold(world: World, made: Space) -> None:
     hook(world, "up")
     come_up(made)
