@@ -16,6 +16,11 @@ _NFNL_SUBSYS_NFTABLES, _NFNL_BATCH_BEGIN, _NFNL_BATCH_END = 10, 0x10, 0x11
 _NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
 _HEADER = 16
 """Bytes of struct nlmsghdr; behind it an answer has its errno."""
+_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES = 270, 1, 7
+_NFT_MSG_NEWGEN = 10 << 8 | 15
+_ATTRIBUTES = 20
+"""Bytes before a message's first attribute: nlmsghdr, nfgenmsg."""
+_SO_RCVBUFFORCE, _TOLD_BYTES = 33, 1 << 22
 _SO_SNDBUFFORCE, _BYTES = 32, 1 << 24
 """asm-generic/socket.h; more than a transaction of many guests has."""
 
@@ -61,6 +66,70 @@ class Batches:
                 found.append(-struct.unpack_from("=i", data, at + _HEADER)[0])
                 size = struct.unpack_from("=I", data, at)[0]
                 at += size + -size % 4
+
+
+class Changes:
+    """What this namespace's nftables are told to be changed in, by whomever; closed with the last reference.
+
+    Each transaction's changes come with the number of the generation they make, last (NFT_MSG_NEWGEN).
+    """
+
+    def __init__(self) -> None:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as made:
+            made.bind((0, 0))
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _TOLD_BYTES)
+            made.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
+            self._socket = made.detach()
+        weakref.finalize(self, os.close, self._socket)
+        self._touched = False
+        """Whether the transaction whose end has not come yet is about the table."""
+
+    def since(self, generation: int, table: str) -> int | None:
+        """Return the last generation up to which nothing after *generation* was about tables called *table*.
+
+        None where something was, or where not all has been told.
+        """
+        for kind, body in self._messages():
+            if kind == _NFT_MSG_NEWGEN:
+                made = int.from_bytes(_first(body), "big")
+                if made > generation:
+                    if self._touched or made != generation + 1:
+                        self._touched = False
+                        self._messages()
+                        return None
+                    generation = made
+                self._touched = False
+            elif kind is None:
+                return None
+            else:
+                self._touched |= _first(body) == table.encode() + b"\0"
+        return generation
+
+    def _messages(self) -> list[tuple[int | None, bytes]]:
+        """Return what has come: the kind of each message, None where some were lost, and its attributes."""
+        found: list[tuple[int | None, bytes]] = []
+        while True:
+            try:
+                data = os.read(self._socket, 1 << 16)
+            except BlockingIOError:
+                return found
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                found.append((None, b""))
+                continue
+            at = 0
+            while at < len(data):
+                size, kind = struct.unpack_from("=IH", data, at)
+                found.append((kind, data[at + _ATTRIBUTES : at + size]))
+                at += size + -size % 4
+
+
+def _first(attributes: bytes) -> bytes:
+    """Return the value of the first attribute: what a message is about has its table's name there."""
+    size = struct.unpack_from("=H", attributes)[0] if attributes else 4
+    return attributes[4:size]
 
 
 def _edge(kind: int) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvenetd.drivers.nfnetlink import Batches
+from pvenetd.drivers.nfnetlink import Batches, Changes
 from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, wire
 from pvenetd.firewall.listing import Found
@@ -164,6 +164,7 @@ class Nftables:
         self._library = Library()
         self._generation = Generation()
         self._batches = Batches()
+        self._changes = Changes()
         self._found: dict[str, Found] = {}
         """What the kernel has: a replacement has to name what goes."""
         self._as_of = -1
@@ -176,17 +177,15 @@ class Nftables:
         """Return the pieces the kernel has, each with the text that restores it; with *names*, only those.
 
         A transaction is taken whole or not at all, so as long as the generation is the one that ours
-        made, the kernel has what was sent; else the tables are listed.
+        made, the kernel has what was sent; else the tables are listed, unless all that was changed is others'.
         """
-        if self._generation.now() != self._as_of:
-            self._read()
+        self._refresh()
         asked = self._found if names is None else self._found.keys() & names
         return {("chains", name): self._found[name].resource(name) for name in asked}
 
     def disturbed(self) -> bool:
-        """Return whether anybody but us has changed this namespace's nftables since this was last asked."""
-        if self._generation.now() != self._as_of:
-            self._read()
+        """Return whether anybody but us may have changed our tables since this was last asked."""
+        self._refresh()
         found, self._others = self._others, False
         return found
 
@@ -249,6 +248,16 @@ class Nftables:
             if op.verb != "-":
                 lines.append(piece.text)
         return "".join(lines)
+
+    def _refresh(self) -> None:
+        """Read our tables anew where somebody else may have changed them; of other tables nothing is read."""
+        now = self._generation.now()
+        if now == self._as_of:
+            return
+        if self._changes.since(self._as_of, "pvenetd") == now:
+            self._as_of = now
+        else:
+            self._read()
 
     def _read(self) -> None:
         self._others = True

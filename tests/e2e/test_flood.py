@@ -75,8 +75,9 @@ class Scene:
     conf: str
 
     def announce(self) -> None:
-        self.world.write("etc/pvenetd/qemu-server/100.conf", self.conf)
+        """Write the guest's files; its rules first, for a guest without any is not filtered."""
         self.world.write("etc/pvenetd/firewall/100.fw", RULES)
+        self.world.write("etc/pvenetd/qemu-server/100.conf", self.conf)
 
     def forget(self) -> None:
         for name in ("qemu-server/100.conf", "firewall/100.fw"):

@@ -143,6 +143,55 @@ def test_what_others_break_is_seen_and_healed(meddling: str, healed: list[str]) 
     assert plan(wanted, driver.observe()) == ()
 
 
+OTHERS = "table inet theirs {\n\tchain c {\n\t\tcounter\n\t}\n}\n"
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    ("commands", "ours"),
+    [
+        ([OTHERS], False),
+        ([OTHERS, "delete table inet theirs"], False),
+        ([OTHERS] * 3, False),
+        (["table ip pvenetd-x {\n}\n"], False),
+        ([OTHERS + "add rule inet pvenetd host-in accept\n"], True),
+        ([OTHERS, 'delete element bridge pvenetd out { "tap101i0" }', OTHERS], True),
+        (["flush ruleset"], True),
+        ([OTHERS, "flush ruleset", OTHERS], True),
+    ],
+)
+def test_only_what_others_do_to_our_tables_disturbs_us(commands: list[str], ours: bool) -> None:
+    wanted = desired(FILES, "mark")
+    driver = Nftables()
+    run(driver, wanted)
+    driver.disturbed()
+    for _ in range(2):
+        for one in commands:
+            Library().run(one)
+        assert driver.disturbed() is ours
+        assert (plan(wanted, driver.observe()) != ()) is ours
+        run(driver, wanted)
+        assert plan(wanted, Nftables().observe()) == ()
+        driver.disturbed()
+        Library().run("add table inet theirs\ndelete table inet theirs\n")
+
+
+@pytest.mark.usefixtures("host")
+def test_who_was_not_told_everything_looks_for_himself() -> None:
+    """The kernel keeps only so much for who does not read."""
+    wanted = desired(FILES, "mark")
+    driver = Nftables()
+    run(driver, wanted)
+    driver.disturbed()
+    library = Library()
+    library.run('delete element bridge pvenetd out { "tap101i0" }')
+    rules = "".join(f"\t\tip saddr 192.0.2.{number % 256} counter\n" for number in range(2000))
+    for _ in range(20):
+        library.run(f"table inet theirs {{\n\tchain c {{\n{rules}\t}}\n}}\n")
+    assert driver.disturbed()
+    assert [op.resource.key for op in plan(wanted, driver.observe())] == [("chains", "vm:101")]
+
+
 @pytest.mark.usefixtures("host")
 def test_a_change_behind_the_drivers_back_is_read_before_giving_up() -> None:
     driver = Nftables()
