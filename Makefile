@@ -1,5 +1,5 @@
 # What a checkout can do; `make` alone lists it.  Everything is set up first, which is quick when nothing is missing.
-.PHONY: help setup run test bench deb lab host lint clean
+.PHONY: help setup run test bench soak deb lab host lint clean
 
 help:
 	@echo 'make setup            install what is missing; pvenetd and pvenetctl into .venv/bin'
@@ -7,6 +7,7 @@ help:
 	@echo 'make test             everything that proves the project, with a summary (PARTS="lint native": only these)'
 	@echo 'make lint             the linters alone'
 	@echo 'make bench            times beside those of the usual tools (BENCHES="plug memory": only these)'
+	@echo 'make soak             10,000 plugs and unplugs by chance; fails if anything is left behind'
 	@echo 'make deb              the Debian package, into dist/'
 	@echo "make lab CMD='…'      run a command on the lab's full kernel"
 	@echo "make host CMD='…'     run a command on the lab's Debian host"
@@ -26,6 +27,9 @@ lint: setup
 
 bench: setup
 	@.venv/bin/python -m tests.bench $(BENCHES)
+
+soak: setup
+	@.venv/bin/python -m tests.soak $(SOAK)
 
 deb: setup
 	@tests/build-deb

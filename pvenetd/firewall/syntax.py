@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pvenetd.errors import ConfigError, Problem, Severity
 from pvenetd.firewall.options import OPTIONS, Scope, idle, wrong
@@ -63,11 +64,13 @@ class Config:
         return self.option(name, str(int(default))) == "1"
 
 
+@lru_cache(maxsize=4)
 def parse_cluster(text: str, path: str = "cluster.fw") -> Config:
     """Return the whole cluster's file."""
     return _Parser("cluster", path).parse(text)
 
 
+@lru_cache(maxsize=4)
 def parse_host(text: str, path: str = "host.fw") -> Config:
     """Return one host's file."""
     return _Parser("host", path).parse(text)

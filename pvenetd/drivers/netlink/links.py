@@ -238,6 +238,8 @@ def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, re
     if "altname" in values:
         wire.change(_renaming(number, *values["altname"]))
     wire.change([*_link(wanted, number, values), *_port(wanted, number, values)])
+    if "mtu" in values and wanted.disable_ipv6:  # from 1280 bytes on the kernel has it anew, as new links do
+        ipv6.disable(wanted.name, on=True)
     if values.get("vids") is not None or values.get("pvid") is not None:
         vlans.bring(wire, number, wanted.vids or "", wanted.pvid or 0, bridge=wanted.kind == "bridge")
     if isinstance(wanted, Vxlan) and values.get("remotes") is not None:

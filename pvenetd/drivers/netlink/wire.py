@@ -62,9 +62,8 @@ class Wire:
 
         Raises `RefusedError` with the first message's error; those behind it have been tried too.
         """
-        for error in self.attempt(messages):
-            if error:
-                raise error
+        if errors := [error for error in self.attempt(messages) if error]:
+            raise errors.pop(0)  # not by a name: what it is raised in would know it, and both stay until looked for
 
     def attempt(self, messages: Sequence[bytes]) -> list[RefusedError | None]:
         """Send *messages*, all in one go, and return the answer to each: its error, or None."""
@@ -77,8 +76,8 @@ class Wire:
             for kind, flags, sequence, body in _split(self.socket.recv(1 << 16)):
                 if kind == ERROR and sequence in open_answers:
                     open_answers.discard(sequence)
-                    if error := _error(flags, body):
-                        errors[sequence] = error
+                    if _refuses(body):
+                        errors[sequence] = _error(flags, body)
         return [errors.get(first + number) for number in range(len(messages))]
 
     def ask(self, message: bytes, *, dump: bool = False) -> Iterator[bytes]:
@@ -89,8 +88,8 @@ class Wire:
                 if number != sequence:
                     continue
                 if kind == ERROR:
-                    if error := _error(flags, body):
-                        raise error
+                    if _refuses(body):
+                        raise _error(flags, body)
                     return
                 if kind == DONE:
                     if code := int.from_bytes(body[16:20], "little", signed=True):
@@ -167,10 +166,13 @@ def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         at += (length + 3) & ~3
 
 
-def _error(flags: int, body: bytes) -> RefusedError | None:
+def _refuses(body: bytes) -> bool:
+    """Return whether an answer is more than an acknowledgement."""
+    return any(body[16:20])
+
+
+def _error(flags: int, body: bytes) -> RefusedError:
     number = -int.from_bytes(body[16:20], "little", signed=True)
-    if not number:
-        return None
     reason = ""
     if flags & TLVS:
         for kind, payload in attributes(body[36:]):

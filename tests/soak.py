@@ -1,0 +1,250 @@
+"""Plugs and unplugs by chance, many times over: what is left in the end is counted, in the kernel and the daemon.
+
+  python -m tests.soak [--times N] [--taps N] [--seconds S] [--seed N]
+
+The guests have one NIC each: its bridge, VLAN, firewall, rate and MTU by chance, made by the daemon or by "QEMU"
+(VLANs and rates where this kernel has them).  QEMU takes some of its taps away without a word; some
+configurations are changed while they are plugged.  Counted are links, qdiscs, chains, sets and elements of
+nftables, what stands in ``run/pvenetd``, and of the daemon file descriptors, threads and memory.  It ends with what
+it counted, and with exit status 1 if something has leaked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pvenetd.ctl.client import NODE, Request, ask
+from tests.bench.worker import Worker
+from tests.sandbox.process import Process
+from tests.sandbox.world import World
+
+TIMES, TAPS, SECONDS = 10_000, 200, 1500.0
+GROWTH = 1.05
+"""What the daemon's memory may be in the end, of what it was once every guest had been plugged and unplugged."""
+_FIRST = 1000
+_INTERFACES = "etc/network/interfaces"
+_SETTLED = 30.0
+"""Seconds in which what is left has to be as it was: the daemon follows what it notices."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_BRIDGES = ("vmbr1", "vmbr2", "vmbr3")
+_BRIDGE = "\nauto {0}\niface {0} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n"
+_RULES = "[OPTIONS]\nenable: 1\npolicy_in: {policy}\n\n[RULES]\n{rules}"
+_RULE = (
+    "IN ACCEPT -p tcp -dport 22\n",
+    "IN ACCEPT -p tcp -dport 8000:8100,443\n",
+    "OUT DROP -p udp -dport 53\n",
+    "IN ACCEPT -source 192.0.2.0/24\n",
+)
+
+
+@dataclass(slots=True)
+class Churn:
+    """The guests, and what has been done to them."""
+
+    world: World
+    worker: Worker
+    random: random.Random
+    vlans: bool
+    rates: bool
+    plugged: set[int] = field(default_factory=set)
+    qemus: set[int] = field(default_factory=set)
+    """Those whose tap QEMU has made."""
+    done: dict[str, int] = field(default_factory=lambda: {"plug": 0, "unplug": 0, "vanish": 0, "change": 0})
+
+    def step(self, vmid: int) -> None:
+        """Plug a guest, or else unplug it, have its tap vanish, or change its configuration."""
+        if vmid not in self.plugged:
+            self.plug(vmid)
+        elif vmid in self.qemus and self.random.random() < 0.2:
+            self.worker.drop(_tap(vmid))
+            self.qemus.discard(vmid)
+            self._gone(vmid, "vanish")
+        elif self.random.random() < 0.1:
+            self.configure(vmid)
+            self._ask("vms", vmid, "plug")
+            self.done["change"] += 1
+        else:
+            self.unplug(vmid)
+
+    def configure(self, vmid: int) -> None:
+        """Give a guest a configuration by chance."""
+        mac = f"02:00:00:00:{vmid >> 8:02x}:{vmid & 255:02x}"
+        bridge = self.random.choice(_BRIDGES)
+        more = [f"firewall={self.random.randint(0, 1)}"]
+        if self.vlans and bridge == _BRIDGES[0] and self.random.random() < 0.7:
+            more.append(self.random.choice([f"tag={self.random.randint(2, 4094)}", "trunks=10;20-30"]))
+        if self.rates and self.random.random() < 0.3:
+            more.append(f"rate={self.random.randint(1, 100)}")
+        if self.random.random() < 0.2:
+            more.append(f"mtu={self.random.randint(600, 1500)}")
+        files = self.world.root / "etc/pvenetd"
+        rules = "".join(self.random.sample(_RULE, self.random.randint(0, len(_RULE))))
+        policy = self.random.choice(("ACCEPT", "DROP"))
+        (files / f"firewall/{vmid}.fw").write_text(_RULES.format(policy=policy, rules=rules))
+        (files / f"qemu-server/{vmid}.conf").write_text(f"net0: virtio={mac},bridge={bridge},{','.join(more)}\n")
+
+    def plug(self, vmid: int) -> None:
+        """Configure a guest anew and plug it: as QEMU's hook does, or by hand."""
+        self.configure(vmid)
+        if self.random.random() < 0.5:
+            self.worker.tap(_tap(vmid))
+            self.qemus.add(vmid)
+            self._ask("hook", "qemu", phase="up", ifname=_tap(vmid))
+        else:
+            self._ask("vms", vmid, "plug")
+        self.plugged.add(vmid)
+        self.done["plug"] += 1
+
+    def unplug(self, vmid: int) -> None:
+        """Unplug a guest, take its tap away if that is QEMU's, and then its files."""
+        self._ask("vms", vmid, "unplug")
+        if vmid in self.qemus:
+            self.worker.drop(_tap(vmid))
+            self.qemus.discard(vmid)
+        self._gone(vmid, "unplug")
+
+    def end(self) -> None:
+        """Unplug everybody."""
+        for vmid in sorted(self.plugged):
+            self.unplug(vmid)
+
+    def _gone(self, vmid: int, how: str) -> None:
+        files = self.world.root / "etc/pvenetd"
+        (files / f"qemu-server/{vmid}.conf").unlink()
+        (files / f"firewall/{vmid}.fw").unlink()
+        self._ask("vms", vmid, "unplug")
+        self.plugged.discard(vmid)
+        self.done[how] += 1
+
+    def _ask(self, *path: object, **params: Any) -> None:
+        wanted = Request("POST", tuple(map(str, path)), params, below=NODE)
+        status, answer = ask(str(self.world.root), wanted)
+        assert status == 200, f"{' '.join(map(str, path))}: {answer}"
+
+
+def _tap(vmid: int) -> str:
+    return f"tap{vmid}i0"
+
+
+def main(argv: list[str]) -> int:
+    """Run it; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--times", type=int, default=TIMES, help="plugs and unplugs (default: %(default)s)")
+    parser.add_argument("--taps", type=int, default=TAPS, help="guests at most at a time (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time for all of them (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    given = parser.parse_args(argv)
+    print(f"seed {given.seed}", flush=True)
+    told = soak(given.times, given.taps, given.seconds, random.Random(given.seed))
+    print(json.dumps(told))
+    return 1 if told["leaked"] else 0
+
+
+def soak(times: int, taps: int, seconds: float, chance: random.Random) -> dict[str, Any]:
+    """Return what was done, what was counted before and after, and what has leaked."""
+    with _churn(chance) as (churn, daemon):
+        guests = range(_FIRST, _FIRST + taps)
+        for vmid in guests:
+            churn.plug(vmid)
+        churn.end()
+        before = _settled(lambda: _counts(churn.world, daemon.pid), {})
+        began = time.monotonic()
+        for _ in range(times):
+            churn.step(chance.choice(guests))
+            if time.monotonic() - began > seconds:
+                break
+        churn.end()
+        after = _settled(lambda: _counts(churn.world, daemon.pid), before)
+        taken = round(time.monotonic() - began, 1)
+    leaked = {name: (before[name], after[name]) for name in before if _leaks(name, before[name], after[name])}
+    return {
+        "done": churn.done,
+        "seconds": taken,
+        "vlans": churn.vlans,
+        "rates": churn.rates,
+        "before": before,
+        "after": after,
+        "leaked": leaked,
+    }
+
+
+def _leaks(name: str, before: float, after: float) -> bool:
+    return after > before * GROWTH if name == "rss_kib" else after != before
+
+
+@contextmanager
+def _churn(chance: random.Random) -> Iterator[tuple[Churn, Process]]:
+    with World() as world, ExitStack() as ends:
+        vlans = _has_vlans(world)
+        aware = "\tbridge-vlan-aware yes\n\tbridge-vids 2-4094\n" if vlans else ""
+        more = "".join(_BRIDGE.format(name) for name in _BRIDGES[1:])
+        world.write(_INTERFACES, world.read(_INTERFACES) + aware + more)
+        daemon = world.start_daemon()
+        world.ctl("apply")
+        worker = Worker(world.host)
+        ends.callback(worker.stop)
+        yield Churn(world, worker, chance, vlans, _has_rates(world)), daemon
+
+
+def _has_vlans(world: World) -> bool:
+    """Return whether this kernel has VLANs on bridges."""
+    world.host.run("ip", "link", "add", "probe", "type", "bridge", "vlan_filtering", "1", check=False)
+    found = world.host.run("ip", "-j", "-d", "link", "show", "probe", check=False)
+    world.host.run("ip", "link", "delete", "probe", check=False)
+    return '"vlan_filtering":1' in found
+
+
+def _has_rates(world: World) -> bool:
+    """Return whether this kernel has what limits a rate."""
+    world.host.run("tc", "qdisc", "add", "dev", "lo", "clsact", check=False)
+    world.host.run("tc", "filter", "add", "dev", "lo", "egress", "matchall", "action", "ok", check=False)
+    found = world.host.run("tc", "filter", "show", "dev", "lo", "egress", check=False)
+    world.host.run("tc", "qdisc", "del", "dev", "lo", "clsact", check=False)
+    return "matchall" in found
+
+
+def _settled(count: Callable[[], Mapping[str, float]], before: Mapping[str, float]) -> dict[str, float]:
+    """Return the counts once they stay as they are, or are as *before*; the daemon may still be at something."""
+    until = time.monotonic() + _SETTLED
+    last: Mapping[str, float] = {}
+    while (now := count()) != last and time.monotonic() < until:
+        if before and not any(_leaks(name, before[name], now[name]) for name in before):
+            break
+        last = now
+        time.sleep(1)  # counts are asked for, nobody tells when they are right
+    return dict(now)
+
+
+def _counts(world: World, pid: int) -> dict[str, float]:
+    host = world.host
+    rules = json.loads(host.run("nft", "-j", "list", "ruleset"))["nftables"]
+    found = {noun: sum(noun in one for one in rules) for noun in ("table", "chain", "rule", "set", "map")}
+    elements = [one.get("set") or one.get("map") or {} for one in rules]
+    state = world.root / "run/pvenetd"
+    process = Path(f"/proc/{pid}")
+    return {
+        "links": len(host.show("ip", "-j", "link", "show")),
+        "qdiscs": sum(
+            one["kind"] not in ("noqueue", "pfifo_fast", "fq_codel") for one in host.show("tc", "-j", "qdisc")
+        ),
+        **found,
+        "elements": sum(len(one.get("elem", ())) for one in elements),
+        "files": sum(path.is_file() for path in state.rglob("*")),
+        "descriptors": len(list((process / "fd").iterdir())),
+        "threads": len(list((process / "task").iterdir())),
+        "rss_kib": int((process / "statm").read_text().split()[1]) * _PAGE // 1024,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
