@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.bench import bridges, edit, plug
+from tests.bench import bridges, edit, many, plug
 
 BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
     "vlan": plug.vlan,
+    "many": many.run,
     "edit": edit.run,
     "memory": bridges.memory,
     "bridges": bridges.rows,
@@ -26,7 +27,9 @@ HERE: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"vlan-here": plug.vla
 PROMISES = (
     (r"plug-(plain|firewalled)", "ratio", 0.1),
     (r"(un)?plug-(plain|firewalled)-floor", "ratio", 2.0),
-    (r"hook-.*", "ratio", 1.0),
+    (r"(un)?plug-(plain|firewalled)-1000", "ratio", 1.2),
+    (r"(un)?plug-(plain|firewalled)-1000-floor", "ratio", 2.0),
+    (r"(hook|restart)-.*", "ratio", 1.0),
     (r"edit-\d+-cpu", "ratio", 1.0),
     (r"edit-\d+-wait", "ratio", 0.2),
     (r"bridges-\w+-500-first", "ours", 2000.0),

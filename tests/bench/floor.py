@@ -53,12 +53,13 @@ class Floor:
 
     def down(self, *, rules: bool) -> list[Command]:
         """Return what unplugs it: its *rules* last, if they go."""
-        piece = f"vm:{self.vmid}"
         links = f'link set dev {self.tap} down\nlink set dev {self.tap} nomaster alias ""\n'
-        return [
-            self._batch("ip", "down", links),
-            *(self._rules("gone", listing.pieces(self.compiled)[piece].removal(piece)) if rules else ()),
-        ]
+        return [self._batch("ip", "down", links), *self.gone(rules=rules)]
+
+    def gone(self, *, rules: bool) -> list[Command]:
+        """Return what takes its *rules* away, if they are to go."""
+        piece = f"vm:{self.vmid}"
+        return self._rules("gone", listing.pieces(self.compiled)[piece].removal(piece)) if rules else []
 
     def _rules(self, name: str, text: str) -> list[Command]:
         return [["nft", "-f", self._file(name, text)]]

@@ -6,6 +6,7 @@ A NIC starts from the same each time: QEMU's tap is there, and nothing else of t
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,6 +32,7 @@ IN ACCEPT -p tcp -dport 8080
 OUT DROP -p tcp -dport 9999
 """
 _INTERFACES = "etc/network/interfaces"
+_BRIDGE_TEXT = "\nauto {name}\niface {name} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n"
 _AWARE = "\tbridge-vlan-aware yes\n\tbridge-vids 2-4094\n"
 
 
@@ -43,11 +45,11 @@ class Case:
     firewall: bool
     tag: int | None = None
 
-    def net(self, vmid: int) -> str:
+    def net(self, vmid: int, bridge: str = BRIDGE) -> str:
         """Return the netN line."""
         mac = f"02:00:00:00:{vmid >> 8:02x}:{vmid & 255:02x}"
         tag = f",tag={self.tag}" if self.tag else ""
-        return f"net0: virtio={mac},bridge={BRIDGE},firewall={int(self.firewall)}{tag}\n"
+        return f"net0: virtio={mac},bridge={bridge},firewall={int(self.firewall)}{tag}\n"
 
 
 PLAIN, FIREWALLED = Case("plain", firewall=False), Case("firewalled", firewall=True)
@@ -55,10 +57,10 @@ VLAN_FIREWALLED = Case("vlan-firewalled", firewall=True, tag=20)
 
 
 class Pair:
-    """Both hosts; with *aware* their bridges know VLANs."""
+    """Both hosts, with the bridge `BRIDGE` and *more*; if they are *aware* of VLANs, the first is."""
 
-    def __init__(self, *, aware: bool = False) -> None:
-        self._aware = aware
+    def __init__(self, *, aware: bool = False, more: Sequence[str] = ()) -> None:
+        self._aware, self._more = aware, more
         self._ends = ExitStack()
         self.daemon: Process
 
@@ -77,14 +79,17 @@ class Pair:
 
     def _build(self) -> None:
         self.world = self._ends.enter_context(World())
-        self.world.write(_INTERFACES, self.world.read(_INTERFACES) + (_AWARE if self._aware else ""))
+        aware = _AWARE if self._aware else ""
+        others = "".join(_BRIDGE_TEXT.format(name=name) for name in self._more)
+        self.world.write(_INTERFACES, self.world.read(_INTERFACES) + aware + others)
         self.daemon = self.world.start_daemon()
         self.world.ctl("apply")
         self.peer_host = Space("peer")
         self._ends.callback(self.peer_host.remove)
-        aware = ["vlan_filtering", 1] if self._aware else []
-        self.peer_host.run("ip", "link", "add", BRIDGE, "type", "bridge", *aware)
-        self.peer_host.run("ip", "link", "set", BRIDGE, "up")
+        for bridge in (BRIDGE, *self._more):
+            filtering = ["vlan_filtering", 1] if self._aware and bridge == BRIDGE else []
+            self.peer_host.run("ip", "link", "add", bridge, "type", "bridge", *filtering)
+            self.peer_host.run("ip", "link", "set", bridge, "up")
         self._floor = self.world.root / "floor"
         self._floor.mkdir()
         self.ours = self._worker(self.world.host)
@@ -95,10 +100,10 @@ class Pair:
         self._ends.callback(worker.stop)
         return worker
 
-    def configure(self, vmid: int, case: Case) -> None:
+    def configure(self, vmid: int, case: Case, bridge: str = BRIDGE) -> None:
         """Write the guest's files; nobody tells the daemon."""
         files = self.world.root / "etc/pvenetd"
-        (files / f"qemu-server/{vmid}.conf").write_text(case.net(vmid))
+        (files / f"qemu-server/{vmid}.conf").write_text(case.net(vmid, bridge))
         if case.firewall:
             (files / f"firewall/{vmid}.fw").write_text(_RULES)
 
@@ -110,10 +115,7 @@ class Pair:
 
     def plug(self, vmid: int) -> float:
         """Return the milliseconds from the hook's request to its answer."""
-        tap = f"tap{vmid}i0"
-        taken = self._hook("up", tap)
-        assert self._is_port(self.world.host, tap), f"{tap} is not in {BRIDGE}"
-        return taken
+        return self._hook("up", f"tap{vmid}i0")
 
     def unplug(self, vmid: int) -> float:
         """Return the milliseconds likewise."""
@@ -124,8 +126,12 @@ class Pair:
         tap = f"tap{vmid}i0"
         taken = self.theirs.run(["perl", PEER, phase, case.name, tap, BRIDGE])
         ports = {tap, f"fwpr{vmid}p0"}
-        assert any(self._is_port(self.peer_host, port) for port in ports) == (phase == "up"), f"{phase}: {ports}"
+        assert bool(ports & self._ports(self.peer_host)) == (phase == "up"), f"{phase}: {ports}"
         return taken
+
+    def check(self, vmid: int) -> None:
+        """Fail where our host has not plugged the guest."""
+        assert f"tap{vmid}i0" in self._ports(self.world.host), f"tap{vmid}i0 is not in {BRIDGE}"
 
     def floor(self, case: Case, vmid: int) -> Floor:
         """Return what the kernel takes at least."""
@@ -136,9 +142,19 @@ class Pair:
         """Return whether the guest's rules are loaded on our host."""
         return f'"vm:{vmid}" comment' in self.world.host.run("nft", "list", "table", "bridge", "pvenetd")
 
-    def reload(self) -> None:
-        """Have the daemon forget what guests without files have left."""
-        request(self.world.root, "POST", "firewall/apply")
+    def reload(self, vmid: int) -> None:
+        """Have the daemon forget what a guest without files has left."""
+        request(self.world.root, "POST", f"vms/{vmid}/unplug")
+
+    def start(self) -> None:
+        """Start our daemon again."""
+        self.daemon = self.world.start_daemon()
+
+    def batch(self, *words: object, text: str) -> list[object]:
+        """Return the command *words* with a file that holds *text* at its end."""
+        path = self._floor / f"batch-{words[0]}"
+        path.write_text(text)
+        return [*words, path]
 
     def _hook(self, phase: str, tap: str) -> float:
         wanted = Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": tap})
@@ -149,5 +165,5 @@ class Pair:
         return taken
 
     @staticmethod
-    def _is_port(space: Space, name: str) -> bool:
-        return any(link["ifname"] == name for link in space.show("ip", "-j", "link", "show", "master", BRIDGE))
+    def _ports(space: Space) -> set[str]:
+        return {link["ifname"] for link in space.show("ip", "-j", "link", "show", "master", BRIDGE)}

@@ -70,7 +70,9 @@ def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float, float
     pair.configure(vmid, case)
     floor = pair.floor(case, vmid)
     pair.ours.tap(tap)
-    yield "ours", pair.plug(vmid), pair.unplug(vmid)
+    plugged = pair.plug(vmid)
+    pair.check(vmid)
+    yield "ours", plugged, pair.unplug(vmid)
     rules_went = not pair.has_rules(vmid)
     pair.ours.drop(tap)
     pair.theirs.tap(tap)
@@ -80,8 +82,9 @@ def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float, float
     pair.theirs.run(*floor.base())
     yield "floor", pair.theirs.run(*floor.up()), pair.theirs.run(*floor.down(rules=rules_went))
     pair.theirs.drop(tap)
+    pair.theirs.run(*floor.gone(rules=not rules_went))
     pair.forget(vmid)
-    pair.reload()
+    pair.reload(vmid)
 
 
 def _hook(pair: Pair) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def _hook(pair: Pair) -> dict[str, Any]:
         pair.unplug(vmid)
         pair.ours.drop(tap)
         pair.forget(vmid)
-        pair.reload()
+        pair.reload(vmid)
     return record("hook-qemu-ifup", times, [HOOK_LIMIT] * len(times), peer_is="limit")
 
 
@@ -121,6 +124,7 @@ def started_programs() -> list[str]:
             pair.configure(vmid, FIREWALLED)
             pair.ours.tap(f"tap{vmid}i0")
             pair.plug(vmid)
+            pair.check(vmid)
             pair.unplug(vmid)
         plugged = len(trace.lines)
         stage(pair.world, "\tup true\n")
