@@ -25,6 +25,8 @@ class Sight:
         """Those bridges, as they were when a guest was last brought to them."""
         self.stanzas: dict[str, Bridge] = {}
         """Bridges as the file has them: what it says of their ports, no kernel tells."""
+        self._changed: set[str] = set()
+        """Links that have changed and were not looked at yet."""
 
     async def look(self, guest: Guest, made: frozenset[int]) -> Seen:
         """Return what there is of a guest's devices and bridges; *made* are NICs whose devices are made here."""
@@ -61,8 +63,9 @@ class Sight:
 
     async def concerned(self) -> set[int]:
         """Return the guests that the changes of links are about that nobody has asked for yet."""
-        changed = await self._engine.changed()
-        live = await self._engine.look({("link", name) for name in changed})
+        self._changed |= await self._engine.changed()
+        live = await self._engine.look({("link", name) for name in self._changed})
+        changed, self._changed = self._changed, set()
         owners = self._engine.owners()
         found: set[int] = set()
         for name in changed:

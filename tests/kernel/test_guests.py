@@ -6,13 +6,15 @@ import fcntl
 import os
 import struct
 import tempfile
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
@@ -73,28 +75,67 @@ def test_what_a_guest_has_follows_from_what_is(happening: list[Event]) -> None:
             others.close()
 
 
+@asynccontextmanager
+async def running(files: Files, machine: Host) -> AsyncIterator[Guests]:
+    """Yield the guests of a daemon that is started and left."""
+    files.write("etc/network/interfaces", b"auto lo\niface lo inet loopback\n")
+    engine = Engine(machine, Journal(files))
+    daemon = Daemon(Store(files), engine, Journal(files), Settings(), "ct")
+    try:
+        await daemon.start()
+        yield daemon.guests
+    finally:
+        daemon.close()
+        engine.close()
+
+
 @pytest.mark.lab
 @pytest.mark.usefixtures("namespaces")
 def test_a_vlan_that_somebody_takes_from_a_port_comes_back(tmp_path: Path) -> None:
     run("ip", "link", "add", "vmbr0", "type", "bridge", "vlan_filtering", "1")
-    others = Others(tmp_path)
-    others.appear("tap100i0")
+    files = Files(tmp_path)
+    files.write("etc/pvenetd/qemu-server/100.conf", b"net0: virtio,bridge=vmbr0,tag=5,trunks=7;9\n")
 
-    async def job() -> None:
-        files = Files(tmp_path)
-        files.write("etc/network/interfaces", b"auto lo\niface lo inet loopback\n")
-        files.write("etc/pvenetd/qemu-server/100.conf", b"net0: virtio,bridge=vmbr0,tag=5,trunks=7;9\n")
-        engine = Engine(others.machine, Journal(files))
-        daemon = Daemon(Store(files), engine, Journal(files), Settings(), "ct")
-        await daemon.start()
-        before = show("bridge", "-j", "vlan", "show", "dev", "tap100i0")
-        await daemon.guests.noticed()
-        run("bridge", "vlan", "delete", "dev", "tap100i0", "vid", "7")
-        assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") != before
-        await daemon.guests.noticed()
-        assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") == before
-        daemon.close()
-        engine.close()
+    async def job(machine: Host) -> None:
+        async with running(files, machine) as guests:
+            await guests.noticed()
+            before = show("bridge", "-j", "vlan", "show", "dev", "tap100i0")
+            run("bridge", "vlan", "delete", "dev", "tap100i0", "vid", "7")
+            assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") != before
+            await guests.noticed()
+            assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") == before
 
-    run_async(job())
-    others.close()
+    with closing(Others(tmp_path)) as others:
+        others.appear("tap100i0")
+        run_async(job(others.machine))
+
+
+@pytest.mark.netns
+@pytest.mark.usefixtures("namespaces")
+def test_a_containers_port_that_was_unplugged_by_hand_stays_so_until_it_is_plugged_again(tmp_path: Path) -> None:
+    run("ip", "link", "add", "vmbr0", "type", "bridge")
+    run("ip", "link", "add", "veth100i0", "type", "veth", "peer", "name", "far")
+    files = Files(tmp_path)
+    files.write("etc/pvenetd/lxc/100.conf", b"net0: name=eth0,bridge=vmbr0\n")
+
+    def port() -> tuple[str | None, str | None]:
+        (found,) = show("ip", "-j", "link", "show", "dev", "veth100i0")
+        return found.get("master"), found.get("ifalias")
+
+    async def job(machine: Host, what: str) -> None:
+        async with running(files, machine) as guests:
+            if what == "unplug":
+                assert port() == ("vmbr0", "pvenetd:vm:100 (configured)")
+                await guests.unplug(100)
+            await guests.noticed()
+            assert port() == (None, "pvenetd:vm:100 (configured) unplugged by hand")
+            if what == "plug":
+                await guests.plug(100, 0, made_here=False)
+                assert port() == ("vmbr0", "pvenetd:vm:100 (configured)")
+                files.put("etc/pvenetd/lxc/100.conf", None)
+                await guests.load([100])
+                assert port() == (None, None), "it is LXC's, and stays"
+
+    for what in ("unplug", "restart", "plug"):
+        with closing(Host(files)) as machine:
+            run_async(job(machine, what))
