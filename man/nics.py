@@ -18,6 +18,23 @@ PORT = {
     "again, makes it anew. vhost is QEMU's affair: it opens /dev/vhost-net itself",
     "link_down": "the port is down, and with a QMP monitor the guest's cable is pulled, too",
 }
+PLUGGED = {
+    "if": "its netN names a bridge that is there, its device is there or was to be made here (vm plug), and nobody "
+    "has unplugged it by hand. Nothing else counts: hooks and events only tell when to look, so it makes no difference "
+    "whether one is lost, comes twice or late, and a daemon that is started anew comes to the same",
+    "put right": "who moves the device, sets it down, or takes a VLAN from it, has it back within a second; one that "
+    "was made here and is deleted is made again. A bridge that goes takes its guests out, and has them again when it "
+    "comes back",
+    "unplugged by hand": "vm unplug, and QEMU's downscript; it stands in the device's alias, and lasts until the "
+    "device goes or is plugged again, by hand or by QEMU's script",
+    "broken": "a netN that is wrong, or whose bridge is missing, is told by vm show and status and tried again, later "
+    "and later, once a minute at last, and as soon as the bridge is there; meanwhile the NIC keeps what it has, and "
+    "the guest's others are served. Where the guest's firewall file is broken, the last good rules hold; a NIC that "
+    "they do not filter is not plugged",
+    "defined twice": "of qemu-server/VMID.conf, lxc/VMID.conf and a libvirt domain with that VMID the first is the "
+    "guest, the others are warned of. Of two domains the first to be told of is; the other's start is refused",
+    "one MAC twice": "on one bridge, is warned of on both sides",
+}
 VLANS = {
     "tag, bridge VLAN-aware": "untagged frames of the guest are in that VLAN; with trunks those pass tagged, too",
     "trunks alone": "untagged frames are in the bridge's own VLAN (bridge-pvid)",
@@ -67,6 +84,8 @@ def page(header: Any, entries: Any) -> str:
         *entries(keys.items()),
         ".SH THE PORT",
         *entries(PORT.items()),
+        ".SH WHEN IT IS PLUGGED",
+        *entries(PLUGGED.items()),
         ".SH VLANS",
         *entries(VLANS.items()),
         ".SH RATE",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pvenetd.daemon.definitions import Definitions
+from pvenetd.engine import Engine
 from pvenetd.errors import Problem
+from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.nic import Nic
 from pvenetd.guests.wanted import PULLED
@@ -14,6 +17,36 @@ from pvenetd.state import State
 
 Counters = Mapping[str, Mapping[str, int]]
 """Device → what it has counted, from the host's side: ``rx_bytes``, ``tx_packets``, …"""
+
+
+class GuestRecords:
+    """What is told of guests."""
+
+    def __init__(self, definitions: Definitions, engine: Engine) -> None:
+        self._definitions = definitions
+        self._engine = engine
+
+    async def all(self) -> list[dict[str, Any]]:
+        """Return every guest with its NICs; one that nothing defines any more, too, while it has something."""
+        everybody = self._definitions.readable()
+        left = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
+        vmids = sorted({*self._definitions.ids(), *left})
+        return await self._told({vmid: everybody.get(vmid) for vmid in vmids}, everybody)
+
+    async def one(self, guest: Guest) -> dict[str, Any]:
+        """Return one guest with its NICs."""
+        (found,) = await self._told({guest.vmid: guest}, {**self._definitions.remembered(), guest.vmid: guest})
+        return found
+
+    async def _told(self, asked: Mapping[int, Guest | None], everybody: Mapping[int, Guest]) -> list[dict[str, Any]]:
+        """Return the records of those *asked* for; of two with one MAC *everybody* is told."""
+        devices = {guest.device(index) for guest in asked.values() if guest for index in guest.lines}
+        live, counters = await self._engine.observe(), await self._engine.counters(devices)
+        failed, twice = self._engine.failed, doubles(everybody.values())
+        return [
+            record(vmid, guest, live, counters, failed.get(f"vm:{vmid}", ""), twice.get(vmid, ()))
+            for vmid, guest in asked.items()
+        ]
 
 
 def record(

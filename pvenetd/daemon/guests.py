@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pvenetd.daemon import guest_records
 from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.guest_records import GuestRecords
 from pvenetd.daemon.made import Made
 from pvenetd.daemon.retry import Retry
 from pvenetd.daemon.sight import Sight
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
-from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest, Source
 from pvenetd.guests.vlan_bridge import held
 from pvenetd.guests.wanted import Seen, is_port, wanted
@@ -54,6 +53,7 @@ class Guests:
         self._engine = engine
         self._firewall = firewall
         self._sight = Sight(store.definitions, engine)
+        self._records = GuestRecords(store.definitions, engine)
         self._made = Made(store.files)
         self._retry = Retry(self._again)
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -211,26 +211,11 @@ class Guests:
 
     async def records(self) -> list[dict[str, Any]]:
         """Return every guest with its NICs."""
-        left = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
-        everybody = self._store.definitions.readable()
-        return await self._records(sorted({*self._store.guest_ids(), *left}), everybody)
+        return await self._records.all()
 
     async def show(self, vmid: int) -> dict[str, Any]:
         """Return one guest with its NICs.  Raises `NotFound`."""
-        guest = self._guest(vmid)
-        (found,) = await self._records([vmid], {**self._store.definitions.remembered(), vmid: guest})
-        return found
-
-    async def _records(self, vmids: Iterable[int], everybody: Mapping[int, Guest]) -> list[dict[str, Any]]:
-        """Return the records of *vmids*; what *everybody* has is compared."""
-        guests = {vmid: everybody.get(vmid) for vmid in vmids}
-        devices = {guest.device(index) for guest in guests.values() if guest for index in guest.lines}
-        live, counters = await self._engine.observe(), await self._engine.counters(devices)
-        failed, twice = self._engine.failed, doubles(everybody.values())
-        return [
-            guest_records.record(vmid, guest, live, counters, failed.get(f"vm:{vmid}", ""), twice.get(vmid, ()))
-            for vmid, guest in guests.items()
-        ]
+        return await self._records.one(self._guest(vmid))
 
     def _guest(self, vmid: int) -> Guest:
         guest = self._store.guest(vmid)
