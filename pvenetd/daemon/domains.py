@@ -98,8 +98,24 @@ class Domains:
         return await self._plug(domain, domain.attached)
 
     async def _define(self, domain: Domain, xml: str) -> None:
-        await self._guests.define(xml, domain.name)
+        try:
+            await self._guests.define(xml, domain.name)
+        except Conflict:
+            if not await self._gone(domain):
+                raise
+            await self._guests.define(xml, domain.name)
         await self._strangers.put(domain.uuid, frozenset() if domain.guest else domain.devices)
+
+    async def _gone(self, domain: Domain) -> bool:
+        """Forget who else has the VMID of *domain* if none of its NICs is there: its end was not told."""
+        vmid = domain.guest.vmid if domain.guest else 0
+        known = self._store.definitions.domains().items()
+        stale = [uuid for uuid, other in known if other.guest and other.guest.vmid == vmid and uuid != domain.uuid]
+        if not stale or vmid in self._guests.running():
+            return False
+        for uuid in stale:
+            await self._forget(uuid)
+        return True
 
     async def _forget(self, uuid: str) -> None:
         await self._guests.undefine(uuid)

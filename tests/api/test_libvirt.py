@@ -194,6 +194,16 @@ async def test_two_domains_with_one_vmid(virt: Virt) -> None:
     assert virt.plugged("tap200i0") == "vmbr0"
 
 
+async def test_a_domain_whose_end_was_not_told_gives_its_vmid_away(virt: Virt) -> None:
+    virt.machine.appear(Tap(name="tap200i0", made_here=False))
+    await virt.hook("start", domain(TAP))
+    virt.machine.vanish("tap200i0")
+    await virt.api.daemon.noticed()
+    other = UUID.replace("a", "b")
+    await virt.hook("prepare", domain(VNET, name="copy-200", uuid=other))
+    assert virt.kept == [f"{other}.xml"]
+
+
 async def test_events_and_hooks_end_the_same_in_any_order(virt: Virt) -> None:
     xml = domain(TAP, meta=FILTERED)
     domains = virt.api.daemon.domains
