@@ -186,7 +186,8 @@ def pvenetctl() -> str:
             [
                 *lines,
                 ".SH SEE ALSO",
-                "\\fBpvenetd\\fR(8), \\fBpvenetd\\-interfaces\\fR(5), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
+                "\\fBpvenetd\\fR(8), \\fBpvenetd\\-interfaces\\fR(5),",
+                "\\fBpvenetd\\-libvirt\\fR(7), \\fBpvenetd\\-lxc\\fR(7), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
             ]
         )
         + "\n"
@@ -217,7 +218,8 @@ def pvenetd() -> str:
             [
                 *lines,
                 ".SH SEE ALSO",
-                "\\fBpvenetctl\\fR(1), \\fBpvenetd\\-interfaces\\fR(5), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
+                "\\fBpvenetctl\\fR(1), \\fBpvenetd\\-interfaces\\fR(5),",
+                "\\fBpvenetd\\-libvirt\\fR(7), \\fBpvenetd\\-lxc\\fR(7), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
             ]
         )
         + "\n"
