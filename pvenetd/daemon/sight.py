@@ -63,9 +63,13 @@ class Sight:
 
     async def concerned(self) -> set[int]:
         """Return the guests that the changes of links are about that nobody has asked for yet."""
-        self._changed |= await self._engine.changed()
-        live = await self._engine.look({("link", name) for name in self._changed})
-        changed, self._changed = self._changed, set()
+        fresh = await self._engine.changed()
+        changed, self._changed = fresh | self._changed, set()
+        try:
+            live = await self._engine.look({("link", name) for name in changed})
+        except BaseException:
+            self._changed |= changed
+            raise
         owners = self._engine.owners()
         found: set[int] = set()
         for name in changed:
