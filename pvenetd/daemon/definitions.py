@@ -69,7 +69,8 @@ class Definitions:
         first, *others = found
         more = [_overridden(first, other) for other in others]
         more += [_second(first, name) for of, name, _ in self._waiting.values() if of == vmid]
-        self._last[vmid] = replace(first, problems=(*first.problems, *more)) if more else first
+        bridged = first.bridged.union(*(other.bridged for other in others))
+        self._last[vmid] = replace(first, problems=(*first.problems, *more), bridged=bridged) if more else first
         return self._last[vmid]
 
     def guests(self) -> Iterator[Guest]:

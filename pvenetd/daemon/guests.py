@@ -90,7 +90,9 @@ class Guests:
             before, stay = self._made.of(vmid), self._made.of(vmid)
             self._made.put(vmid, before | absent)
             try:
-                done = await self._bring(guest, replace(seen, made=before | absent, pulled=seen.pulled - asked))
+                done = await self._bring(
+                    guest, replace(seen, made=before | absent, asked=asked, pulled=seen.pulled - asked)
+                )
                 stay |= absent - done.refused.keys()
             finally:
                 self._made.put(vmid, stay)

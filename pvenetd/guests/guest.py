@@ -31,6 +31,8 @@ class Guest:
     source: Source = "file"
     devices: Mapping[int, str] = field(default_factory=dict)
     """Device of a NIC's port, by the N of netN, where it has not the usual name: libvirt's ``vnet3``."""
+    bridged: frozenset[int] = frozenset()
+    """NICs that libvirt itself puts into their bridge, or may: it fails where somebody else was faster."""
 
     def device(self, index: int) -> str:
         """Return the device that is the port of NIC net*index*: ``tap100i0``, a container's ``veth100i0``."""

@@ -82,6 +82,7 @@ def parse_domain(text: str, called: str = "") -> Domain:
         tuple(sorted(nics.problems, key=lambda problem: problem.line)),
         "libvirt",
         MappingProxyType(nics.devices),
+        frozenset(nics.lines.keys() - nics.ethernet),
     )
     return Domain(uuid, name, guest, devices, frozenset(nics.attached), frozenset(nics.made_here))
 
@@ -157,6 +158,8 @@ class _Nics:
     devices: dict[int, str] = field(default_factory=dict)
     attached: set[int] = field(default_factory=set)
     made_here: set[int] = field(default_factory=set)
+    ethernet: set[int] = field(default_factory=set)
+    """NICs whose taps libvirt puts into no bridge."""
 
     def read(self, interfaces: list[Element], meta: Meta) -> None:
         """Read *interfaces*, and NICs that *meta* alone announces: those that are still to be attached."""
@@ -197,6 +200,8 @@ class _Nics:
             values.pop("bridge", None)
         else:
             self.attached.add(index)
+            if interface.attributes.get("type") == "ethernet":
+                self.ethernet.add(index)
             self._device(index, interface)
         self._nic(index, values, lines)
 

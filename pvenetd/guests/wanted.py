@@ -1,8 +1,9 @@
 """Which of a guest's NICs are plugged, by what is alone: the order of events has no say.
 
 A NIC is to be plugged if its configuration names a bridge, and its device is there or one that we make, and
-nobody has pulled it.  Who pulled it leaves a word in the device's alias, `PULLED`: so it lasts as long as the
-device, and no longer, whatever becomes of the daemon meanwhile.
+nobody has pulled it.  A device that libvirt puts into its bridge counts from when it is in one, or carries our mark.
+Who pulled a NIC leaves a word in the device's alias, `PULLED`: so it lasts as long as the device, and no longer,
+whatever becomes of the daemon meanwhile.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Seen:
     """The bridges that its NICs name, those that exist, and what else `ports` asks for."""
     made: frozenset[int] = frozenset()
     """NICs whose devices are made here."""
+    asked: frozenset[int] = frozenset()
+    """NICs that somebody who knows asks to be plugged now."""
     pulled: frozenset[int] = frozenset()
     """NICs that somebody unplugged by hand."""
     had: Mapping[Key, Resource] = field(default_factory=dict)
@@ -67,10 +70,16 @@ def due(guest: Guest, seen: Seen) -> frozenset[int]:
     return frozenset(
         index
         for index in guest.lines
-        if is_port(guest, index)
-        and (guest.device(index) in seen.devices or index in seen.made)
-        and index not in seen.pulled
+        if is_port(guest, index) and index not in seen.pulled and (index in seen.made or _is_there(guest, index, seen))
     )
+
+
+def _is_there(guest: Guest, index: int, seen: Seen) -> bool:
+    """Return whether a NIC's device is there, and nobody else is about to put it into its bridge."""
+    link = seen.devices.get(guest.device(index))
+    if link is None:
+        return False
+    return bool(index not in guest.bridged or index in seen.asked or link.master or link.owner == f"vm:{guest.vmid}")
 
 
 def wanted(guest: Guest, seen: Seen) -> Wanted:

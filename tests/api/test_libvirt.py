@@ -177,12 +177,27 @@ async def test_broken_rules_refuse_a_start_and_keep_a_guest_that_had_them(virt: 
 
 
 async def test_what_is_found_again_is_never_refused(virt: Virt) -> None:
-    virt.machine.appear(Tap(name="tap200i0", made_here=False))
+    virt.machine.appear(Tap(name="tap200i0", made_here=False, master="vmbr0"))
     xml = domain(TAP, meta='vmid="200"><net index="0" tag="5000"/>')
     await virt.hook("reconnect", xml)
     assert "no element found" in await virt.hook("reconnect", f"<domain>{TAP}")
     await virt.hook("reconnect", domain(TAP))
-    assert virt.plugged("tap200i0") == "vmbr0"
+    tap = virt.port("tap200i0")
+    assert tap
+    assert tap.owner == "vm:200"
+
+
+async def test_libvirt_is_let_to_put_its_taps_into_their_bridge(virt: Virt) -> None:
+    await virt.hook("prepare", domain(TAP, meta='vmid="200"><net index="1" bridge="vmbr0"/>'))
+    for device in ("tap200i0", "tap200i1"):
+        virt.machine.appear(Tap(name=device, made_here=False))
+        await virt.api.daemon.noticed()
+        assert virt.plugged(device) == "", "libvirt fails where the tap is in a bridge already"
+        virt.machine.meddle(device, master="vmbr0")
+        await virt.api.daemon.noticed()
+        tap = virt.port(device)
+        assert tap
+        assert tap.owner == "vm:200"
 
 
 async def test_two_domains_with_one_vmid(virt: Virt) -> None:
@@ -338,7 +353,7 @@ async def changed(virt: Virt, words: str, status: int = 0) -> str:
 
 
 async def test_a_nics_string_is_changed_in_the_metadata(virt: Virt, hypervisor: Libvirt) -> None:
-    virt.machine.appear(Tap(name="tap300i0", made_here=False))
+    virt.machine.appear(Tap(name="tap300i0", made_here=False, owner="vm:300"))
     said = f'<pvenetd:net index="0" mac="{MAC}" bridge="vmbr0"/>'
     assert "master=vmbr0" in await changed(virt, f"300 net0=virtio={MAC},bridge=vmbr0")
     assert virt.plugged("tap300i0") == "vmbr0"
