@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
 from pvenetd.settings import Settings
 from tests.happening import Event, Scene, events
-from tests.harness import run_async
+from tests.harness import Failing, run_async
 
 
 class Others:
@@ -169,3 +170,25 @@ def test_counters_are_told_from_the_guests_side() -> None:
     counters = {"tap100i0": {"rx_bytes": 1, "tx_bytes": 2, "rx_dropped": 3, "tx_dropped": 4}}
     (nic,) = record(100, guest, {}, counters)["nics"]
     assert [nic[name] for name in ("tx_bytes", "rx_bytes", "tx_dropped", "rx_dropped")] == [1, 2, 3, 4]
+
+
+async def test_what_the_kernel_refuses_is_told_and_tried_again(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    refusing = Failing(host.machine, 0)
+    engine = Engine(refusing, Journal(host.files))
+    daemon = Daemon(Store(host.files), engine, Journal(host.files), Settings(), "ct")
+    await daemon.start()
+    host.guest(100, "bridge=vmbr0")
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    engine.told = lambda what, _: loop.call_soon_threadsafe(done.set) if what == "op" else None
+    await daemon.guests.noticed()
+    assert "Input/output error" in engine.failed["vm:100"]
+    assert host.port("tap100i0").master == ""
+    async with asyncio.timeout(10):
+        await done.wait()
+        while "vm:100" in engine.failed:
+            await engine.observe()
+    assert host.port("tap100i0").master == "vmbr0"
+    daemon.close()
+    engine.close()
+    host.engine.close()
