@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from pvenetd.drivers.host import Host
+from pvenetd.errors import KernelError
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.tap import Tap
-from pvenetd.plan import plan
+from pvenetd.plan import Op, plan
 from pvenetd.resource import Resource
+from pvenetd.shaping import Rate
 from pvenetd.state import INTERFACES, State, state
 from tests.guests import guests, wanted
 from tests.kernel.ends import End, forwarding, frame, news, outside, tap
@@ -223,6 +225,22 @@ def test_isolated_ports_do_not_reach_each_other(host: Host, namespaces: Namespac
         first.send(frame(A, "ff:ff:ff:ff:ff:ff", b"to all"))
         assert len(outer.take(1)) == 1
         assert second.drain() == []
+
+
+@netns
+def test_a_kernel_that_cannot_limit_keeps_nothing_of_it(host: Host) -> None:
+    host.observe()
+    host.apply(Op("+", Tap(name="tap100i0", owner="vm:100")))
+    first = show("tc", "-j", "qdisc", "show", "dev", "tap100i0")
+    rate = Rate(dev="tap100i0", to_guest=1 << 20, from_guest=1 << 20, owner="vm:100")
+    refused = ""
+    try:
+        host.apply(Op("+", rate))
+    except KernelError as error:  # some kernels can
+        refused = str(error)
+    assert not refused or "a rate needs cls_matchall and act_police" in refused
+    host.apply(Op("-", rate))
+    assert show("tc", "-j", "qdisc", "show", "dev", "tap100i0") == first
 
 
 @netns

@@ -35,6 +35,7 @@ _LIMITLESS = frozenset(
 """What the kernel gives a link by itself (net.core.default_qdisc)."""
 _ROOT, _CLSACT, _INGRESS, _EGRESS = 0xFFFFFFFF, 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
 """TC_H_ROOT, TC_H_CLSACT, and its halves."""
+_CLSACT_HANDLE = 0xFFFF << 16
 _OURS = 0x7E << 16
 """The handle 7e: of the root."""
 _KIND, _OPTIONS = 1, 2
@@ -150,18 +151,29 @@ def _bring_policer(wire: Wire, number: int, rate: int) -> None:
         tab = struct.pack("=Bxxx", 0) + nla(_KIND, nla(1, _police(rate, there[0])))
         wire.change([raw(_NEWACTION, CREATE | REPLACE, tab)])
     elif rate and not there:
-        if not _qdisc(wire, number, _CLSACT)[1]:
-            wire.change(
-                [_message(_NEWQDISC, CREATE | EXCL, number, 0xFFFF0000, _CLSACT, attrs=nla(_KIND, b"clsact\0"))]
-            )
-        options = nla(_OPTIONS, nla(_MATCHALL_ACT, nla(1, _police(rate, 0))))
-        attrs = nla(_KIND, b"matchall\0") + options
-        wire.change([_message(_NEWFILTER, CREATE | EXCL, number, 0, _INGRESS, _PREFERENCE | _ALL_PROTOCOLS, attrs)])
+        _add_policer(wire, number, rate)
     elif there and not rate:
         wire.change([_message(_DELFILTER, 0, number, 0, _INGRESS, _PREFERENCE | _ALL_PROTOCOLS)])
         others = any(_filters(wire, number, half) for half in (_INGRESS, _EGRESS))
         if not others and _qdisc(wire, number, _CLSACT)[1] == "clsact":
-            wire.change([_message(_DELQDISC, 0, number, 0xFFFF0000, _CLSACT)])
+            wire.change([_message(_DELQDISC, 0, number, _CLSACT_HANDLE, _CLSACT)])
+
+
+def _add_policer(wire: Wire, number: int, rate: int) -> None:
+    """Add our policer; where the kernel cannot have one, nothing is left behind."""
+    made = not _qdisc(wire, number, _CLSACT)[1]
+    if made:
+        attrs = nla(_KIND, b"clsact\0")
+        wire.change([_message(_NEWQDISC, CREATE | EXCL, number, _CLSACT_HANDLE, _CLSACT, attrs=attrs)])
+    options = nla(_OPTIONS, nla(_MATCHALL_ACT, nla(1, _police(rate, 0))))
+    attrs = nla(_KIND, b"matchall\0") + options
+    try:
+        wire.change([_message(_NEWFILTER, CREATE | EXCL, number, 0, _INGRESS, _PREFERENCE | _ALL_PROTOCOLS, attrs)])
+    except RefusedError as refused:
+        if made:
+            wire.attempt([_message(_DELQDISC, 0, number, _CLSACT_HANDLE, _CLSACT)])
+        needs = " (a rate needs cls_matchall and act_police)" if refused.errno == errno.ENOENT else ""
+        raise RefusedError(refused.errno, f"{refused.reason}{needs}") from refused
 
 
 def _policer(filters: Iterable[dict[int, bytes]]) -> tuple[int, int] | None:
