@@ -31,10 +31,28 @@ class Files:
 
     def _real(self, name: str) -> Path:
         """Return where *name* lies once symbolic links are followed.  Raises OSError where they leave the root."""
+        if not self._has_links(name):
+            return self.path(name)
         real, root = Path(os.path.realpath(self.path(name))), self.root.resolve()
         if not real.is_relative_to(root):
             raise OSError(errno.EXDEV, f"leads out of {root}", str(self.path(name)))
         return real
+
+    def _has_links(self, name: str) -> bool:
+        """Return whether there may be a symbolic link on the way from the root to *name*, or a step back."""
+        at = str(self.root).rstrip("/")
+        for part in name.strip("/").split("/"):
+            if part in ("", ".", ".."):
+                return True
+            at = f"{at}/{part}"
+            try:
+                if stat.S_ISLNK(os.lstat(at).st_mode):
+                    return True
+            except FileNotFoundError:
+                return False
+            except OSError:
+                return True
+        return False
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a regular file, None where there is none.
@@ -45,12 +63,13 @@ class Files:
             descriptor = os.open(self._real(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
             os.close(descriptor)
             raise OSError(errno.EINVAL, "not a regular file", str(self.path(name)))
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(_MOST + 1)
-        if len(data) > _MOST:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            data = file.read() if about.st_size <= _MOST else None  # to make room for the most there may be costs more
+        if data is None:
             raise OSError(errno.EFBIG, f"larger than {_MOST >> 20} MiB", str(self.path(name)))
         return data
 
