@@ -177,7 +177,7 @@ def texts(draw: st.DrawFn) -> str:
     return text.rstrip("\r\n") if draw(st.booleans()) else text
 
 
-TRICKY = st.sampled_from([path.read_bytes().decode("utf-8", "surrogateescape") for path in FILES])
+TRICKY = st.sampled_from(FILES).map(lambda path: path.read_bytes().decode("utf-8", "surrogateescape"))
 ANY = st.one_of(texts(), texts(), TRICKY)
 
 
