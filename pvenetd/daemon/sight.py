@@ -42,7 +42,7 @@ class Sight:
             others = scene(self._engine.owners().get(INTERFACES, {}), live)
             links = {key: one for key, one in others.items() if key not in bridges(nics)} | links
         devices = {name: link for name in names if isinstance(link := live.get(("link", name)), Link)}
-        return Seen(devices, links, made, pulled(guest, devices))
+        return Seen(devices, links, made, pulled=pulled(guest, devices))
 
     def follow(self, guest: Guest, seen: Seen) -> None:
         """Remember which bridges matter to a guest, and how they were *seen*."""
