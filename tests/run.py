@@ -39,6 +39,7 @@ PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "
 NATIVE = (".venv/bin/python", *PYTEST)
 LAB = ("tests/lab/vmtest", f"--timeout={TIME_LIMIT - 60:g}", *NATIVE)
 HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--", "python3", *PYTEST)
+LIBVIRT = tuple(sorted(f"tests/host/{file.name}" for file in ROOT.glob("tests/host/test_5_libvirt*.py")))
 NOT_LINT = ("--ignore=tests/test_lint.py",)
 
 
@@ -83,7 +84,14 @@ PARTS = (
     Part(
         "host",
         "the package on a Debian host",
-        (*HOST, "-m", "host", "--ignore=tests/host/test_6_lxc.py"),
+        (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[56]_*"),
+        needs=("image", "deb"),
+        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+    ),
+    Part(
+        "libvirt",
+        "libvirt's guests on a Debian host",
+        (*HOST, "-m", "host", *LIBVIRT),
         needs=("image", "deb"),
         environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
     ),

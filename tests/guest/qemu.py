@@ -12,7 +12,10 @@ from tests.sandbox.process import Process
 
 BOOT = 120.0
 """Seconds a boot may take: it takes two, and much longer on a machine that does ten other things."""
-_MEMORY_MIB = 96
+WORDS = ("console=ttyS0", "quiet", "loglevel=0", "panic=-1")
+"""What its kernel is told: its console is the serial line; it ends where it cannot go on."""
+MEMORY_MIB = 96
+"""With 64 its file system does not fit beside the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,55 +31,15 @@ class Nic:
     down: Path
 
 
-class Guest:
-    """A running guest: with a *monitor* for pvenetd, and one for the test beside it (``.test``)."""
+class Shell:
+    """The serial line of a guest, on which its `init` runs what it is told.
 
-    def __init__(
-        self,
-        kernel: Path,
-        scratch: Path,
-        nics: Sequence[Nic],
-        *,
-        gateway: str = "",
-        listen: Sequence[int] = (),
-        monitor: Path | None = None,
-        reboots: bool = False,
-        prefix: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        archive = scratch / "initramfs"
-        archive.write_bytes(build(kernel / "modules"))
-        words = ["console=ttyS0", "quiet", "loglevel=0", "panic=-1"]
-        words += [f"guest.address={nic.address},eth{number}" for number, nic in enumerate(nics)]
-        words += [f"guest.gateway={gateway}"] if gateway else []
-        words += [f"guest.listen={','.join(map(str, listen))}"] if listen else []
-        devices: list[str] = [] if reboots else ["-no-reboot"]
-        for path in (monitor, monitor.with_suffix(".test")) if monitor else ():
-            devices += ["-qmp", f"unix:{path},server=on,wait=off"]
-        for number, nic in enumerate(nics):
-            devices += [
-                "-netdev",
-                f"tap,id=net{number},ifname={nic.tap},script={nic.up},downscript={nic.down}",
-                "-device",
-                f"virtio-net-pci,id=net{number},netdev=net{number},mac={nic.mac},romfile=",
-            ]
-        self.process = Process(
-            "guest",
-            [
-                *(*prefix, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", str(_MEMORY_MIB)),
-                *(
-                    "-device",
-                    "pcie-root-port,id=slot0,chassis=1",
-                    "-nodefaults",
-                    "-display",
-                    "none",
-                    "-serial",
-                    "stdio",
-                ),
-                *("-kernel", kernel / "vmlinuz", "-initrd", archive, "-append", " ".join(words), *devices),
-            ],
-            env,
-        )
+    *process* prints what the guest says, and sends it the lines that it is given.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._from = 0
 
     def ready(self, seconds: float = BOOT) -> None:
         """Wait until it has its addresses and listens."""
@@ -101,6 +64,47 @@ class Guest:
         """Return exit status and output of *command*."""
         self.start(command)
         return self.result(seconds)
+
+
+class Guest(Shell):
+    """A running guest: with a *monitor* for pvenetd, and one for the test beside it (``.test``)."""
+
+    def __init__(
+        self,
+        kernel: Path,
+        scratch: Path,
+        nics: Sequence[Nic],
+        *,
+        gateway: str = "",
+        listen: Sequence[int] = (),
+        monitor: Path | None = None,
+        reboots: bool = False,
+        prefix: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        archive = scratch / "initramfs"
+        archive.write_bytes(build(kernel / "modules"))
+        words = [*WORDS]
+        words += [f"guest.address={nic.address},eth{number}" for number, nic in enumerate(nics)]
+        words += [f"guest.gateway={gateway}"] if gateway else []
+        words += [f"guest.listen={','.join(map(str, listen))}"] if listen else []
+        devices: list[str] = [] if reboots else ["-no-reboot"]
+        for path in (monitor, monitor.with_suffix(".test")) if monitor else ():
+            devices += ["-qmp", f"unix:{path},server=on,wait=off"]
+        for number, nic in enumerate(nics):
+            devices += [
+                "-netdev",
+                f"tap,id=net{number},ifname={nic.tap},script={nic.up},downscript={nic.down}",
+                "-device",
+                f"virtio-net-pci,id=net{number},netdev=net{number},mac={nic.mac},romfile=",
+            ]
+        command = [
+            *(*prefix, "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", str(MEMORY_MIB)),
+            *("-device", "pcie-root-port,id=slot0,chassis=1"),
+            *("-nodefaults", "-display", "none", "-serial", "stdio"),
+            *("-kernel", kernel / "vmlinuz", "-initrd", archive, "-append", " ".join(words), *devices),
+        ]
+        super().__init__(Process("guest", command, env))
 
     def power_off(self, seconds: float = 30.0) -> int:
         """Let it shut down; return QEMU's exit status."""

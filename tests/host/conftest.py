@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.host.machine import Network, apt, network, package
+from tests.guest.domain import Domain, Libvirt
+from tests.host.machine import Network, apt, ctl, network, package
+from tests.host.talk import Provider, Talk
+from tests.host.virtual import CLUSTER, CLUSTER_FILE, GUEST_FILE, RULES, RULES_FILE, TAG
 from tests.netns import run, show
 from tests.sandbox.process import Process
 
@@ -55,3 +58,70 @@ def installed(before: Network) -> tuple[Network, Network]:
     """The host's network before the package was installed, and right after."""
     apt("install", package().resolve())
     return before, network()
+
+
+@pytest.fixture(scope="session")
+def libvirt(installed: tuple[Network, Network]) -> Libvirt:
+    """Return the host's libvirtd, which knows the package's hook; guest 100 has rules."""
+    del installed
+    ctl("apply")
+    CLUSTER_FILE.write_text(CLUSTER)
+    RULES_FILE.write_text(RULES)
+    ctl("firewall", "apply")
+    run("systemctl", "restart", "libvirtd.service")  # it looks for hooks when it starts
+    libvirt = Libvirt()
+    libvirt.install_kernel()
+    libvirt.define_network()
+    return libvirt
+
+
+@pytest.fixture(scope="session")
+def provider(libvirt: Libvirt) -> Provider:
+    """Return who is outside, in the guests' VLAN."""
+    del libvirt
+    return Provider(TAG)
+
+
+@pytest.fixture
+def domain(libvirt: Libvirt) -> Iterator[Callable[..., Domain]]:
+    """Define guest 100; however the test ends, nothing is left of it."""
+    made: list[Domain] = []
+
+    def define(*interfaces: str, **rest: str) -> Domain:
+        made.append(Domain(libvirt, interfaces, **rest))
+        return made[-1].define()
+
+    yield define
+    for one in made:
+        one.remove()
+
+
+@pytest.fixture
+def talk(provider: Provider) -> Iterator[Callable[[Domain], Talk]]:
+    """Have a guest talk that has just been started."""
+    made: list[Talk] = []
+
+    def begin(guest: Domain) -> Talk:
+        made.append(Talk(guest, provider))
+        made[-1].shell.ready()
+        made[-1].begin()
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def guest_file() -> Iterator[Callable[[str], None]]:
+    """Write guest 100's file; without text it goes."""
+
+    def write(text: str) -> None:
+        if text:
+            GUEST_FILE.write_text(text)
+        else:
+            GUEST_FILE.unlink(missing_ok=True)
+        ctl("reconcile")
+
+    yield write
+    write("")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 _BEFORE_KILL = 10.0
@@ -100,3 +100,10 @@ class Process:
         with self._news:
             self._closed = True
             self._news.notify_all()
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Ask until something is so; each question takes its time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,20 @@ class Space:
     def remove(self) -> None:
         """Remove it, and what is in it."""
         run("ip", "netns", "delete", self.name)
+
+
+class View:
+    """A view of the file system of its own, as long as *process* lives, as *commands* make it."""
+
+    def __init__(self, name: str, prefix: Sequence[str], commands: Sequence[str]) -> None:
+        inside = "\n".join([*commands, "echo ready", "exec sleep infinity"])
+        unshare = ["unshare", "--uts", "--mount", "--propagation", "private", "sh", "-ec", inside]
+        self.process = Process(name, [*prefix, *unshare])
+        self.process.expect("^ready$")
+
+    def prefix(self) -> list[str]:
+        """Return what to put before a command to run it with this view."""
+        return ["nsenter", f"--target={self.process.pid}", "--mount", "--uts", "--net"]
 
 
 class Capture:

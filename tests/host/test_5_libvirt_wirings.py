@@ -1,0 +1,61 @@
+"""Each way a domain's interface comes to its tap: it is plugged behind its rules, and nothing of it is left after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.guest.domain import VMID, Domain, Wiring, interface, metadata
+from tests.host.left import comes_back, everything
+from tests.host.machine import asked, ctl, port
+from tests.host.virtual import NET, TAG
+from tests.netns import run, show
+
+pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize("wiring", Wiring)
+def test_a_guest_is_plugged_as_long_as_it_runs(domain: Callable[..., Domain], wiring: Wiring) -> None:
+    before = everything()
+    guest = domain(interface(wiring), metadata=metadata(NET))
+    guest.start()
+    assert_plugged(guest)
+    guest.destroy()
+    stopped = everything()
+    assert not [line for kind in ("links", "qdiscs", "vlans", "fdb") for line in stopped[kind] if "tap100" in line]
+    guest.start()
+    assert_plugged(guest)
+    guest.crash()
+    assert comes_back(stopped) == stopped
+    guest.remove()
+    assert comes_back(before) == before
+
+
+def test_a_guest_of_a_file_is_plugged_by_its_script(
+    domain: Callable[..., Domain], guest_file: Callable[[str], None]
+) -> None:
+    before = everything()
+    guest_file(f"net0: virtio=02:00:00:00:01:00,bridge=vmbr0,tag={TAG},firewall=1\n")
+    guest = domain(interface(Wiring.SCRIPT))
+    guest.start()
+    assert_plugged(guest)
+    guest.crash()
+    guest.remove()
+    guest_file("")
+    assert comes_back(before) == before
+
+
+def assert_plugged(guest: Domain) -> None:
+    tap = guest.device()
+    link = port(tap)
+    assert link["master"] == "vmbr0"
+    assert {"UP", "LOWER_UP"} <= set(link["flags"])
+    assert link["ifalias"].startswith(f"pvenetd:vm:{VMID}")
+    assert "tap100i0" in [tap, *link.get("altnames", [])]
+    vlans = next(one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == tap)
+    assert [(vlan["vlan"], sorted(vlan["flags"])) for vlan in vlans] == [(TAG, ["Egress Untagged", "PVID"])]
+    assert tap in run("nft", "list", "map", "bridge", "pvenetd", "in")
+    nic = asked("vm", "show", str(VMID))["nics"][0]
+    assert (nic["tap"], nic["plugged"], nic["filtered"]) == (tap, 1, 1)
+    assert ctl("plan") == ""
