@@ -56,6 +56,8 @@ _MOST_XML = 1 << 19
 """Bytes of a domain's XML that are passed on; a domain with a hundred devices has a tenth of it."""
 _STARTING = ("prepare", "start")
 """The operations that a guest's start waits for, and that may refuse it."""
+_TELLING_SECONDS = 3.0
+"""What any other waits: a hanging daemon would hold up libvirt for every guest that ends, or is found again."""
 
 
 def _domain(parser: Takes) -> None:
@@ -74,7 +76,8 @@ def _domain_request(found: argparse.Namespace) -> Request:
     xml = sys.stdin.buffer.read(_MOST_XML).decode(errors="replace")
     found.fatal = found.operation in _STARTING and names_us(xml)
     told = {"domain": found.domain, "operation": found.operation, "sub": "".join(found.extra[:1]), "xml": xml}
-    return Request("POST", ("hook", "libvirt"), told, HOOK_SECONDS, patient=found.fatal)
+    seconds = HOOK_SECONDS if found.operation in _STARTING else _TELLING_SECONDS
+    return Request("POST", ("hook", "libvirt"), told, seconds, patient=found.fatal)
 
 
 def _if_starting(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
