@@ -74,6 +74,7 @@ async def run(root: Path) -> None:
             loop.create_task(watch([host.events, host.news], daemon.noticed)),
             loop.create_task(watch([host.rule_events], daemon.engine.restore, gather=0)),
             loop.create_task(notifier.pulse()),
+            loop.create_task(collector.tidy()),
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
         ]
