@@ -5,8 +5,6 @@ Sources: rtnetlink(7), linux/if_link.h, linux/if_tun.h.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import socket
 import struct
@@ -15,7 +13,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from pvenetd.drivers.netlink import fdb, ipv6, mark, vlans
+from pvenetd.drivers.netlink import fdb, ipv6, mark, taps, vlans
 from pvenetd.drivers.netlink.shape import Attributes, spelled, table
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
@@ -48,8 +46,6 @@ _VETH_PEER = 1
 """VETH_INFO_PEER."""
 _UP, _LOOPBACK = 0x1, 0x8
 _ETHER, _TAP_TYPE = 1, 2
-_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
-_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
 
 Names = Callable[[int], str]
 
@@ -169,7 +165,7 @@ def make(wire: Wire, wanted: Link) -> None:
     refused (IFLA_BR_VLAN_FILTERING 0 by a kernel without VLAN filtering).  Raises `RefusedError`.
     """
     if isinstance(wanted, Tap):
-        _make_tap(wire, wanted)
+        taps.make(wanted, lambda: wire.change([_mark(wanted)]))
         return
     if isinstance(wanted, Veth):
         wire.change([_pair(wanted), _mark(wanted)])
@@ -206,21 +202,6 @@ def _default(wanted: Link, name: str) -> Any:
 def _mark(wanted: Link) -> bytes:
     attrs = [("IFLA_IFNAME", wanted.name), ("IFLA_IFALIAS", mark.spelled(wanted))]
     return _newlink(0, spelled("link", attrs))
-
-
-def _make_tap(wire: Wire, wanted: Tap) -> None:
-    """Make a tap, down and without a master; it is marked before it is persistent (tuntap.rst)."""
-    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if wanted.multi_queue else 0)
-    try:
-        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", wanted.name.encode(), flags))
-            wire.change([_mark(wanted)])
-            fcntl.ioctl(device, _TUNSETPERSIST, 1)
-        finally:
-            os.close(device)
-    except OSError as error:
-        raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
 
 
 def bring(wire: Wire, wanted: Link, values: Mapping[str, Any], *, flap: bool, remotes: Collection[str] = ()) -> None:
