@@ -1,4 +1,4 @@
-"""A real libvirtd with a real guest: on this machine, and on the Debian host of the lab."""
+"""A real libvirtd with a real guest, on this machine; tests/host has those of the lab's Debian host."""
 
 from __future__ import annotations
 
