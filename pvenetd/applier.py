@@ -85,6 +85,10 @@ class Applier:
         """Return each owner's State."""
         return dict(self._desired)
 
+    def wants(self, owner: str) -> State:
+        """Return what *owner* wants, whatever others there are."""
+        return self._desired.get(owner, {})
+
     async def observe(self, keys: Collection[Key] = ()) -> State:
         """Return what the machine has."""
         return await self.work(lambda: self._machine.observe(keys))

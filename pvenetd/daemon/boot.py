@@ -76,7 +76,7 @@ class Boot:
             return ()
         live = await self._engine.observe()
         compiled = await self._compiled_again()
-        wanted = compiled.state if compiled else self._engine.owners().get(INTERFACES, {})
+        wanted = compiled.state if compiled else self._engine.wants(INTERFACES)
         fresh = self._fresh(wanted, live)
         if not fresh:
             self._look(live)
@@ -94,7 +94,7 @@ class Boot:
     async def _compiled_again(self) -> Compiled | None:
         """Return what was applied last, with the links that are there now; None where it was rolled back since."""
         compiled = self._interfaces.current
-        if compiled is None or compiled.state is not self._engine.owners().get(INTERFACES):
+        if compiled is None or compiled.state is not self._engine.wants(INTERFACES):
             return None
         return await self._interfaces.compiled_again(compiled)
 

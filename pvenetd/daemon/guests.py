@@ -139,7 +139,7 @@ class Guests:
         if starting:
             every = frozenset(index for index in guest.lines if is_port(guest, index))
             seen = replace(seen, made=every, pulled=frozenset())
-        had = self._engine.owners().get(f"vm:{guest.vmid}", {})
+        had = self._engine.wants(f"vm:{guest.vmid}")
         rules = await self._firewall.usable(guest, had)
         found = wanted(guest, replace(seen, had=had, barred=rules.barred))
         broken = () if starting else rules.problems  # it may start with the last good ones
@@ -228,7 +228,7 @@ class Guests:
     async def _bring(self, guest: Guest, seen: Seen) -> _Done:
         """Bring a guest to what it is to have by what was *seen*; what cannot be is told, and tried again."""
         owner = f"vm:{guest.vmid}"
-        had = self._engine.owners().get(owner, {})
+        had = self._engine.wants(owner)
         rules = await self._firewall.usable(guest, had)
         found = wanted(guest, replace(seen, had=had, barred=rules.barred))
         self._sight.follow(guest, seen)

@@ -102,7 +102,7 @@ class Hand:
         if self._engine.pending or self._engine.stuck():
             raise Conflict("an apply waits to be confirmed: pvenetctl confirm, or pvenetctl rollback")
         compiled = await self._interfaces.compiled(config, choice=choice)
-        wanted, applied = compiled.checked(), self._engine.owners().get(INTERFACES, {})
+        wanted, applied = compiled.checked(), self._engine.wants(INTERFACES)
         theirs = {**_of(names, wanted)}
         merged = {**{key: one for key, one in applied.items() if key not in _of(names, applied)}, **theirs}
         if wish.dry_run:

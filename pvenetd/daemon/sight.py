@@ -9,6 +9,7 @@ from pvenetd.guests.ports import bridges, neighbours, scene
 from pvenetd.guests.wanted import Seen, due, pulled
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.names import is_port_name
 from pvenetd.resource import Key, Resource
 from pvenetd.state import GUESTS, INTERFACES
 
@@ -39,7 +40,7 @@ class Sight:
         }
         if more := neighbours(nics, links):
             live = await self._engine.look(keys | more)
-            others = scene(self._engine.owners().get(INTERFACES, {}), live)
+            others = scene(self._engine.wants(INTERFACES), live)
             links = {key: one for key, one in others.items() if key not in bridges(nics)} | links
         devices = {name: link for name in names if isinstance(link := live.get(("link", name)), Link)}
         return Seen(devices, links, made, pulled=pulled(guest, devices))
@@ -70,17 +71,16 @@ class Sight:
         except BaseException:
             self._changed |= changed
             raise
-        owners = self._engine.owners()
         found: set[int] = set()
         for name in changed:
             there = live.get(("link", name))
             link = there if isinstance(there, Link) else None
             vmid = self._vmid(name, link)
-            if vmid is not None and not _is_right(owners.get(f"vm:{vmid}", {}).get(("link", name)), link):
+            if vmid is not None and not _is_right(self._engine.wants(f"vm:{vmid}").get(("link", name)), link):
                 found.add(vmid)
-            if link is None or link.owner == GUESTS:
+            if link.owner == GUESTS if link else not is_port_name(name):
                 found |= {
-                    one for one in self._on if not _is_left(owners.get(f"vm:{one}", {}).get(("link", name)), link)
+                    one for one in self._on if not _is_left(self._engine.wants(f"vm:{one}").get(("link", name)), link)
                 }
             if name in self._bridges and self._bridges[name] != _facts(self._configured(link)):
                 found |= {one for one, named in self._on.items() if name in named}
@@ -97,7 +97,7 @@ class Sight:
         """Return a bridge that is there as it is configured, and else as it is; None for anything else."""
         if not isinstance(there, Bridge):
             return None
-        wanted = self._engine.owners().get(INTERFACES, {}).get(there.key)
+        wanted = self._engine.wants(INTERFACES).get(there.key)
         if isinstance(wanted, Bridge):
             return wanted.filled(there)
         stanza = self.stanzas.get(there.name)
