@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.guest.domain import VMID, Domain, Wiring, interface, metadata
+from tests.guest.domain import VMID, Domain, Wiring, interface, mac, metadata
 from tests.host.left import comes_back, everything
 from tests.host.machine import asked, ctl, port
 from tests.host.virtual import NET, TAG
 from tests.netns import run, show
 
 pytestmark = pytest.mark.host
+
+NETN = f"bridge=vmbr0,tag={TAG},firewall=1"
 
 
 @pytest.mark.parametrize("wiring", Wiring)
@@ -36,7 +38,7 @@ def test_a_guest_of_a_file_is_plugged_by_its_script(
     domain: Callable[..., Domain], guest_file: Callable[[str], None]
 ) -> None:
     before = everything()
-    guest_file(f"net0: virtio=02:00:00:00:01:00,bridge=vmbr0,tag={TAG},firewall=1\n")
+    guest_file(f"net0: virtio={mac(0)},{NETN}\n")
     guest = domain(interface(Wiring.SCRIPT))
     guest.start()
     assert_plugged(guest)
@@ -59,3 +61,20 @@ def assert_plugged(guest: Domain) -> None:
     nic = asked("vm", "show", str(VMID))["nics"][0]
     assert (nic["tap"], nic["plugged"], nic["filtered"]) == (tap, 1, 1)
     assert ctl("plan") == ""
+
+
+def test_a_domain_is_wired_to_us_and_its_nic_is_changed_while_it_runs(domain: Callable[..., Domain]) -> None:
+    before = everything()
+    guest = domain(interface(Wiring.PLAIN))
+    ctl("vm", "adopt", guest.name, "--vmid", str(VMID))
+    guest.start()
+    link = port("tap100i0")
+    assert (guest.device(), link["master"]) == ("tap100i0", "vmbr0")
+    ctl("vm", "set", str(VMID), f"net0=virtio={mac(0)},{NETN}")
+    assert_plugged(guest)
+    assert port("tap100i0")["ifindex"] == link["ifindex"]
+    guest.destroy()
+    guest.start()
+    assert_plugged(guest)
+    guest.remove()
+    assert comes_back(before) == before
