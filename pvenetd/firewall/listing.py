@@ -15,7 +15,7 @@ from pvenetd.state import INTERFACES, Chains
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(chain|set|map) ([\w-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)"')
-_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:goto ([\w-]+)|accept))')
+_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w-]+)|accept))')
 """Port, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
 _ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-(?:in|out)")

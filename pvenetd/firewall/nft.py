@@ -102,6 +102,12 @@ def seal(name: str, digest: str, rules: int) -> str:
     return f'add element bridge pvenetd pieces {{ "{_quotable(name)}" comment "{digest} {rules}" }}\n'
 
 
+_LEADS = ("jump", "goto")
+"""How an element leads to a guest's chain.  Ours jumps: a frame that is on its way while the rules are exchanged may
+find the element already and the chain still empty, and has to come back to the guard, not to the end of the hook.
+"""
+
+
 def element(way: str, port: str, lead: str) -> str:
     """Return the command that says what becomes of the frames of one port, one way."""
     return f'add element bridge pvenetd {way} {{ "{_quotable(port)}"{lead} }}\n'
@@ -109,18 +115,18 @@ def element(way: str, port: str, lead: str) -> str:
 
 def is_filtered(port: str, text: str) -> bool:
     """Return whether, by the *text* of a piece, the frames of *port* go through its chains."""
-    return f'"{_quotable(port)}" : goto ' in text
+    return any(f'"{_quotable(port)}" : {word} ' in text for word in _LEADS)
 
 
 def _lead(chain: str, piece: Piece) -> str:
     """Return a chain to go to; where there is none, whose port it is that nothing is asked at."""
-    return f" : goto {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'
+    return f" : jump {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'
 
 
 def count(text: str) -> int:
     """Return how many rules and map elements *text* has; our text and nft's listing break lines alike."""
     rules = [line for line in text.splitlines() if line.startswith("\t\t") and not line.startswith("\t\ttype ")]
-    return len(rules) + text.count(" : goto ") + text.count(" : accept")
+    return len(rules) + sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
 
 
 def render(resources: Iterable[Resource]) -> str:

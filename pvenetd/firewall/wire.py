@@ -242,7 +242,7 @@ def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
 
 def _lead(port: str, chain: str, piece: str) -> bytes:
     """Return a map's element: the chain that the frames of a port are led to; without one they pass."""
-    verdict = _Verdict(_GOTO, chain) if chain else _Verdict(_ACCEPT)
+    verdict = _Verdict(_JUMP, chain) if chain else _Verdict(_ACCEPT)
     note = b"" if chain else _attribute(6, _comment(piece))
     return _key(_port(port)) + _attribute(2 | _NESTED, verdict.data()) + note
 

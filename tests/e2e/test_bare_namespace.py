@@ -39,4 +39,4 @@ def test_plan_and_firewall_apply_need_neither_daemon_nor_links(root: Path) -> No
     assert "+ link vmbr1 bridge" in done.stdout
     assert done.stdout.count("+ chains vm:100") <= 1
     assert "chain vm-100-in" in done.stdout
-    assert '"tap100i0" : goto vm-100-in' in done.stdout
+    assert '"tap100i0" : jump vm-100-in' in done.stdout
