@@ -119,7 +119,7 @@ def is_filtered(port: str, text: str) -> bool:
 
 
 def _lead(chain: str, piece: Piece) -> str:
-    """Return a chain to go to; where there is none, whose port it is that nothing is asked at."""
+    """Return a chain to jump to; where there is none, whose port it is that nothing is asked at."""
     return f" : jump {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'
 
 
