@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from pvenetd.firewall import wire
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
-from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, Span
+from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, SetRef, Span
 from pvenetd.firewall.wire import Unsaid
 from pvenetd.resource import Resource
 from pvenetd.state import Chains, Sysctl
@@ -190,8 +190,10 @@ def _icmp(name: str, types: tuple[IcmpType, ...]) -> str:
     return f"{name} type . {name} code {{ {', '.join(pairs)} }}"
 
 
-def _networks(side: Addresses) -> list[str]:
-    """Return CIDRs and ranges; nothing for all there are, which the ethertype says already."""
+def _networks(side: Addresses | SetRef) -> list[str]:
+    """Return a set's name, or CIDRs and ranges; nothing for all there are, which the ethertype says already."""
+    if isinstance(side, SetRef):
+        return [f"@{side.name}-v{side.version}"]
     if side.is_all:
         return []
     return [_network(span, side.version) for span in side.spans]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["accept", "drop", "reject", "masquerade", "jump"]
+Verdict = Literal["accept", "drop", "reject", "return", "jump", "log", "queue", "helper", "masquerade", "snat", "dnat"]
+"""``log`` and ``helper`` decide nothing: the next rule is asked; ``return`` goes back to who jumped here."""
+
 Table = Literal["inet", "bridge"]
 Connection = Literal["established", "related", "invalid"]
 
@@ -45,6 +47,67 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRef:
+    """The addresses of one family of a set that stands beside the chains, a `NamedSet`."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """Addresses that several pieces ask for, of one family; exclusions (``!``) are taken out of *spans* already."""
+
+    name: str
+    """Of the cluster's set ``servers``: ``dc-servers``."""
+    version: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many packets a time, with *burst* at once (nft(8), "LIMIT STATEMENT")."""
+
+    rate: int
+    per: Literal["second", "minute", "hour", "day"]
+    burst: int
+    per_source: bool = False
+    """Counted for each source on its own: an IPv4 address, an IPv6 network of 64 bits."""
+    over: bool = False
+    """Matches what is more than that, not what is within."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a log line says beside the packet: as Proxmox's, ``VMID LEVEL CHAIN TIME WHAT: …``."""
+
+    vmid: int
+    """0 for the host."""
+    level: int
+    """0 (emerg) to 7 (debug), as syslog(3) has them."""
+    way: Literal["in", "out", "forward"]
+    what: str
+    """``policy DROP``, ``REJECT``, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Where an address is translated to: *spans* of one address or a range, and ports where they change too."""
+
+    version: int
+    address: Span
+    ports: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TcpFlags:
+    """Matches where, of the flags in *mask*, exactly those in *set* are set (RFC 9293, 3.1; FIN is 1, SYN 2, …)."""
+
+    mask: int
+    set: int
+
+
+@dataclass(frozen=True, slots=True)
 class IcmpType:
     """An ICMP or ICMPv6 type, with a code where only one is meant."""
 
@@ -61,8 +124,11 @@ class Rule:
     iif: str = ""
     oif: str = ""
     protocol: int | None = None
-    source: Addresses | None = None
-    dest: Addresses | None = None
+    source: Addresses | SetRef | None = None
+    dest: Addresses | SetRef | None = None
+    not_source: Addresses | SetRef | None = None
+    """Matches packets of that family alone, from elsewhere."""
+    not_dest: Addresses | SetRef | None = None
     sport: tuple[Span, ...] = ()
     dport: tuple[Span, ...] = ()
     icmp: tuple[IcmpType, ...] = ()
@@ -71,6 +137,20 @@ class Rule:
     """Matches when the frame's source address is another than this."""
     not_arp_mac: str = ""
     """Matches an ARP packet whose sender's hardware address is another than this."""
+    not_arp_source: Addresses | None = None
+    """Matches an ARP packet for IPv4 whose sender's protocol address is another than these."""
+    tcp_flags: TcpFlags | None = None
+    smurf: bool = False
+    """Matches a packet whose source is a broadcast or multicast address."""
+    limit: Limit | None = None
+    log: Log | None = None
+    """Of the verdict ``log``."""
+    to: Translation | None = None
+    """Of the verdicts ``snat`` and ``dnat``."""
+    queue: Span | None = None
+    """Of the verdict ``queue``: NFQUEUE numbers; without anybody who listens, accepted."""
+    helper: str = ""
+    """Of the verdict ``helper``: the conntrack helper of the connection that begins here, ``ftp``."""
     target: str = ""
     """The chain to jump to, and to come back from where it does not decide."""
     origin: str = ""
@@ -96,7 +176,7 @@ class Hook:
     """Where the kernel enters a chain (nft(8), "CHAINS")."""
 
     type: Literal["filter", "nat"]
-    hook: Literal["input", "output", "postrouting"]
+    hook: Literal["prerouting", "input", "forward", "output", "postrouting"]
     priority: str
 
 
@@ -123,11 +203,19 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is loaded and replaced as one: ``host``, ``nat``, or one guest, ``vm:100``."""
+    """What is loaded and replaced as one.
+
+    ``sets`` and ``groups`` (the cluster's, which the others refer to), ``host``, ``nat``, one bridge's rules about
+    what is forwarded in it (``bridge:vmbr0``), or one guest, ``vm:100``.
+    """
 
     name: str
     chains: tuple[Chain, ...]
     ports: tuple[Port, ...] = ()
+    sets: tuple[NamedSet, ...] = ()
+    """Of ``sets`` alone; every table has them."""
+    bridge: str = ""
+    """The bridge whose forwarded frames go through the piece's chains."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 
-from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, Piece, Rule, Span
+from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, Piece, Rule, SetRef, Span
 
 BRIDGE = 7
 """NFPROTO_BRIDGE (linux/netfilter.h)."""
@@ -132,6 +132,8 @@ def _packet(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
     if rule.protocol is not None:
         yield _meta(_L4PROTO) + _compare(_EQ, bytes((rule.protocol,)))
     for side, offsets in ((rule.source, (12, 8)), (rule.dest, (16, 24))):
+        if isinstance(side, SetRef):
+            raise Unsaid
         if side and not side.is_all:
             four = side.version == 4
             yield _addresses(side, offsets[0] if four else offsets[1], sets)
