@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.bench import bridges, edit, many, plug
+from tests.bench import bridges, edit, firewall, many, plug
 
 BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "edit": edit.run,
     "memory": bridges.memory,
     "bridges": bridges.rows,
+    "firewall": firewall.rows,
 }
 HERE: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"vlan-here": plug.vlan_here}
 """What others run on another kernel."""
@@ -35,6 +36,8 @@ PROMISES = (
     (r"bridges-\w+-500-first", "ours", 2000.0),
     (r"bridges-\w+-500-(same|one)", "ours", 100.0),
     (r"memory-.*", "ratio", 1.0),
+    (r"firewall-load-.*", "ratio", 1.2),
+    (r"firewall-(compile|change|idle)-.*", "ratio", 1.0),
 )
 """Pattern of a bench's name, figure, and what it is at most."""
 
