@@ -139,6 +139,8 @@ class Rule:
     """Matches an ARP packet whose sender's hardware address is another than this."""
     not_arp_source: Addresses | None = None
     """Matches an ARP packet for IPv4 whose sender's protocol address is another than these."""
+    not_nd_target: Addresses | None = None
+    """Matches a neighbour advertisement (ICMPv6 type 136) about another address than these."""
     tcp_flags: TcpFlags | None = None
     smurf: bool = False
     """Matches a packet whose source is a broadcast or multicast address."""
@@ -173,7 +175,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where the kernel enters a chain (nft(8), "CHAINS")."""
+    """Where the kernel enters a chain (nft(8), "CHAINS").
+
+    ``inet`` is about what the host itself gets, sends and routes: a packet that a bridge forwards does not enter
+    ``forward``.  Chains of ``bridge`` with a hook set helpers and watch for floods; where bridges do not track
+    connections, br_netfilter has ``inet`` do so for them, and ``helper`` says nothing in ``bridge``.
+    """
 
     type: Literal["filter", "nat"]
     hook: Literal["prerouting", "input", "forward", "output", "postrouting"]
