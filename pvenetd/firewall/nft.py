@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from pvenetd.firewall import wire
+from pvenetd.firewall import nft_nat, wire
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
 from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, SetRef, Span
@@ -140,6 +140,7 @@ def _rule(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:
     words = [
         *_frame(rule, chain),
         *_packet(rule),
+        *nft_nat.matches(rule),
         *_state(rule, chain, design),
         "counter",
         _verdict(rule, chain, to_guest=to_guest),
@@ -172,6 +173,9 @@ def _packet(rule: Rule) -> Iterator[str]:
     for side, word in ((rule.source, "saddr"), (rule.dest, "daddr")):
         if side and (found := _networks(side)):
             yield f"{'ip' if side.version == 4 else 'ip6'} {word} {_set(found)}"
+    for side, word in ((rule.not_source, "saddr"), (rule.not_dest, "daddr")):
+        if side:
+            yield f"{'ip' if side.version == 4 else 'ip6'} {word} != {_set(_networks(side))}"
     for ports, word in ((rule.sport, "sport"), (rule.dport, "dport")):
         if ports and ports != (Span(0, 65535),):
             yield f"th {word} {_set(_range(span) for span in ports)}"
@@ -231,7 +235,7 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
     if rule.verdict == "jump":
         return f"jump {rule.target}"
     if rule.verdict != "reject":
-        return rule.verdict
+        return nft_nat.verdict(rule)
     if to_guest:
         return "drop"  # The kernel sends no answer from the hook where a frame leaves for a port.
     return "goto refuse" if chain.table == "inet" else "goto refuse-out"

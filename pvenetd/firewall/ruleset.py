@@ -92,7 +92,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Where an address is translated to: *spans* of one address or a range, and ports where they change too."""
+    """What an address is translated to: one or one of a range, and ports where they change too.
+
+    As many *ports* as the rule matches are theirs in order, the first for the first; several for another number
+    are any of them.
+    """
 
     version: int
     address: Span
@@ -141,6 +145,12 @@ class Rule:
     """Matches an ARP packet for IPv4 whose sender's protocol address is another than these."""
     not_nd_target: Addresses | None = None
     """Matches a neighbour advertisement (ICMPv6 type 136) about another address than these."""
+    to_host: bool = False
+    """Matches a packet to one of the host's own addresses, whichever link has it."""
+    routed: bool = False
+    """Matches a packet that does not go on by the link it came in at, as one does that a bridge only passes on."""
+    translated: bool = False
+    """Matches a packet of a connection whose destination a rule with the verdict ``dnat`` has changed."""
     tcp_flags: TcpFlags | None = None
     smurf: bool = False
     """Matches a packet whose source is a broadcast or multicast address."""
