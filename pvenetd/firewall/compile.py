@@ -32,6 +32,7 @@ from pvenetd.firewall.ruleset import (
     Verdict,
 )
 from pvenetd.firewall.syntax import Config
+from pvenetd.firewall.values import Ref
 
 _VERDICTS: dict[str, Verdict] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject"}
 
@@ -71,6 +72,8 @@ def compile_ruleset(
     """
     if not cluster.require().flag("enable", default=False):
         return Ruleset()
+    _supported(cluster)
+    _supported(host)
     pieces = [compile_guest(guest) for guest in guests]
     if host.require().flag("enable", default=True):
         local = _addresses(ip_network(local_network, strict=False)) if local_network else None
@@ -84,7 +87,7 @@ def compile_guest(guest: Guest) -> Piece | None:
 
     What is not to be filtered is named too: the guard stops who is not.
     """
-    config, name = guest.config.require(), f"vm-{guest.vmid}"
+    config, name = _supported(guest.config), f"vm-{guest.vmid}"
     enabled = config.flag("enable", default=False)
     nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall and enabled}
     open_ports = tuple(Port(nic.port) for nic in guest.nics.values() if not (nic.firewall and enabled))
@@ -99,6 +102,24 @@ def compile_guest(guest: Guest) -> Piece | None:
         (Chain("bridge", f"{name}-in", into), Chain("bridge", f"{name}-out", out)),
         (*(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()), *open_ports),
     )
+
+
+def _supported(config: Config) -> Config:
+    """Return *config*, or raise for what would not be done as it says."""
+    found = [(one.line, f"IP set '{one.name}'") for one in config.sets.values() if one.name in _SPECIAL]
+    found += [(one.line, f"IP set '{one.name}'") for one in config.sets.values() if one.name.startswith("ipfilter-")]
+    for rule in config.rules:
+        words = [side for side in (rule.source, rule.dest) if isinstance(side, Ref)]
+        if rule.enabled and (words or rule.macro or rule.direction in ("group", "forward")):
+            what = words[0] if words else rule.macro or rule.group or "FORWARD"
+            found.append((rule.line, f"'{what}'"))
+    problems = [Problem(config.path, line, "unsupported", f"{what} is not supported yet") for line, what in found]
+    if problems:
+        raise ConfigError(problems)
+    return config.require()
+
+
+_SPECIAL = ("management", "blacklist")
 
 
 def _require_macs(config: Config, nics: Mapping[str, Nic]) -> None:
@@ -194,6 +215,8 @@ def _rule(config: Config, line: RuleLine, port: str) -> Rule:
     families: dict[int | None, tuple[int, ...]] = {4: (IP,), 6: (IP6,), None: ()}
     # What a guest sends comes in by its port, what the host gets by one of its own.
     arrives = (line.direction == "out") == (config.scope == "guest")
+    if not line.action or isinstance(line.source, Ref) or isinstance(line.dest, Ref):
+        raise AssertionError  # _supported
     return Rule(
         _VERDICTS[line.action],
         ethertypes=families[line.version],

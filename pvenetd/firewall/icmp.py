@@ -1,4 +1,4 @@
-"""Names of ICMP types, as iptables spells them: name → (type, code or None).
+"""Names of ICMP types, as iptables spells them, in lower case: name → (type, code or None).
 
 Sources: ``iptables -p icmp -h`` and ``ip6tables -p icmpv6 -h``; IANA "ICMP Parameters", "ICMPv6 Parameters".
 """
@@ -19,8 +19,8 @@ TYPES4: dict[str, tuple[int, int | None]] = {
     "host-unknown": (3, 7),
     "network-prohibited": (3, 9),
     "host-prohibited": (3, 10),
-    "TOS-network-unreachable": (3, 11),
-    "TOS-host-unreachable": (3, 12),
+    "tos-network-unreachable": (3, 11),
+    "tos-host-unreachable": (3, 12),
     "communication-prohibited": (3, 13),
     "host-precedence-violation": (3, 14),
     "precedence-cutoff": (3, 15),
@@ -28,8 +28,8 @@ TYPES4: dict[str, tuple[int, int | None]] = {
     "redirect": (5, None),
     "network-redirect": (5, 0),
     "host-redirect": (5, 1),
-    "TOS-network-redirect": (5, 2),
-    "TOS-host-redirect": (5, 3),
+    "tos-network-redirect": (5, 2),
+    "tos-host-redirect": (5, 3),
     "echo-request": (8, None),
     "ping": (8, None),
     "router-advertisement": (9, None),
