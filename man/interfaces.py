@@ -20,6 +20,7 @@ from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.port import Port
 from pvenetd.kinds.tap import Tap
+from pvenetd.nat.option import OPTIONS as NAT
 from pvenetd.option import TICKS, Option
 
 GRAMMAR = {
@@ -60,9 +61,6 @@ PORTS = {
     "bridge-allow-untagged": "no: frames without a tag are dropped",
     "bridge-vids": "the VLANs a port carries tagged",
     "bridge-pvid": "the VLAN of a port's untagged frames; 0: none",
-}
-NAT = {
-    vocabulary.NAT_OPTION: "the interface by which packets from this one's networks leave with the address of that one",
 }
 CLAIMED = {
     "ethernet": "A stanza that no other kind claims: a NIC, or a link that another program makes.",
@@ -215,8 +213,14 @@ def page(header: Any, entries: Any, escape: Any, codes: Mapping[str, str]) -> st
         ".SH COMMANDS",
         "Run by /bin/sh, in the order they stand, with the variables of interfaces(5).",
         *entries(COMMANDS.items()),
-        ".SH MASQUERADING",
+        ".SH NAT",
+        "In the stanza of the interface that has the private network; several lines are several.",
+        "What NAT translates has to be routed, so with any of these the host routes packets of that family",
+        "(net/ipv4/ip_forward, net/ipv6/conf/all/forwarding). Between the host's own networks nothing is translated,",
+        "as it leaves by no interface that is named.",
         *entries(NAT.items()),
+        "The iptables(8) commands of Proxmox VE's documentation mean the same, and are not run:",
+        "MASQUERADE and SNAT in POSTROUTING, DNAT in PREROUTING, after pre\\-up, up or post\\-up.",
         ".SH ALL INTERFACES",
         *table(Link, [row for row in described(Link) if row[0] not in Port.model_fields], escape),
         ".SH PORTS OF A BRIDGE",

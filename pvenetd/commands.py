@@ -100,3 +100,8 @@ class Scripts(Resource):
     def order(self) -> int:
         """Return 0 before links are touched, 9 after everything else."""
         return 0 if self.phase == "pre-up" else 9
+
+
+def substituted(command: str, name: str) -> str:
+    """Return *command* with the interface's name in it."""
+    return command.replace("${IFACE}", name).replace("$IFACE", name)

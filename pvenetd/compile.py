@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from pvenetd import nat
 from pvenetd.check import check
 from pvenetd.check.mtu import mtu_of, usual_mtu
 from pvenetd.check.scene import implied_parent
@@ -20,7 +19,7 @@ from pvenetd.devices import Device, peers, read
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import nft
 from pvenetd.firewall.nft_base import Design
-from pvenetd.hooks import hooks_of, spared, substituted, with_scripts
+from pvenetd.hooks import hooks_of, spared, with_scripts
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.stanza import Line
 from pvenetd.kinds.bond import Bond
@@ -29,11 +28,13 @@ from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.nat import gather
+from pvenetd.nat.model import Nat
+from pvenetd.nat.rules import compile_nat
 from pvenetd.option import interface, join_vlans
 from pvenetd.ports import Membership, memberships
 from pvenetd.resource import Key, Resource
-from pvenetd.state import INTERFACES, Route, Sysctl, state
-from pvenetd.vocabulary import NAT_OPTION
+from pvenetd.state import INTERFACES, Route, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Compiled:
     """Empty where there is an error."""
     problems: tuple[Problem, ...]
     devices: Mapping[str, Device] = field(default_factory=dict)
-    masquerades: tuple[nat.Masquerade, ...] = ()
+    nat: tuple[Nat, ...] = ()
     config: Config = field(default_factory=Config)
     nics: frozenset[str] = frozenset()
     """The links that were there without it."""
@@ -87,11 +88,11 @@ def compile_interfaces(
         *_layer3(devices, wanted),
         *_hooks(devices, wanted),
     ]
-    masquerades = tuple(found for name in wanted if name in devices for found in _masquerades(devices[name]))
-    resources += _nat(masquerades, design)
+    nat = gather.wanted(devices, wanted)
+    resources += _nat(nat, design)
     if choice.scripts:
         resources = with_scripts(resources, [devices[name] for name in wanted if name in devices], config.no_scripts)
-    return replace(compiled, state=state(resources), masquerades=masquerades)
+    return replace(compiled, state=state(resources), nat=nat)
 
 
 def examine(config: Config, nics: Collection[str]) -> Compiled:
@@ -239,30 +240,15 @@ def _hooks(devices: Mapping[str, Device], wanted: Collection[str]) -> Iterable[H
             yield from hooks_of(device)
 
 
-def _masquerades(device: Device) -> list[nat.Masquerade]:
-    found = [
-        masquerade
-        for _, line in device.commands
-        if (masquerade := nat.recognise(substituted(line.value, device.name), line.origin))
-    ]
-    if line := device.lines.get(NAT_OPTION):
-        found += nat.of_option(line.value, [address.address for address, _ in device.addresses], line.origin)
-    return found
-
-
-def _nat(masquerades: Collection[nat.Masquerade], design: Design) -> list[Resource]:
-    """Return what masquerading needs: the chains, and forwarding in the families they are for."""
-    if not masquerades:
+def _nat(nat: Collection[Nat], design: Design) -> list[Resource]:
+    """Return what NAT needs: the chains, and forwarding in the families it is for."""
+    if not nat:
         return []
-    origins = {interface(one.network).version: one.origin for one in reversed(list(masquerades))}
-    forwarding = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+    first = next(iter(nat)).origin
     return [
+        *gather.forwarding(nat),
         *(
-            Sysctl(name=forwarding[version], value="1", owner=INTERFACES, origin=origin)
-            for version, origin in sorted(origins.items())
-        ),
-        *(
-            chains.model_copy(update={"owner": INTERFACES, "origin": next(iter(masquerades)).origin})
-            for chains in (nft.base(design), *nat.compile_nat(masquerades))
+            chains.model_copy(update={"owner": INTERFACES, "origin": first})
+            for chains in (nft.base(design), *compile_nat(nat))
         ),
     ]

@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pvenetd import nat
 from pvenetd.choice import matching
-from pvenetd.commands import Hook, Scripts
+from pvenetd.commands import Hook, Scripts, substituted
 from pvenetd.devices import Device
 from pvenetd.interfaces.stanza import Iface, Line
 from pvenetd.kinds.link import Link, attributes
+from pvenetd.nat.command import is_modelled
 from pvenetd.option import yes_no
 from pvenetd.resource import Resource
 from pvenetd.state import INTERFACES
@@ -38,7 +38,7 @@ def stanzas_of(device: Device) -> Iterator[tuple[Iface, str]]:
 
 def _hooks(device: Device, stanza: Iface, called: str) -> Iterator[Hook]:
     lines = [line for line in stanza.options if line.key in PHASES and line.value]
-    mine = [(line.key, line.value) for line in lines if not _is_nat(line.value, device.name)]
+    mine = [(line.key, line.value) for line in lines if not is_modelled(line.key, substituted(line.value, device.name))]
     of = {phase: tuple(entry for entry in mine if entry[0] == phase) for phase in PHASES}
     for phase, run, undo in (
         ("pre-up", of["pre-up"], of["post-down"]),
@@ -131,13 +131,3 @@ def _own_first(stanza: Iface) -> list[Line]:
 
 def _variable(key: str) -> str:
     return f"IF_{re.sub('[^A-Za-z0-9]', '_', key).upper()}"
-
-
-def _is_nat(command: str, name: str) -> bool:
-    text = substituted(command, name)
-    return nat.recognise(text) is not None or nat.recognise_removal(text) is not None
-
-
-def substituted(command: str, name: str) -> str:
-    """Return *command* with the interface's name in it."""
-    return command.replace("${IFACE}", name).replace("$IFACE", name)

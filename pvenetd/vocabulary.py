@@ -13,11 +13,11 @@ from pvenetd import addressing, methods, sysctls
 from pvenetd.kinds import KINDS, port
 from pvenetd.kinds.ethtool import OPTIONS as CARD_OPTIONS
 from pvenetd.kinds.link import options
+from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
 
 PHASES = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 PORT_OPTIONS = ("bridge-access", "bridge-allow-untagged", "bridge-vids", "bridge-pvid")
 """What a port's stanza says of its VLANs; a bridge's own says the last two for all its ports."""
-NAT_OPTION = "nat-masquerade"
 ALWAYS_OPTION = "always-run-commands"
 """Runs the commands at every apply, as ifupdown2 does, not only when the interface comes up or their text changed."""
 NOT_APPLIED = frozenset(
@@ -40,7 +40,7 @@ OTHERS = ("wpa-", "wireless-", "ovs-", "mstpctl-", "batman-", "offload-", "hardw
 def known(of_its_kind: frozenset[str]) -> frozenset[str]:
     """Return the options of a kind with what every stanza may say."""
     everybodys = {*addressing.OPTIONS, *sysctls.OPTIONS, *methods.OPTIONS, *port.OPTIONS, *CARD_OPTIONS}
-    ours = {*PHASES, *PORT_OPTIONS, *NEEDLESS, NAT_OPTION, ALWAYS_OPTION, "bond-master", "link-type"}
+    ours = {*PHASES, *PORT_OPTIONS, *NEEDLESS, *NAT_OPTIONS, ALWAYS_OPTION, "bond-master", "link-type"}
     return of_its_kind | everybodys | ours
 
 

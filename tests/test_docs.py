@@ -15,6 +15,7 @@ from pvenetd.kinds import KINDS
 from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
 from pvenetd.kinds.tap import Tap
+from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
 from tests.unit.test_check_shapes import ERRORS, WARNINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,7 @@ def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[Li
         *PORT_OPTIONS,
         *vocabulary.PORT_OPTIONS,
         *vocabulary.PHASES,
-        vocabulary.NAT_OPTION,
+        *NAT_OPTIONS,
         vocabulary.ALWAYS_OPTION,
     ],
 )

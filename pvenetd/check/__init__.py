@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from pvenetd.check import addresses, members, mtu, networks, options, selection, stack, tunnels
+from pvenetd.check import addresses, members, mtu, nat, networks, options, selection, stack, tunnels
 from pvenetd.check.scene import Scene
 from pvenetd.devices import Device
 from pvenetd.errors import Problem
@@ -27,7 +27,12 @@ _CHECKS: tuple[Callable[[Scene], Iterator[Problem]], ...] = (
     options.port_options,
     options.vrfs,
     options.commands,
-    options.masquerades,
+    nat.wrong,
+    nat.duplicates,
+    nat.places,
+    nat.own_ports,
+    nat.forwarding,
+    nat.needless,
     tunnels.vxlans,
     mtu.mtus,
     mtu.tunnels,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pvenetd import nat
 from pvenetd.check.scene import Scene
 from pvenetd.devices import Device
 from pvenetd.errors import Problem
@@ -13,7 +12,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.port import OPTIONS
 from pvenetd.kinds.vrf import Vrf
 from pvenetd.option import vlan_ranges, yes_no
-from pvenetd.vocabulary import ALWAYS_OPTION, NAT_OPTION, PORT_OPTIONS
+from pvenetd.vocabulary import ALWAYS_OPTION, PORT_OPTIONS
 
 
 def bonds(scene: Scene) -> Iterator[Problem]:
@@ -148,13 +147,3 @@ def commands(scene: Scene) -> Iterator[Problem]:
                 yes_no(line.value)
             except ValueError as error:
                 yield device.problem(ALWAYS_OPTION, "unknown-value", f"{ALWAYS_OPTION}: '{line.value}' {error}")
-
-
-def masquerades(scene: Scene) -> Iterator[Problem]:
-    """Find networks that cannot be masqueraded."""
-    for device in scene.devices.values():
-        if line := device.lines.get(NAT_OPTION):
-            try:
-                nat.of_option(line.value, (), line.origin)
-            except ValueError as error:
-                yield device.problem(NAT_OPTION, "unknown-value", str(error), "the interface it leaves by")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pvenetd.devices import Device
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.nat import gather
 from pvenetd.ports import Membership
 
 MAX_NESTING = 8
@@ -40,6 +41,11 @@ class Scene:
     def master_of(self) -> Mapping[str, Device]:
         """Return the bridge or bond of each member; of several the last."""
         return {port.name: port.master for port in self.ports}
+
+    @cached_property
+    def nat(self) -> list[gather.Asked]:
+        """Return what each line and each command asks of NAT."""
+        return [one for device in self.devices.values() for one in gather.asked(device)]
 
     @cached_property
     def vlans(self) -> list[tuple[Vlan, Device, str]]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.nft import Nftables
 from pvenetd.firewall import nft
 from pvenetd.firewall.compile import Guest, Nic, compile_ruleset
 from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
-from pvenetd.nat import compile_nat, recognise
+from pvenetd.interfaces.config import single
+from pvenetd.interfaces.syntax import parse
+from pvenetd.nat.model import Nat
+from pvenetd.nat.rules import compile_nat
 from pvenetd.plan import plan
 from pvenetd.state import Chains, State, state
 from tests.kernel.world import GUESTS, World, guest_mac, inside
@@ -43,7 +47,7 @@ class Guarded:
 
 
 def desired(files: dict[str, str], design: Design, guarded: Guarded | None = None) -> State:
-    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: commands, one a line).
+    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: lines of vmbr1's stanza).
 
     With *guarded*, ports that it does not name as announced are stopped; else the guests are those with a file.
     """
@@ -62,12 +66,35 @@ def desired(files: dict[str, str], design: Design, guarded: Guarded | None = Non
         guests,
         local_network="192.0.2.0/24",
     )
-    found = [recognise(command, "interfaces:1") for command in files.get("nat", "").splitlines()]
-    others = list(compile_nat(one for one in found if one))
+    others = list(compile_nat(nat(files.get("nat", ""))))
     if guarded and cluster.flag("enable", default=False):
         chains = guard(guarded.bridges, guarded.known, tells_bridge=guarded.tells_bridge)
         others += [chains] if chains else []
     return state(one for one in nft.pieces(ruleset, design, *others) if isinstance(one, Chains))
+
+
+STANZAS = """\
+auto vmbr0 vmbr1
+iface vmbr0
+	bridge-ports none
+	address 192.0.2.1/24
+	address 2001:db8::1/64
+iface vmbr1
+	bridge-ports none
+	address 198.51.100.1/24
+	address 2001:db8:1::1/64
+"""
+"""The two bridges of a `World`, as the interfaces file has them."""
+
+
+def nat(lines: str) -> list[Nat]:
+    """Return what *lines* of vmbr1's stanza ask of NAT: options, or commands that are run when it is up."""
+    text = "".join(
+        f"\t{'post-up ' if 'iptables' in line or 'ip6t' in line else ''}{line}\n" for line in lines.splitlines()
+    )
+    compiled = compile_interfaces(single(parse(STANZAS + text, "interfaces")), ["eth0"])
+    assert not compiled.errors, compiled.errors
+    return [replace(one, origin="interfaces:1") for one in compiled.nat]
 
 
 def load(world: World, wanted: State) -> Nftables:

@@ -118,7 +118,7 @@ def test_the_documented_masquerade_is_no_command_any_more() -> None:
     assert isinstance(hook, Hook)
     assert hook.run == (("post-up", "echo 1 > /proc/sys/net/ipv4/ip_forward"),)
     assert found.state["sysctl", "net/ipv4/ip_forward"].model_dump()["value"] == "1"
-    assert found.masquerades[0].origin == "interfaces:7"
+    assert found.nat[0].origin == "interfaces:7"
 
 
 def test_both_spellings_of_masquerade_load_the_same_rule_once() -> None:
