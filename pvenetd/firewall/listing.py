@@ -13,14 +13,16 @@ from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
 
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
-_BLOCK = re.compile(r"^\t(chain|set|map) ([\w-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^\t(chain|set|map) ([\w.-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)"')
-_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w-]+)|accept))')
+_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))')
 """Port, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
 _ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
-_GUEST = re.compile(r"vm-([0-9]+)-(?:in|out)")
+_GUEST = re.compile(r"vm-([0-9]+)-.+")
+_FIRST = {"host": "host", "nat": "nat", "group": "groups", "screen": "groups", GUARD: GUARD}
+"""The first word of a chain's name → its piece."""
 
-_JUMPED_TO = ("base", GUARD)
+_JUMPED_TO = ("base", "groups", GUARD)
 """Pieces with chains that others jump to."""
 
 _HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
@@ -111,8 +113,8 @@ def _piece(chain: str) -> str:
     """Return the piece a chain belongs to, by its name."""
     if found := _GUEST.fullmatch(chain):
         return f"vm:{found[1]}"
-    first = chain.partition("-")[0]
-    return first if first in ("host", "nat", GUARD) else "base"
+    first, _, rest = chain.partition("-")
+    return f"bridge:{rest}" if first == "bridge" else _FIRST.get(first, "base")
 
 
 def _owner(name: str) -> str:

@@ -199,7 +199,11 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Rules in order; the first that matches decides, past the last the packet goes on."""
+    """Rules in order; the first that matches decides, past the last the packet goes on.
+
+    In ``bridge`` a name that ends in ``-in`` is of what is sent to guests, their own or shared, one in ``-out`` of
+    what they send: a refusal takes another way in each.
+    """
 
     table: Table
     name: str
@@ -223,7 +227,8 @@ class Piece:
     """What is loaded and replaced as one.
 
     ``sets`` and ``groups`` (the cluster's, which the others refer to), ``host``, ``nat``, one bridge's rules about
-    what is forwarded in it (``bridge:vmbr0``), or one guest, ``vm:100``.
+    what is forwarded in it (``bridge:vmbr0``), or one guest, ``vm:100``.  What a chain's name begins with tells
+    its piece: ``host-``, ``nat-``, ``vm-100-``, ``bridge-``, and ``group-`` or ``screen-`` of ``groups``.
     """
 
     name: str
