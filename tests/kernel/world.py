@@ -93,9 +93,9 @@ def world(*, bridge_nf: bool) -> Iterator[World]:
             made.sysctl(zone, ipv4__icmp_ratelimit="0", ipv6__icmp__ratelimit="0")
             made.ip(zone, "link set lo up")
         _host(made, bridge_nf=bridge_nf)
-        _station(made, "outside", "eth0", "vmbr0", 254, "02:00:00:00:0f:fe")
+        station(made, "outside", "eth0", "vmbr0", 254, "02:00:00:00:0f:fe")
         for vmid, bridge in GUESTS.items():
-            _station(made, f"vm/{vmid}", f"tap{vmid}i0", bridge, vmid, guest_mac(vmid))
+            station(made, f"vm/{vmid}", f"tap{vmid}i0", bridge, vmid, guest_mac(vmid))
         yield made
     finally:
         for name in made.names.values():
@@ -120,7 +120,7 @@ def _host(made: World, *, bridge_nf: bool) -> None:
                 Path(f"/proc/sys/net/bridge/bridge-nf-{name}").write_text(value)
 
 
-def _station(made: World, zone: str, port: str, bridge: str, number: int, mac: str) -> None:
+def station(made: World, zone: str, port: str, bridge: str, number: int, mac: str) -> None:
     v4, v6 = _NETS[bridge]
     peer = made.names[zone]
     made.ip(
