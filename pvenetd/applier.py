@@ -36,14 +36,15 @@ class Machine(Protocol):
     def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
         """Return what there is, the sysctls among *keys* too; with *only*, nothing but *keys*.
 
-        *anew* are read anew even where no event told of a change.
+        ``("links", "")`` among them stands for all links but guests' own.  *anew* are read anew even where no
+        event told of a change.
         """
 
     def owned(self, owner: str) -> list[Key]:
         """Return the links marked as *owner*'s, and what a guest's port may have beside."""
 
-    def changed(self) -> set[str]:
-        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+    def changed(self) -> set[Key]:
+        """Return the keys of links, addresses and routes that came, went or changed since this was last asked."""
 
     def disturbed(self) -> bool:
         """Return whether anybody but us has changed nftables since this was last asked."""
@@ -62,6 +63,8 @@ class Applier:
         self._machine = machine
         self._applier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="applier")
         self._desired: dict[str, State] = {}
+        self._sharers: dict[Key, set[str]] = {}
+        """What guests share → those who want it."""
         self._unrestored = False
         """Whether somebody has changed nftables, and our chains have not been looked at since."""
         self.failed: dict[str, str] = {}
@@ -85,6 +88,10 @@ class Applier:
         """Return each owner's State."""
         return dict(self._desired)
 
+    def sharers(self, key: Key) -> set[str]:
+        """Return the guests that want what they share under *key*."""
+        return set(self._sharers.get(key, ()))
+
     def wants(self, owner: str) -> State:
         """Return what *owner* wants, whatever others there are."""
         return self._desired.get(owner, {})
@@ -93,8 +100,8 @@ class Applier:
         """Return what the machine has."""
         return await self.work(lambda: self._machine.observe(keys))
 
-    async def changed(self) -> set[str]:
-        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+    async def changed(self) -> set[Key]:
+        """Return the keys of links, addresses and routes that came, went or changed since this was last asked."""
         return await self.work(self._machine.changed)
 
     async def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
@@ -123,7 +130,7 @@ class Applier:
 
     async def adopt(self, owner: str, wanted: State) -> None:
         """Take *wanted* for what *owner* desires without touching the machine: it was applied by an earlier run."""
-        await self.work(lambda: self._desired.__setitem__(owner, wanted))
+        await self.work(lambda: self._want(owner, wanted))
 
     async def desire(self, owner: str, wanted: State) -> tuple[Op, ...]:
         """Bring the machine to what *owner* wants now, and return what was done.
@@ -300,8 +307,8 @@ class Applier:
         """Return what others than *owner* want of *keys* together with him: it stays when he goes."""
         there = {key for key, one in self._desired.get(owner, {}).items() if one.owner == GUESTS}
         asked = keys if owner == GUESTS else there
-        states = [state for name, state in self._desired.items() if name != owner] if asked else []
-        return {key: one for state in states for key in asked if (one := state.get(key)) and one.owner == GUESTS}
+        others = ((key, name) for key in asked for name in sorted(self._sharers.get(key, ())) if name != owner)
+        return {key: self._desired[name][key] for key, name in others}
 
     def _observe(self, keys: Collection[Key] | None, union: State, anew: Collection[Key] = ()) -> State:
         if keys is None:
@@ -310,10 +317,25 @@ class Applier:
 
     def _keep(self, owner: str, wanted: State) -> None:
         self.failed.pop(owner, None)
+        self._want(owner, wanted)
+
+    def _want(self, owner: str, wanted: State) -> None:
+        before, after = _shared(self._desired.get(owner, {})), _shared(wanted)
         if wanted:
             self._desired[owner] = wanted
         else:
             self._desired.pop(owner, None)
+        for key in after - before:
+            self._sharers.setdefault(key, set()).add(owner)
+        for key in before - after:
+            self._sharers[key].discard(owner)
+            if not self._sharers[key]:
+                del self._sharers[key]
+
+
+def _shared(wanted: State) -> set[Key]:
+    """Return the keys of what guests share."""
+    return {key for key, one in wanted.items() if one.owner == GUESTS}
 
 
 def _closing_first(key: Key) -> bool:

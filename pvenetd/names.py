@@ -50,8 +50,3 @@ def parse_veth(name: str) -> tuple[int, int] | None:
     """Return (CTID, NIC index) of the host's end of a container's NIC, None where *name* is no such one's."""
     found = _VETH.fullmatch(name)
     return (int(found[1]), int(found[2])) if found else None
-
-
-def is_port_name(name: str) -> bool:
-    """Return whether *name* is that of a guest's port, and of nothing that guests share."""
-    return bool(parse_tap(name) or parse_veth(name))

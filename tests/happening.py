@@ -150,10 +150,10 @@ class Scene:
         await self._start()
 
     async def _noticed(self) -> None:
-        await self._daemon.guests.noticed()
+        await self._daemon.noticed()
 
     async def _late_noticed(self) -> None:
-        self._late.append(asyncio.create_task(self._daemon.guests.noticed()))
+        self._late.append(asyncio.create_task(self._daemon.noticed()))
 
     async def _define(self, vmid: int, nics: dict[int, str] | None, told: str) -> None:
         await self._settle()

@@ -118,7 +118,7 @@ class Failing:
     def owned(self, owner: str) -> list[Key]:
         return self._machine.owned(owner)
 
-    def changed(self) -> set[str]:
+    def changed(self) -> set[Key]:
         return self._machine.changed()
 
     def disturbed(self) -> bool:

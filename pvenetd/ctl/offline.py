@@ -71,9 +71,9 @@ class Later:
         found: list[Key] = self._machine().owned(owner)
         return found
 
-    def changed(self) -> set[str]:
-        """Return the names of links that changed since this was last asked."""
-        found: set[str] = self._machine().changed()
+    def changed(self) -> set[Key]:
+        """Return the keys of what changed since this was last asked."""
+        found: set[Key] = self._machine().changed()
         return found
 
     def disturbed(self) -> bool:

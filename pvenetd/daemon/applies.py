@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from pvenetd.compile import Compiled, compile_interfaces
 from pvenetd.daemon.good import Good
 from pvenetd.daemon.nics import Nics
 from pvenetd.daemon.store import Store, View
+from pvenetd.devices import Device
 from pvenetd.engine import Engine, Pending, Terms
 from pvenetd.errors import ConfigError, Conflict, CutsOff
 from pvenetd.firewall.nft_base import Design
@@ -95,6 +96,17 @@ class Applies:
         known = frozenset(await self._nics() if nics is None else nics)
         found = self._compile(config, known, choice.reloaded(config) if reloaded else choice)
         return self.nics.explained(found) if nics is None else found
+
+    def devices(self) -> Mapping[str, Device]:
+        """Return the devices of the active configuration, whatever NICs there are.
+
+        Raises `ConfigError` for an unreadable file.
+        """
+        config, choice = self._store.interfaces(staged=False), self._store.choice()
+        for other, chosen, found in self._compiled:
+            if other is config and chosen == choice:
+                return found.devices
+        return self._compile(config, frozenset(), choice).devices
 
     def _compile(self, config: Config, nics: frozenset[str], choice: Choice) -> Compiled:
         """Return *config* compiled; what was just made is not made again: it may be thousands of stanzas."""
@@ -250,8 +262,8 @@ class Applies:
         pass
 
     async def _nics(self) -> set[str]:
-        """Return the links that are there whatever the configuration says."""
-        live = await self._engine.observe()
+        """Return the links that are there whatever the configuration says, and no guest's."""
+        live = await self._engine.look({("links", "")})
         return {link.name for link in live.values() if isinstance(link, Link) and not (link.owner and link.deletable)}
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pvenetd.commands import Hook, Scripts
 from pvenetd.compile import Compiled
 from pvenetd.daemon.applies import Applies
+from pvenetd.daemon.others import Others
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
@@ -46,6 +47,7 @@ class Boot:
         self._store = store
         self._engine = engine
         self._interfaces = interfaces
+        self._others = Others(engine)
         self._tried: set[str] = set()
         """Devices that have turned up and could not be configured since they did."""
         self._complete = asyncio.Event()
@@ -70,16 +72,23 @@ class Boot:
             async with asyncio.timeout(patience):
                 await self._complete.wait()
 
-    async def follow(self) -> tuple[Op, ...]:
-        """Configure devices that have turned up, with what stands on them; a transaction of their own."""
-        if not self._store.owns() or self._engine.pending or self._engine.stuck():
+    async def follow(self, changed: Collection[Key] | None = None) -> tuple[Op, ...]:
+        """Configure devices that have turned up, with what stands on them; a transaction of their own.
+
+        *changed* is what has changed in the kernel, None where that may be anything.
+        """
+        if not self._store.owns() or not await self._others.differ(changed):
             return ()
-        live = await self._engine.observe()
+        if self._engine.pending or self._engine.stuck():
+            return ()
+        live = await self._others.look()
         compiled = await self._compiled_again()
         wanted = compiled.state if compiled else self._engine.wants(INTERFACES)
         fresh = self._fresh(wanted, live)
         if not fresh:
-            self._look(live)
+            if not self._complete.is_set():
+                self._look(await self._engine.observe())
+            self._others.take(live)
             return ()
         log.info("turned up: %s", ", ".join(sorted(fresh)))
         self._interfaces.current = compiled or self._interfaces.current
@@ -89,6 +98,7 @@ class Boot:
         # One that is gone and back before anybody looked carries no mark either, and is not passed over.
         self._tried |= {name for name in fresh if (link := live.get(("link", name))) and not link.owner}
         self._look(live)
+        self._others.take(live)
         return ops
 
     async def _compiled_again(self) -> Compiled | None:

@@ -29,6 +29,7 @@ from pvenetd.journal import Journal
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Foreign
 from pvenetd.kinds.link import Link
+from pvenetd.resource import Key
 from pvenetd.settings import Settings
 from pvenetd.state import Address, State
 
@@ -60,6 +61,8 @@ class Daemon:
         self.heard = Heard(store, engine, self.guests, self.load)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
+        self._changed: set[Key] = set()
+        """What has changed in the kernel and was not followed yet."""
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._events = 0
         self.interfaces.applied = self._applied
@@ -129,11 +132,14 @@ class Daemon:
             self.guests.take_stanzas(device.link for device in devices.values() if device.link)
 
     async def noticed(self) -> None:
-        """Follow what has happened to links and addresses."""
-        await self.guests.noticed()
-        await self.boot.follow()
-        await self.firewall.follow()
-        await self.guard.follow()
+        """Follow what has happened to links, addresses and routes, by what has changed alone."""
+        self._changed |= await self.engine.changed()
+        changed = frozenset(self._changed)
+        await self.guests.follow(changed)
+        await self.boot.follow(changed)
+        await self.firewall.follow(changed)
+        await self.guard.follow(changed)
+        self._changed -= changed
 
     async def _applied(self) -> None:
         """Have the host's chains and the running guests' ports follow the bridges they are on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,8 @@ from pvenetd.settings import Settings
 from pvenetd.state import Address, Chains, Route, State, Sysctl, state
 
 OWNER = nft.FIREWALL
+_OF_NETWORK = ("address", "route")
+"""What tells the network that the host is managed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,13 @@ class Firewall:
         self._loaded_for = local
         return ops
 
-    async def follow(self) -> None:
-        """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out."""
+    async def follow(self, changed: Collection[Key] | None = None) -> None:
+        """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out.
+
+        *changed* is what has changed in the kernel, None where that may be anything.
+        """
+        if changed is not None and not any(key[0] in _OF_NETWORK for key in changed):
+            return
         if _local_network(await self._engine.observe()) != self._loaded_for:
             await self.load_host()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.others import Others
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Unavailable
@@ -18,6 +20,7 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.plan import Op
+from pvenetd.resource import Key
 from pvenetd.state import INTERFACES, Chains, State, state
 
 log = logging.getLogger("pvenetd.guard")
@@ -36,6 +39,9 @@ class Guard:
         self._engine = engine
         self._interfaces = interfaces
         self._design = design
+        self._others = Others(engine)
+        self._turn = asyncio.Lock()
+        """One look and what follows from it at a time: else what was seen earlier could be done later."""
         self._told: frozenset[str] = frozenset()
         """The stopped ports that were told of."""
         self.tells_bridge = True
@@ -43,18 +49,24 @@ class Guard:
         self.nobodys: frozenset[str] = frozenset()
         """Devices called as guests' are that somebody knows to be none of ours: another domain's ``vnet3``."""
 
-    async def follow(self) -> tuple[Op, ...]:
+    async def follow(self, changed: Collection[Key] | None = None) -> tuple[Op, ...]:
         """Guard what is configured now, and let through who has turned out to be nobody's guest.
 
+        *changed* is what has changed in the kernel, None where that may be anything.
         What cannot be read leaves the guard as it is.  Raises `KernelError`, `VerifyError`.
         """
-        try:
-            wanted = await self.wanted()
-        except ConfigError:
-            return ()
-        if wanted == self._engine.owners().get(nft.GUARD):
-            return ()
-        return await self._engine.desire(nft.GUARD, wanted)
+        async with self._turn:
+            if not await self._others.differ(changed):
+                return ()
+            try:
+                live = await self._others.look()
+                wanted = self._wanted(live)
+            except ConfigError:
+                return ()
+            same = wanted == self._engine.owners().get(nft.GUARD)
+            ops = () if same else await self._engine.desire(nft.GUARD, wanted)
+            self._others.take(live)
+            return ops
 
     async def go(self) -> tuple[Op, ...]:
         """Let everybody through where the firewall is off; before guests' chains go.  Raises as `follow` does."""
@@ -65,18 +77,24 @@ class Guard:
         return await self._engine.desire(nft.GUARD, {}) if off else ()
 
     async def wanted(self) -> State:
-        """Return the guard's State.  Raises `ConfigError`."""
+        """Return the guard's State; who may not look at the kernel sees the files alone.  Raises `ConfigError`."""
+        try:
+            live = await self._others.look()
+        except Unavailable:
+            live = {}
+        return self._wanted(live)
+
+    def _wanted(self, live: State) -> State:
         if not self._store.cluster_fw().require().flag("enable", default=False):
             return {}
-        live = await self._live()
-        bridges, known = await self._judged(live)
+        bridges, known = self._judged(live)
         chains = guard(bridges, known, tells_bridge=self.tells_bridge)
         self._tell(frozenset(self._stopped(live, bridges, known)) if chains else frozenset(), live)
         return state([nft.base(self._design), chains]) if chains else {}
 
     async def status(self) -> dict[str, Any]:
         """Return the ports that nothing passes because nobody has announced them; and whether it is as it should be."""
-        live = await self._engine.observe()
+        live = await self._engine.look({("chains", nft.GUARD)})
         with suppress(ConfigError):
             wanted, there = await self.wanted(), live.get(("chains", nft.GUARD))
             chains = wanted.get(("chains", nft.GUARD))
@@ -84,28 +102,21 @@ class Guard:
             return {"stopped": sorted(self._told), "drift": [nft.GUARD] if differs else []}
         return {"stopped": sorted(self._told), "drift": []}
 
-    async def _live(self) -> State:
-        """Return what there is; who may not look at the kernel sees the files alone."""
-        try:
-            return await self._engine.observe()
-        except Unavailable:
-            return {}
-
-    async def _judged(self, live: State) -> tuple[set[str], list[str]]:
+    def _judged(self, live: State) -> tuple[set[str], list[str]]:
         """Return the bridges to guard, and who is known on them.  Raises `ConfigError`."""
-        bridges, configured = await self._configured(live)
+        bridges, configured = self._configured(live)
         return bridges, _known(live, bridges, configured | self.nobodys, tells_bridge=self.tells_bridge)
 
-    async def _configured(self, live: State) -> tuple[set[str], frozenset[str]]:
+    def _configured(self, live: State) -> tuple[set[str], frozenset[str]]:
         """Return the bridges of the interfaces configuration, those that are left of an earlier one, and all its names.
 
         Raises `ConfigError` where it cannot be read.
         """
-        compiled = await self._interfaces.compiled(staged=False, nics=None if live else ())
-        bridges = {name for name, device in compiled.devices.items() if isinstance(device.link, Bridge)}
+        devices = self._interfaces.devices()
+        bridges = {name for name, device in devices.items() if isinstance(device.link, Bridge)}
         ours = [link for link in live.values() if isinstance(link, Link) and link.owner == INTERFACES]
         bridges |= {link.name for link in ours if isinstance(link, Bridge)}
-        return bridges, frozenset(compiled.devices) | {link.name for link in ours}
+        return bridges, frozenset(devices) | {link.name for link in ours}
 
     def _stopped(self, live: State, bridges: Collection[str], known: Collection[str]) -> list[str]:
         others = [
@@ -113,17 +124,15 @@ class Guard:
             for link in _lookalikes(live)
             if link.name not in known and link.master and (not self.tells_bridge or is_guarded(link.master, bridges))
         ]
-        announced = self._announced() if others else frozenset()
-        return sorted(name for name in others if name not in announced)
+        return sorted(name for name in others if not self._is_announced(name))
 
-    def _announced(self) -> frozenset[str]:
-        """Return the ports that guests' chains name."""
-        return frozenset(
-            name
-            for owner, wanted in self._engine.owners().items()
-            if owner.startswith("vm:") and isinstance(chains := wanted.get(("chains", owner)), Chains)
-            for name in _PORT.findall(chains.text)
-        )
+    def _is_announced(self, name: str) -> bool:
+        """Return whether the chains of the guest whose port it is name it."""
+        with suppress(ConfigError):
+            if held := self._store.definitions.holder(name):
+                chains = self._engine.wants(f"vm:{held[0]}").get(("chains", f"vm:{held[0]}"))
+                return isinstance(chains, Chains) and name in _PORT.findall(chains.text)
+        return False
 
     def _tell(self, stopped: frozenset[str], live: State) -> None:
         for name in sorted(stopped - self._told):

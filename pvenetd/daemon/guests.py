@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
+from pvenetd.resource import Key
 from pvenetd.state import GUESTS
 
 log = logging.getLogger("pvenetd.guests")
@@ -207,9 +208,9 @@ class Guests:
         except PvenetError as error:
             log.error("%s", error)  # noqa: TRY400
 
-    async def noticed(self) -> None:
+    async def follow(self, changed: Collection[Key]) -> None:
         """Put right what somebody has done to guests' devices and bridges, and plug devices that have appeared."""
-        await self.load(sorted(await self._sight.concerned()))
+        await self.load(sorted(await self._sight.concerned(changed)))
 
     async def records(self) -> list[dict[str, Any]]:
         """Return every guest with its NICs."""

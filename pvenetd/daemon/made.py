@@ -33,9 +33,10 @@ class Made:
 
     def put(self, vmid: int, indices: Collection[int]) -> None:
         """Have *indices* be those of guest *vmid*, on disk first."""
+        if frozenset(indices) == self.of(vmid):
+            return
         after = {**self._nics, vmid: frozenset(indices)}
         after = {one: nics for one, nics in after.items() if nics}
-        if after != self._nics:
-            told = {str(one): sorted(nics) for one, nics in sorted(after.items())}
-            self._files.put(MADE, json.dumps(told).encode() if told else None)
-            self._nics = after
+        told = {str(one): sorted(nics) for one, nics in sorted(after.items())}
+        self._files.put(MADE, json.dumps(told).encode() if told else None)
+        self._nics = after

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pvenetd.daemon.definitions import Definitions
 from pvenetd.engine import Engine
 from pvenetd.guests.guest import Guest
@@ -9,9 +11,8 @@ from pvenetd.guests.ports import bridges, neighbours, scene
 from pvenetd.guests.wanted import Seen, due, pulled
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
-from pvenetd.names import is_port_name
 from pvenetd.resource import Key, Resource
-from pvenetd.state import GUESTS, INTERFACES
+from pvenetd.state import INTERFACES
 
 
 class Sight:
@@ -26,8 +27,6 @@ class Sight:
         """Those bridges, as they were when a guest was last brought to them."""
         self.stanzas: dict[str, Bridge] = {}
         """Bridges as the file has them: what it says of their ports, no kernel tells."""
-        self._changed: set[str] = set()
-        """Links that have changed and were not looked at yet."""
 
     async def look(self, guest: Guest, made: frozenset[int]) -> Seen:
         """Return what there is of a guest's devices and bridges; *made* are NICs whose devices are made here."""
@@ -62,26 +61,20 @@ class Sight:
         """Return the guests with a NIC that is plugged, or should be."""
         return sorted(self._on)
 
-    async def concerned(self) -> set[int]:
-        """Return the guests that the changes of links are about that nobody has asked for yet."""
-        fresh = await self._engine.changed()
-        changed, self._changed = fresh | self._changed, set()
-        try:
-            live = await self._engine.look({("link", name) for name in changed})
-        except BaseException:
-            self._changed |= changed
-            raise
+    async def concerned(self, changed: Collection[Key]) -> set[int]:
+        """Return the guests that links which have *changed* are about."""
+        keys = {key for key in changed if key[0] == "link"}
+        live = await self._engine.look(keys)
         found: set[int] = set()
-        for name in changed:
-            there = live.get(("link", name))
+        for key in keys:
+            name, there = key[1], live.get(key)
             link = there if isinstance(there, Link) else None
             vmid = self._vmid(name, link)
-            if vmid is not None and not _is_right(self._engine.wants(f"vm:{vmid}").get(("link", name)), link):
+            if vmid is not None and not _is_right(self._engine.wants(f"vm:{vmid}").get(key), link):
                 found.add(vmid)
-            if link.owner == GUESTS if link else not is_port_name(name):
-                found |= {
-                    one for one in self._on if not _is_left(self._engine.wants(f"vm:{one}").get(("link", name)), link)
-                }
+            for owner in self._engine.sharers(key):
+                if not _is_right(self._engine.wants(owner).get(key), link):
+                    found.add(int(owner[3:]))
             if name in self._bridges and self._bridges[name] != _facts(self._configured(link)):
                 found |= {one for one, named in self._on.items() if name in named}
         return found
@@ -113,11 +106,6 @@ def _is_right(wanted: Resource | None, there: Link | None) -> bool:
     if wanted is None or there is None:
         return wanted is there
     return not wanted.changes(there)
-
-
-def _is_left(wanted: Resource | None, there: Link | None) -> bool:
-    """Return whether a link that a guest may share with others is as it wants it, or none of its affair."""
-    return wanted is None or wanted.owner != GUESTS or _is_right(wanted, there)
 
 
 def _facts(bridge: Resource | None) -> dict[str, object]:

@@ -46,9 +46,9 @@ class Fake(Links):
             self._now["address", "lo", text] = Address.model_construct(dev="lo", address=text, scope=scope)
         for key in of_the_host(sysctls):
             self._now[key] = Sysctl.model_construct(name=key[1], value="0")
-        self._seen: dict[str, Link] = {}
-        self._changed: set[str] = set()
-        """Links that have changed since `changed` was asked, and how they were last."""
+        self._seen: dict[Key, Resource] = {}
+        self._changed: set[Key] = set()
+        """Links, addresses and routes that have changed since `changed` was asked, and how they were last."""
         self.ran: list[tuple[str, str]] = []
         """(phase, command), in order."""
         for resource in resources:
@@ -70,15 +70,18 @@ class Fake(Links):
         nouns = ("link", "rate", "pinned") if owner.startswith("vm:") else ("link",)
         return [(noun, link.name) for link in self._links() if link.owner == owner for noun in nouns]
 
-    def changed(self) -> set[str]:
-        """Return the names of links that came, went or changed since this was last asked."""
+    def changed(self) -> set[Key]:
+        """Return the keys of links, addresses and routes that came, went or changed since this was last asked."""
         self._note()
         found, self._changed = self._changed, set()
         return found
 
     def _note(self) -> None:
-        before, self._seen = self._seen, {link.name: link for link in self._links()}
-        self._changed |= {name for name in {*before, *self._seen} if before.get(name) != self._seen.get(name)}
+        told: dict[Key, Resource] = {
+            key: one for key, one in self._now.items() if isinstance(one, Link | Address | Route)
+        }
+        before, self._seen = self._seen, told
+        self._changed |= {key for key in {*before, *told} if before.get(key) != told.get(key)}
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted: nothing ever passes here."""

@@ -69,8 +69,10 @@ def told(resource: Resource, keys: Collection[Key], *, only: bool, anew: Collect
     others = isinstance(resource, Fdb) or (isinstance(resource, Sysctl | Ethtool) and not resource.owner)
     if key in keys or key[:2] in keys or not (only or others):
         return True
+    if not isinstance(resource, Link) or resource.owner.startswith("vm:"):
+        return False
     vlan = str(getattr(resource, "vlan_id", ""))
-    return isinstance(resource, Link) and (("ports", resource.master) in keys or ("vlans", vlan) in keys)
+    return not {("links", ""), ("ports", resource.master or ""), ("vlans", vlan)}.isdisjoint(keys)
 
 
 def left_of(pinned: Pinned, vids: str) -> dict[Key, Resource]:

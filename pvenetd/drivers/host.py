@@ -48,7 +48,7 @@ class Host:
         self.events = self._mirror.events.socket
         """Readable when a link, an address or a route has changed."""
         self.news = self._mirror.news
-        """Readable while a link has changed that `changed` has not told of yet."""
+        """Readable while something has changed that `changed` has not told of yet."""
         self.rule_events = nft.events()
         """Readable when somebody has changed nftables, we ourselves too."""
 
@@ -97,13 +97,13 @@ class Host:
         """Return the links and chains marked as *owner*'s, by the last observation."""
         return self._mirror.owned(owner)
 
-    def changed(self) -> set[str]:
-        """Return the names of links that came, went or changed since this was last asked, by whomever."""
+    def changed(self) -> set[Key]:
+        """Return the keys of links, addresses and routes that came, went or changed since this was last asked."""
         try:
             self._mirror.refresh()
+            return self._mirror.changed()
         except RefusedError as refused:
             raise KernelError("looking at the host", refused.errno, refused.reason) from refused
-        return self._mirror.changed()
 
     def disturbed(self) -> bool:
         """Return whether anybody but us has changed nftables since this was last asked."""

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
@@ -76,14 +75,14 @@ def test_what_a_guest_has_follows_from_what_is(happening: list[Event]) -> None:
 
 
 @asynccontextmanager
-async def running(files: Files, machine: Host) -> AsyncIterator[Guests]:
-    """Yield the guests of a daemon that is started and left."""
+async def running(files: Files, machine: Host) -> AsyncIterator[Daemon]:
+    """Yield a daemon that is started and left."""
     files.write("etc/network/interfaces", b"auto lo\niface lo inet loopback\n")
     engine = Engine(machine, Journal(files))
     daemon = Daemon(Store(files), engine, Journal(files), Settings(), "ct")
     try:
         await daemon.start()
-        yield daemon.guests
+        yield daemon
     finally:
         daemon.close()
         engine.close()
@@ -97,12 +96,12 @@ def test_a_vlan_that_somebody_takes_from_a_port_comes_back(tmp_path: Path) -> No
     files.write("etc/pvenetd/qemu-server/100.conf", b"net0: virtio,bridge=vmbr0,tag=5,trunks=7;9\n")
 
     async def job(machine: Host) -> None:
-        async with running(files, machine) as guests:
-            await guests.noticed()
+        async with running(files, machine) as daemon:
+            await daemon.noticed()
             before = show("bridge", "-j", "vlan", "show", "dev", "tap100i0")
             run("bridge", "vlan", "delete", "dev", "tap100i0", "vid", "7")
             assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") != before
-            await guests.noticed()
+            await daemon.noticed()
             assert show("bridge", "-j", "vlan", "show", "dev", "tap100i0") == before
 
     with closing(Others(tmp_path)) as others:
@@ -123,17 +122,17 @@ def test_a_containers_port_that_was_unplugged_by_hand_stays_so_until_it_is_plugg
         return found.get("master"), found.get("ifalias")
 
     async def job(machine: Host, what: str) -> None:
-        async with running(files, machine) as guests:
+        async with running(files, machine) as daemon:
             if what == "unplug":
                 assert port() == ("vmbr0", "pvenetd:vm:100 (configured)")
-                await guests.unplug(100)
-            await guests.noticed()
+                await daemon.guests.unplug(100)
+            await daemon.noticed()
             assert port() == (None, "pvenetd:vm:100 (configured) unplugged by hand")
             if what == "plug":
-                await guests.plug(100, 0, made_here=False)
+                await daemon.guests.plug(100, 0, made_here=False)
                 assert port() == ("vmbr0", "pvenetd:vm:100 (configured)")
                 files.put("etc/pvenetd/lxc/100.conf", None)
-                await guests.load([100])
+                await daemon.guests.load([100])
                 assert port() == (None, None), "it is LXC's, and stays"
 
     for what in ("unplug", "restart", "plug"):

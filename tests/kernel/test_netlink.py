@@ -327,18 +327,27 @@ def test_an_entry_that_somebody_made_in_a_vxlans_fdb_stays(host: Host) -> None:
 @netns
 @pytest.mark.parametrize("what", ["some", "many"])
 def test_what_changed_is_told_once_whoever_read_the_events(host: Host, what: str) -> None:
-    assert {"lo", "eno1"} <= host.changed()
+    assert {("link", "lo"), ("link", "eno1")} <= host.changed()
     assert host.changed() == set()
     others = [f"vmbr{number}" for number in range(100 if what == "many" else 2)]
     for name in others:
         run("ip", "link", "add", name, "type", "bridge")
     host.observe()
     assert select.select([host.news], [], [], 0)[0], "what nobody has been told of yet wakes somebody"
-    assert host.changed() == {*others}
+    assert host.changed() == {("link", name) for name in others}
     run("ip", "link", "set", "eno1", "master", others[0])
     run("ip", "link", "delete", others[1])
     run("ip", "link", "add", others[1], "type", "bridge")
-    assert host.changed() >= {"eno1", others[1]}
+    assert host.changed() >= {("link", "eno1"), ("link", others[1])}
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "eno1")
+    run("ip", "link", "set", "eno1", "up")
+    host.observe()
+    assert {("address", "eno1", "192.0.2.1/24"), ("link", "eno1")} <= host.changed()
+    run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.2")
+    host.observe([("link", "eno1")], only=True)
+    assert host.changed() == {("route", "inet", "198.51.100.0/24", "0")}
+    run("ip", "link", "delete", "eno1")
+    assert host.changed() >= {("address", "eno1", "192.0.2.1/24"), ("route", "inet", "198.51.100.0/24", "0")}
     assert not select.select([host.news], [], [], 0)[0]
 
 

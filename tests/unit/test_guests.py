@@ -96,20 +96,20 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 async def test_a_bridge_that_comes_back_gets_its_guests_again(host: Host) -> None:
     host.guest(100, "bridge=vmbr0", "bridge=vmbr1")
-    await host.guests.noticed()
+    await host.daemon.noticed()
     host.machine.vanish("vmbr0")
-    await host.guests.noticed()
+    await host.daemon.noticed()
     assert "100.conf:1: error missing-parent: bridge: there is no bridge 'vmbr0'" in host.engine.failed["vm:100"]
     assert (host.port("tap100i0").master, host.port("tap100i1").master) == ("", "vmbr1")
     host.machine.appear(Bridge(name="vmbr0"))
-    await host.guests.noticed()
+    await host.daemon.noticed()
     assert host.port("tap100i0").master == "vmbr0"
     assert "vm:100" not in host.engine.failed
 
 
 async def test_a_nic_that_is_broken_takes_nothing_from_the_others_and_keeps_what_it_has(host: Host) -> None:
     host.guest(100, "bridge=vmbr0", "bridge=vmbr1,tag=5")
-    await host.guests.noticed()
+    await host.daemon.noticed()
     host.define(100, "bridge=vmbr1", "bridge=vmbr1,tag=5000")
     assert "tag: '5000'" in (await host.guests.load([100]))["vm:100"]
     assert (host.port("tap100i0").master, host.port("tap100i1").pvid) == ("vmbr1", 5)
@@ -122,14 +122,14 @@ async def test_a_nic_that_is_broken_takes_nothing_from_the_others_and_keeps_what
 async def test_what_somebody_does_to_a_port_is_put_right(host: Host, change: dict[str, Any]) -> None:
     host.guest(100, "bridge=vmbr1,tag=5")
     host.guest(101, "bridge=vmbr1,tag=6")
-    await host.guests.noticed()
+    await host.daemon.noticed()
     before = host.port("tap100i0")
     assert (before.pvid, before.vids, before.up) == (5, "5", True)
     host.machine.meddle("tap100i0", **change)
     assert host.port("tap100i0") != before
     told: list[str] = []
     host.engine.told = lambda _, facts: told.append(facts["owner"])
-    await host.guests.noticed()
+    await host.daemon.noticed()
     assert host.port("tap100i0") == before
     assert {*told} == {"vm:100"}
 
@@ -149,7 +149,7 @@ async def test_two_nics_with_one_mac_on_one_bridge_are_told_of_on_both_sides(hos
 async def test_a_device_of_another_kind_is_left_alone_and_told_of(host: Host) -> None:
     host.files.write("etc/pvenetd/qemu-server/100.conf", b"net0: virtio,bridge=vmbr0\n")
     host.machine.appear(Veth(name="tap100i0", peer="far", up=False))
-    await host.guests.noticed()
+    await host.daemon.noticed()
     assert "tap100i0 is there, and is a veth, no tap" in host.engine.failed["vm:100"]
     assert getattr(host.machine.observe()["link", "tap100i0"], "owner", None) == ""
 
@@ -181,7 +181,7 @@ async def test_what_the_kernel_refuses_is_told_and_tried_again(tmp_path: Path) -
     host.guest(100, "bridge=vmbr0")
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     engine.told = lambda what, _: loop.call_soon_threadsafe(done.set) if what == "op" else None
-    await daemon.guests.noticed()
+    await daemon.noticed()
     assert "Input/output error" in engine.failed["vm:100"]
     assert host.port("tap100i0").master == ""
     async with asyncio.timeout(10):

@@ -22,6 +22,8 @@ from pvenetd.state import GUESTS, MAIN_TABLE, Address, Route
 _GROUPS = (1, 5, 7, 9, 11)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE."""
 NO_MAC = "00:00:00:00:00:00"
+_OF_ALL = {"links", "ports", "vlans"}
+"""What `Mirror.some` is asked for that may be any link which is no guest's."""
 _MANY = 64
 """Changed links from which one dump costs less than a request each."""
 
@@ -36,6 +38,8 @@ class Mirror:
         self._number: dict[str, int] = {}
         self._marked: dict[str, set[int]] = {}
         """Owner → the links that carry its mark."""
+        self._others: set[int] = set()
+        """The links that carry no guest's mark: few, however many guests there are."""
         self._addresses: dict[int, list[Address]] = {}
         self._routes: list[Route] = []
         self._stale: dict[int, bytes | None] | None = None
@@ -44,7 +48,7 @@ class Mirror:
         """How links were before they changed, since the caller last emptied it."""
         self.news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable while there is something that `changed` will tell: whoever reads the events, it is not lost."""
-        self._changed: set[str] = set()
+        self._changed: set[Key] = set()
         self._stale_addresses: set[int] = set()
         self._stale_routes = True
         self._routed: set[int] = set()
@@ -95,17 +99,18 @@ class Mirror:
         for number in self._stale_addresses:
             self._read_addresses(number)
 
-    def changed(self) -> set[str]:
-        """Return the names of links that came, went or changed since this was last asked."""
+    def changed(self) -> set[Key]:
+        """Return the keys of links, addresses and routes that came, went or changed since this was last asked."""
+        self._fresh_routes()
         found, self._changed = self._changed, set()
         if found:
             os.eventfd_read(self.news)
         return found
 
-    def _tell(self, names: Collection[str]) -> None:
-        if names and not self._changed:
+    def _tell(self, keys: Collection[Key]) -> None:
+        if keys and not self._changed:
             os.eventfd_write(self.news, 1)
-        self._changed.update(names)
+        self._changed.update(keys)
 
     def touch(self, name: str) -> None:
         """Have link *name* read again by the next `refresh`: something changed that no notification tells of."""
@@ -123,16 +128,20 @@ class Mirror:
     def some(self, keys: Collection[Key]) -> dict[Key, Resource]:
         """Return the links of *keys* alone: what a guest's plan needs, whatever else the host has.
 
-        ``("ports", BRIDGE)`` stands for all that are ports of it, ``("vlans", ID)`` for all VLANs of that number.
+        ``("links", "")`` stands for all that are no guest's, ``("ports", BRIDGE)`` for those of them that are ports
+        of it, ``("vlans", ID)`` for those that are VLANs of that number.
         """
         found: dict[Key, Resource] = {}
+        others = [self.links[number] for number in self._others] if {key[0] for key in keys} & _OF_ALL else []
         for kind, name, *_ in keys:
             if kind == "link" and (number := self._number.get(name)) is not None:
                 found[kind, name] = self.links[number]
+            elif kind == "links":
+                found |= {link.key: link for link in others}
             elif kind == "ports":
-                found |= {link.key: link for link in self.ports(name)}
+                found |= {link.key: link for link in others if link.master == name}
             elif kind == "vlans":
-                found |= {one.key: one for one in self.links.values() if str(getattr(one, "vlan_id", "")) == name}
+                found |= {link.key: link for link in others if str(getattr(link, "vlan_id", "")) == name}
         return found
 
     def tables(self, keys: Iterable[Key]) -> dict[Key, Resource]:
@@ -230,21 +239,23 @@ class Mirror:
         for old in before.values():
             self.replaced.setdefault(old.name, old)
         self.links = {number: links.observe(body, lambda number: names.get(number, "")) for (number, _), body in pairs}
-        self._number, self._marked = {}, {}
+        self._number, self._marked, self._others = {}, {}, set()
         for number, shown in self.links.items():
             self._index(number, shown)
         for number in self.links:
             self._complete(number)
         differ = [number for number in {*before, *self.links} if before.get(number) != self.links.get(number)]
-        self._tell({link.name for links in (before, self.links) for number in differ if (link := links.get(number))})
+        self._tell({link.key for links in (before, self.links) for number in differ if (link := links.get(number))})
         self._dump_addresses()
         self._stale_routes = True
 
     def _dump_addresses(self) -> None:
-        self._addresses = {}
+        before, self._addresses = self._addresses, {}
         for address in addresses.addresses(self._wire, self._name):
             self._addresses.setdefault(self._number.get(address.dev, 0), []).append(address)
         self._stale_addresses = set()
+        was, now = ({one.key for some in found.values() for one in some} for found in (before, self._addresses))
+        self._tell(was ^ now)
 
     def _read(self, number: int, body: bytes | None) -> None:
         """Take link *number* as *body* shows it, an RTM_NEWLINK or RTM_DELLINK, or as the kernel does when asked."""
@@ -255,8 +266,7 @@ class Mirror:
         try:
             link = self._shown(number, body)
         except RefusedError:
-            self._addresses.pop(number, None)
-            self._tell({old.name} if old else ())
+            self._tell({one.key for one in self._addresses.pop(number, ())} | ({old.key} if old else set()))
             return
         if old and old.mac and link.mac == NO_MAC != old.mac:
             self._lost_macs[link.name] = old.mac
@@ -266,18 +276,21 @@ class Mirror:
         if number in self._routed and old and old.name != link.name:
             self._stale_routes = True
         if old != self.links[number]:
-            self._tell({link.name, old.name} if old else {link.name})
+            self._tell({link.key, old.key} if old else {link.key})
 
     def _index(self, number: int, link: Link) -> None:
         self._number[link.name] = number
         if link.owner:
             self._marked.setdefault(link.owner, set()).add(number)
+        if not link.owner.startswith("vm:"):
+            self._others.add(number)
         if link.kind == "vrf":
             self._stale_routes = True
 
     def _forget(self, number: int, link: Link) -> None:
         if self._number.get(link.name) == number:
             del self._number[link.name]
+        self._others.discard(number)
         if link.owner:
             self._marked[link.owner].discard(number)
             if not self._marked[link.owner]:
@@ -315,14 +328,18 @@ class Mirror:
         return bool(getattr(link, "vlan_aware", False))
 
     def _read_addresses(self, number: int) -> None:
-        self._addresses.pop(number, None)
+        before = self._addresses.pop(number, [])
         if number in self.links:
             self._addresses[number] = [*addresses.addresses(self._wire, self._name, number)]
+        self._tell({one.key for one in before} ^ {one.key for one in self._addresses.get(number, ())})
 
     def _fresh_routes(self) -> list[Route]:
         if self._stale_routes:
             tables = {table for link in self.links.values() if (table := getattr(link, "table", 0))}
+            before = self._routes
             self._routes = [*addresses.routes(self._wire, self._name, (MAIN_TABLE, *sorted(tables)))]
+            if before != self._routes:
+                self._tell({one.key for one in {*before} ^ {*self._routes}})
             self._routed = {self._number.get(route.dev, 0) for route in self._routes}
             self._stale_routes = False
             self._state = None
