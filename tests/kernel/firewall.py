@@ -11,18 +11,20 @@ import pytest
 
 from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.nft import Nftables
+from pvenetd.errors import ConfigError
 from pvenetd.firewall import nft
-from pvenetd.firewall.compile import Guest, Nic, compile_ruleset
+from pvenetd.firewall.compile import Guest, Nic, compile_guest, compile_ruleset
 from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.ruleset import Piece, Ruleset
 from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.nat.model import Nat
-from pvenetd.nat.rules import compile_nat
+from pvenetd.nat.rules import compile_nat, piece
 from pvenetd.plan import plan
 from pvenetd.state import Chains, State, state
-from tests.kernel.world import GUESTS, World, guest_mac, inside
+from tests.kernel.world import GUESTS, STATIONS, World, inside
 
 DESIGNS = [pytest.param("mark", marks=pytest.mark.netns), pytest.param("ct", marks=pytest.mark.lab)]
 """Both ways to know a connection's state; this machine's kernel has no bridge conntrack."""
@@ -46,31 +48,76 @@ class Guarded:
     tells_bridge: bool = False
 
 
-def desired(files: dict[str, str], design: Design, guarded: Guarded | None = None) -> State:
-    """Return the chains for *files* (``cluster.fw``, ``100.fw``, …, ``nat``: lines of vmbr1's stanza).
+@dataclass(frozen=True)
+class Rules:
+    """What the files of a case come to."""
 
+    ruleset: Ruleset
+    """What is loaded as the firewall's."""
+    nat: Piece | None
+    others: tuple[Chains, ...]
+    """What is loaded beside it: NAT, the guard."""
+    stopped: tuple[str, ...] = ()
+    """Guests' ports that nobody has announced: the guard stops them."""
+
+    @property
+    def whole(self) -> Ruleset:
+        """Return all rules, NAT's among them."""
+        return Ruleset((*self.ruleset.pieces, *([self.nat] if self.nat else [])))
+
+
+def compiled(files: dict[str, str], guarded: Guarded | None = None) -> Rules:
+    """Return what *files* say (``cluster.fw``, ``100.fw``, …, ``nat``: lines of vmbr1's stanza).
+
+    Of a guest whose file is broken it is what ``good/VMID.fw`` says, its last good one, or else nothing.
     With *guarded*, ports that it does not name as announced are stopped; else the guests are those with a file.
     """
     announced = guarded.announced if guarded else [vmid for vmid in GUESTS if f"{vmid}.fw" in files]
-    guests = [
-        Guest(
-            vmid,
-            parse_guest(files.get(f"{vmid}.fw", ""), f"{vmid}.fw"),
-            {0: Nic(f"tap{vmid}i0", firewall=vmid != UNFILTERED, mac=guest_mac(vmid))},
-        )
-        for vmid in announced
-    ]
+    guests = [guest for vmid in announced if (guest := _guest(vmid, files, strict=guarded is None))]
     ruleset = compile_ruleset(
         cluster := parse_cluster(files.get("cluster.fw", "")),
         parse_host(files.get("host.fw", "")),
         guests,
         local_network="192.0.2.0/24",
     )
-    others = list(compile_nat(nat(files.get("nat", ""))))
+    nats = nat(files.get("nat", ""))
+    others = list(compile_nat(nats))
+    stopped: tuple[str, ...] = ()
     if guarded and cluster.flag("enable", default=False):
         chains = guard(guarded.bridges, guarded.known, tells_bridge=guarded.tells_bridge)
         others += [chains] if chains else []
-    return state(one for one in nft.pieces(ruleset, design, *others) if isinstance(one, Chains))
+        named = {port.name for one in ruleset.pieces for port in one.ports}
+        stopped = tuple(one.port for one in STATIONS.values() if one.port.startswith("tap") and one.port not in named)
+    return Rules(ruleset, piece(nats), tuple(others), stopped)
+
+
+def _guest(vmid: int, files: dict[str, str], *, strict: bool) -> Guest | None:
+    """Return a guest, with its last good file where its own is broken; or raise then, where that is not wanted."""
+    for name in (f"{vmid}.fw", f"good/{vmid}.fw"):
+        guest = Guest(vmid, parse_guest(files.get(name, ""), f"{vmid}.fw"), _nics(vmid))
+        try:
+            compile_guest(guest)
+        except ConfigError:
+            if strict or f"good/{vmid}.fw" not in files:
+                break
+        else:
+            return guest
+    return guest if strict else None
+
+
+def _nics(vmid: int) -> dict[int, Nic]:
+    ports = (one for one in STATIONS.values() if one.zone.split("/")[:2] == ["vm", str(vmid)])
+    return {int(one.port[-1]): Nic(one.port, firewall=vmid != UNFILTERED, mac=one.mac) for one in ports}
+
+
+def desired(files: dict[str, str], design: Design, guarded: Guarded | None = None) -> State:
+    """Return the chains for *files*."""
+    return chains_of(compiled(files, guarded), design)
+
+
+def chains_of(rules: Rules, design: Design) -> State:
+    """Return *rules* as nftables' chains."""
+    return state(one for one in nft.pieces(rules.ruleset, design, *rules.others) if isinstance(one, Chains))
 
 
 STANZAS = """\

@@ -1,56 +1,84 @@
 """Play packets between zones, and tell each one's verdict from what arrived where.
 
-ACCEPT: it reached the other side's sockets, and an answer came back.  REJECT: it did not, and the
-sender was told.  DROP: neither.
+ACCEPT: it reached the other side, and an answer came back.  REJECT: it did not, and the sender was told.  DROP:
+neither.  ONE-WAY: it got there, and no answer came back.
+
+Every packet carries its number, which is looked for in all that arrives anywhere: at the host by sockets behind its
+input hook, elsewhere by what the cable brings.  What should arrive is waited for with patience; what should not has
+the time that veth and ARP need.
 """
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
-from tests.kernel.world import PROTOCOLS, World, inside, transport
+from tests.kernel.frames import body, ethernet
+from tests.kernel.lines import Line
+from tests.kernel.world import PROTOCOLS, STATIONS, World, in_ip, inside, packet_socket
 
-QUIET = 0.4
+QUIET = 0.3
 """Seconds without any packet after which nothing more comes: veth delivers at once, ARP asks once."""
-
-FIRST_PORT = 40000
+PATIENCE = 20.0
+"""Seconds that what has to arrive may take on a busy machine."""
+FIRST = 20000
+"""The first packet's number, and its source port."""
+OUTGOING = 4
+"""PACKET_OUTGOING (linux/if_packet.h): a frame of one's own."""
 
 
 @dataclass(frozen=True)
-class Packet:
+class Heard:
+    """A packet, or an answer to it, as it was where it arrived."""
+
     source: str
     dest: str
-    proto: str
-    """tcp, udp, icmp; tcp6, udp6, icmp6 over IPv6."""
+    sport: int
     dport: int
-    """Destination port, or ICMP type."""
-    sport: int | None = None
+    raw: bytes
+    """All of it, from its IP header on."""
 
-    @property
-    def version(self) -> int:
-        return 6 if self.proto.endswith("6") else 4
+
+Ears = dict[tuple[str, int], Heard]
+"""What was heard last, by zone and number."""
 
 
 class Player:
-    """Raw sockets in every zone: they get what the firewall has let through, after the input hook."""
+    """Ears and mouths in every zone."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.sockets: dict[tuple[str, str], socket.socket] = {}
+        self.ears: dict[socket.socket, str] = {}
+        self.mouths: dict[tuple[str, int], socket.socket] = {}
+        self.cables: dict[str, socket.socket] = {}
+        self.number = FIRST
         for zone, name in world.names.items():
             with inside(name):
-                for proto, number in PROTOCOLS.items():
-                    family = socket.AF_INET6 if proto.endswith("6") else socket.AF_INET
-                    made = socket.socket(family, socket.SOCK_RAW, number)
-                    made.setblocking(False)
-                    self.sockets[zone, proto] = made
+                self._open(zone)
+            if zone != "host":
+                self.cables[zone] = packet_socket(name)
+                self.ears[self.cables[zone]] = zone
+        for ear in self.ears:
+            ear.setblocking(False)
+            ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+
+    def _open(self, zone: str) -> None:
+        for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+            self.mouths[zone, version] = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            self.mouths[zone, version].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            if zone == "host":
+                numbers = {number for name, number in PROTOCOLS.items() if name.endswith("6") == (version == 6)}
+                for number in {*numbers, *OTHERS}:
+                    self.ears[socket.socket(family, socket.SOCK_RAW, number)] = zone
 
     def __enter__(self) -> Self:
         return self
@@ -58,93 +86,129 @@ class Player:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for made in self.sockets.values():
-            made.close()
+        for one in (*self.ears, *self.mouths.values()):
+            one.close()
 
-    def verdicts(self, packets: list[Packet]) -> list[str]:
-        """Send all, and return the verdict of each: ACCEPT, DROP, REJECT, or ONE-WAY where no answer came back."""
-        self._drain()
-        ports = [packet.sport or FIRST_PORT + at for at, packet in enumerate(packets)]
-        for packet, port in zip(packets, ports, strict=True):
-            self._send(packet, packet.source, self.world.address(packet.dest, packet.version), port, packet.dport)
-        seen = self._collect()
-        reached = [
-            (packet.dest, packet.proto, port, packet.dport) in seen for packet, port in zip(packets, ports, strict=True)
-        ]
-        for packet, port, there in zip(packets, ports, reached, strict=True):
-            if there and packet.proto.startswith("udp"):
-                answer = seen[packet.dest, packet.proto, port, packet.dport]
-                self._send(packet, packet.dest, answer, packet.dport, port)
-        back = {**seen, **self._collect()}
-        return [self._verdict(one, port, back, there) for one, port, there in zip(packets, ports, reached, strict=True)]
+    def verdicts(self, lines: list[Line]) -> list[str]:
+        """Send all, and return the verdict of each."""
+        return [verdict for verdict, _ in self.play(lines)]
 
-    def _verdict(self, packet: Packet, port: int, back: dict[tuple[str, str, int, int], str], reached: bool) -> str:
-        ends = (packet.dport, port)
-        if packet.proto.startswith("icmp"):
-            ends = (port, {8: 0, 128: 129}.get(packet.dport, -1))
-        answered = (packet.source, packet.proto, *ends) in back
-        refused = (packet.source, f"error {packet.proto}", port, packet.dport) in back
-        if reached:
-            return "ACCEPT" if answered or ends[1] == -1 else "ONE-WAY"
-        return "REJECT" if answered or refused else "DROP"
+    def play(self, lines: list[Line]) -> list[tuple[str, Heard | None]]:
+        """Send all, and return the verdict of each, with what was heard of it where it arrived."""
+        numbered = list(enumerate(lines, self.number))
+        shift = len(lines)
+        self.number += 2 * shift
+        openers = {number + shift: opener(line, number) for number, line in numbered if line.follows}
+        for number, line in openers.items():
+            self._send(number, line)
+        before = self._hear({(line.dest, number) for number, line in openers.items()}) if openers else {}
+        for number, line in numbered:
+            self._send(number, line, before.get((line.source, number + shift)))
+        wanted = {(line.end, number) for number, line in numbered if line.verdict == "ACCEPT"}
+        wanted |= {(line.source, number) for number, line in numbered if line.verdict == "REJECT"}
+        heard = self._hear(wanted)
+        due = {(line.source, number) for number, line in numbered if line.is_answered and (line.end, number) in heard}
+        for number, line in numbered:
+            if (line.source, number) in due and line.proto.startswith("udp"):
+                self._answer(number, line, heard[line.end, number])
+        back = heard | (self._hear(due - heard.keys()) if due - heard.keys() else {})
+        return [(_verdict(line, number, heard, back), heard.get((line.end, number))) for number, line in numbered]
 
-    def _send(self, packet: Packet, zone: str, dest: str, sport: int, dport: int) -> None:
-        body = transport(packet.proto, self._source(zone, dest, packet.version), dest, sport, dport)
+    def _send(self, number: int, line: Line, about: Heard | None = None) -> None:
+        """Send one packet, *about* the one that it answers or complains of."""
+        dest = line.options.get("dest") or self._address(line.dest, line.source, line.version)
+        source = line.options.get("source") or self._address(line.source, line.dest, line.version)
+        if about:
+            dest = about.source
+        marker = b"pv%06d" % number
+        payload = body(line, source, dest, int(line.options.get("sport", number)), marker, about.raw if about else b"")
+        data = in_ip(line.number, source, dest, payload) if line.number else payload
+        if line.is_frame:
+            self.cables[line.source].send(ethernet(line, dest, data))
+        else:
+            self._say(line.source, line.version, data, dest)
+
+    def _answer(self, number: int, line: Line, found: Heard) -> None:
+        """Answer a datagram as its receiver would."""
+        back = Line(line.end, line.source, line.proto, found.sport)
+        data = body(back, found.dest, found.source, found.dport, b"pv%06d" % number)
+        self._say(line.end, line.version, in_ip(line.number, found.dest, found.source, data), found.source)
+
+    def _say(self, zone: str, version: int, data: bytes, dest: str) -> None:
         with suppress(PermissionError):  # the host's own output hook says no at once
-            self.sockets[zone, packet.proto].sendto(body, (dest, 0))
+            self.mouths[zone, version].sendto(data, (dest, 0))
 
-    def _source(self, zone: str, dest: str, version: int) -> str:
-        if zone == "host" and dest.startswith(("198.51.100.", "2001:db8:1:")):
-            return {4: "198.51.100.1", 6: "2001:db8:1::1"}[version]
+    def _address(self, zone: str, other: str, version: int) -> str:
+        """Return the address of *zone*, the host's that is nearest to the *other*."""
+        if zone == "host" and other in STATIONS:
+            return self.world.host_address(other, version)
         return self.world.address(zone, version)
 
-    def _drain(self) -> None:
-        for made in self.sockets.values():
-            while _read(made):
-                pass
-
-    def _collect(self) -> dict[tuple[str, str, int, int], str]:
-        """Return (zone, proto, sport, dport) → sender of all that arrives until it is quiet."""
-        seen: dict[tuple[str, str, int, int], str] = {}
-        names = {made: key for key, made in self.sockets.items()}
-        until = time.monotonic() + QUIET
-        while (left := until - time.monotonic()) > 0:
-            for made in select.select(list(names), [], [], left)[0]:
-                zone, proto = names[made]
-                while found := _read(made):
-                    data, sender = found
-                    if not proto.endswith("6"):
-                        data = data[(data[0] & 15) * 4 :]
-                    for name, sport, dport in _identify(proto, data):
-                        until = time.monotonic() + QUIET
-                        seen[zone, name, sport, dport] = sender
-        return seen
+    def _hear(self, wanted: set[tuple[str, int]]) -> Ears:
+        """Return all that arrives until what is *wanted* has, and it is quiet."""
+        heard: Ears = {}
+        now = time.monotonic()
+        deadline, until = now + PATIENCE, now + QUIET
+        while (left := (until if wanted <= heard.keys() else deadline) - time.monotonic()) > 0:
+            for ear in select.select(list(self.ears), [], [], left)[0]:
+                found = {(self.ears[ear], number): packet for number, packet in _read(ear)}
+                if found:  # hosts chatter of their own accord: multicast groups, routers
+                    until = time.monotonic() + QUIET
+                    heard |= found
+        return heard
 
 
-def _read(made: socket.socket) -> tuple[bytes, str] | None:
-    try:
-        data, sender = made.recvfrom(2048)
-    except BlockingIOError:
-        return None
-    return data, sender[0]
+OTHERS = (2, 47, 132)
+"""Protocols without ports of their own here, that the host listens for: IGMP, GRE, SCTP."""
 
 
-def _identify(proto: str, data: bytes) -> list[tuple[str, int, int]]:
-    """Return what a message is: (proto, sport, dport), or the same of the packet an ICMP error is about."""
-    if not proto.startswith("icmp"):
-        return [(proto, *struct.unpack("!HH", data[:4]))]
-    if data[0] in ((1, 3) if proto == "icmp6" else (3, 11)):
-        about = data[8:]
-        number, inner = (about[6], about[40:]) if proto == "icmp6" else (about[9], about[(about[0] & 15) * 4 :])
-        names = [
-            name for name, known in PROTOCOLS.items() if known == number and name.endswith("6") == (proto == "icmp6")
-        ]
-        return [(f"error {name}", *_ports(name, inner)) for name in names]
-    return [(proto, *_ports(proto, data))]
+def opener(line: Line, number: int) -> Line:
+    """Return the packet that *line* answers, or is an error about: sent by its receiver."""
+    port = line.options.get("sport", str(number))
+    own = str(line.port) if line.state == "established" else str(number)
+    return Line(line.dest, line.source, "udp6" if line.version == 6 else "udp", int(port), options={"sport": own})
 
 
-def _ports(proto: str, data: bytes) -> tuple[int, int]:
-    if proto.startswith("icmp"):
-        return struct.unpack("!H", data[4:6])[0], data[0]
-    sport, dport = struct.unpack("!HH", data[:4])
-    return sport, dport
+def _verdict(line: Line, number: int, heard: Ears, back: Ears) -> str:
+    told = (line.source, number) in back
+    if (line.end, number) not in heard:
+        return "REJECT" if told else "DROP"
+    return "ACCEPT" if told or not line.is_answered else "ONE-WAY"
+
+
+def _read(ear: socket.socket) -> Iterator[tuple[int, Heard]]:
+    """Yield the numbers of all that waits at *ear*, with what it is."""
+    while True:
+        try:
+            data, sender = ear.recvfrom(1 << 16)
+        except BlockingIOError:
+            return
+        if ear.family != socket.AF_PACKET:
+            # IPv6's raw sockets get what is behind the header.
+            raw = data if ear.family == socket.AF_INET else in_ip(ear.proto, sender[0].partition("%")[0], "::", data)
+        elif sender[2] == OUTGOING:
+            continue
+        else:
+            raw = data[14:]
+        found = _look(raw)
+        if number := _number(raw, found):
+            yield number, found
+
+
+def _number(raw: bytes, found: Heard) -> int:
+    if marker := re.search(rb"pv(\d{6})", raw):
+        return int(marker[1])
+    # What a reset answers to is its sequence number plus one, and the marker's length.
+    return int.from_bytes(found.raw[-12:-8], "big") >> 8 if len(found.raw) in (40, 60) else 0
+
+
+def _look(raw: bytes) -> Heard:
+    """Return a packet's addresses and ports, as far as it has some."""
+    if raw[0] >> 4 == 4 and len(raw) >= 20:
+        head, ends = (raw[0] & 15) * 4, (raw[12:16], raw[16:20])
+    elif raw[0] >> 4 == 6 and len(raw) >= 40:
+        head, ends = 40, (raw[8:24], raw[24:40])
+    else:
+        return Heard("", "", 0, 0, raw)
+    sport, dport = struct.unpack("!HH", raw[head : head + 4].ljust(4, b"\0"))
+    return Heard(str(ip_address(ends[0])), str(ip_address(ends[1])), sport, dport, raw)

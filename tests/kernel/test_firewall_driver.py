@@ -14,7 +14,8 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.plan import Op, plan, steps
 from pvenetd.state import Chains, State
 from tests.kernel.firewall import desired, have_bridge_netfilter, load
-from tests.kernel.packets import Packet, Player
+from tests.kernel.lines import Line
+from tests.kernel.packets import Player
 from tests.kernel.world import World, inside, world
 
 pytestmark = pytest.mark.netns
@@ -91,7 +92,7 @@ def test_replacing_one_guest_keeps_the_others_counters(here: World) -> None:
     driver = load(here, desired(FILES, "mark"))
     with Player(here) as player:
         assert (
-            player.verdicts([Packet("outside", "vm/100", "tcp", 22), Packet("outside", "vm/101", "tcp", 22)])
+            player.verdicts([Line("outside", "vm/100", "tcp", 22), Line("outside", "vm/101", "tcp", 22)])
             == ["ACCEPT"] * 2
         )
     changed = desired(FILES | {"100.fw": GUEST.replace("22,80", "443")}, "mark")
@@ -100,7 +101,7 @@ def test_replacing_one_guest_keeps_the_others_counters(here: World) -> None:
         assert _packets("vm-101-in", "101.fw:4") == 1
         assert _packets("vm-100-in", "100.fw:4") == 0
     with Player(here) as player:
-        assert player.verdicts([Packet("outside", "vm/100", "tcp", port) for port in (22, 443)]) == ["DROP", "ACCEPT"]
+        assert player.verdicts([Line("outside", "vm/100", "tcp", port) for port in (22, 443)]) == ["DROP", "ACCEPT"]
 
 
 def _packets(chain: str, origin: str) -> int:
@@ -287,7 +288,7 @@ def test_an_established_connection_survives_new_rules(here: World) -> None:
     """A reply is let in by its connection's state, which no replacement of chains touches."""
     load(here, desired(FILES, "mark"))
     with Player(here) as player:
-        assert player.verdicts([Packet("vm/100", "outside", "udp", 5000, 5001)]) == ["ACCEPT"]
+        assert player.verdicts([Line("vm/100", "outside", "udp", 5000, options={"sport": "5001"})]) == ["ACCEPT"]
         load(here, desired(FILES | {"100.fw": GUEST.replace("22,80", "443")}, "mark"))
-        assert player.verdicts([Packet("outside", "vm/100", "udp", 5001, 5000)]) == ["ACCEPT"]
-        assert player.verdicts([Packet("outside", "vm/100", "udp", 5001, 5002)]) == ["DROP"]
+        assert player.verdicts([Line("outside", "vm/100", "udp", 5001, options={"sport": "5000"})]) == ["ACCEPT"]
+        assert player.verdicts([Line("outside", "vm/100", "udp", 5001, options={"sport": "5002"})]) == ["DROP"]

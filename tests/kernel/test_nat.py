@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ import pytest
 from pvenetd.firewall.nft_base import Design
 from tests.kernel.firewall import DESIGNS, Guarded, desired, have_bridge_netfilter, load
 from tests.kernel.talk import PATIENCE, SILENCE, Listeners
-from tests.kernel.world import GUESTS, World, guest_mac, station, world
+from tests.kernel.world import World, world
 
 GUEST = """\
 [OPTIONS]
@@ -25,24 +24,18 @@ IN ACCEPT -p udp -dport 5000:5002
 """
 CLUSTER = "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n"
 PORTS = (80, 81, 5001, 7002, 8080, 9000)
-NEIGHBOUR = 103
-"""A second guest on vmbr1."""
 
 
 @contextmanager
 def made(lines: str, design: Design, *, filtered: bool = True) -> Iterator[World]:
-    """Make a world with another guest on vmbr1, whose stanza has *lines*, and public addresses for guests."""
+    """Make a world whose vmbr1 has *lines* in its stanza, and with public addresses for guests."""
     if design == "mark":
         have_bridge_netfilter()
     with world(bridge_nf=design == "mark") as there:
-        name = f"{there.names['host']}-{NEIGHBOUR}"
-        subprocess.run(["ip", "netns", "add", name], check=True)
-        there.names[f"vm/{NEIGHBOUR}"] = name
-        station(there, f"vm/{NEIGHBOUR}", f"tap{NEIGHBOUR}i0", "vmbr1", NEIGHBOUR, guest_mac(NEIGHBOUR))
         # Not preferred: of two, the kernel would masquerade with either.
         there.ip("host", "addr add 192.0.2.9/32 dev vmbr0", "addr add 2001:db8::9/128 dev vmbr0 nodad preferred_lft 0")
         files = {"cluster.fw": CLUSTER, "102.fw": GUEST, "nat": lines} if filtered else {"nat": lines}
-        load(there, desired(files, design, Guarded(announced=(*GUESTS, NEIGHBOUR)) if filtered else None))
+        load(there, desired(files, design, Guarded() if filtered else None))
         yield there
 
 
@@ -94,21 +87,21 @@ FORWARDED = [
     ("host", "tcp", "2001:db8::1", 8080, "vm/102:80 from 2001:db8::1"),
     ("host", "tcp", "127.0.0.1", 8080, "refused"),
     # From a guest of the same network: by way of the host.
-    ("vm/103", "tcp", "192.0.2.1", 8080, "vm/102:80 from 198.51.100.1"),
-    ("vm/103", "udp", "192.0.2.1", 8080, "vm/102:80 from 198.51.100.1"),
-    ("vm/103", "tcp", "2001:db8::1", 8080, "vm/102:80 from 2001:db8:1::1"),
-    ("vm/103", "udp", "2001:db8::1", 8080, "vm/102:80 from 2001:db8:1::1"),
-    ("vm/103", "tcp", "192.0.2.9", 6002, "vm/102:7002 from 198.51.100.1"),
-    ("vm/103", "tcp", "192.0.2.1", 8081, "silence"),
+    ("vm/104", "tcp", "192.0.2.1", 8080, "vm/102:80 from 198.51.100.1"),
+    ("vm/104", "udp", "192.0.2.1", 8080, "vm/102:80 from 198.51.100.1"),
+    ("vm/104", "tcp", "2001:db8::1", 8080, "vm/102:80 from 2001:db8:1::1"),
+    ("vm/104", "udp", "2001:db8::1", 8080, "vm/102:80 from 2001:db8:1::1"),
+    ("vm/104", "tcp", "192.0.2.9", 6002, "vm/102:7002 from 198.51.100.1"),
+    ("vm/104", "tcp", "192.0.2.1", 8081, "silence"),
     # The address that guests know the host by is its own; and each other they know without it.
-    ("vm/103", "tcp", "198.51.100.1", 8080, "refused"),
-    ("vm/103", "tcp", "2001:db8:1::1", 8080, "refused"),
-    ("vm/103", "tcp", "198.51.100.102", 80, "vm/102:80 from 198.51.100.103"),
-    ("vm/103", "tcp", "2001:db8:1::66", 80, "vm/102:80 from 2001:db8:1::67"),
+    ("vm/104", "tcp", "198.51.100.1", 8080, "refused"),
+    ("vm/104", "tcp", "2001:db8:1::1", 8080, "refused"),
+    ("vm/104", "tcp", "198.51.100.102", 80, "vm/102:80 from 198.51.100.104"),
+    ("vm/104", "tcp", "2001:db8:1::66", 80, "vm/102:80 from 2001:db8:1::67"),
     # Only what comes in at one interface, or from the guests.
     ("outside", "tcp", "192.0.2.1", 8082, "vm/102:80 from 192.0.2.254"),
     ("outside", "tcp", "2001:db8::1", 8082, "vm/102:80 from 2001:db8::fe"),
-    ("vm/103", "tcp", "192.0.2.1", 8082, "vm/102:80 from 198.51.100.1"),
+    ("vm/104", "tcp", "192.0.2.1", 8082, "vm/102:80 from 198.51.100.1"),
     ("host", "tcp", "192.0.2.1", 8082, "refused"),
     # What is asked of others on the bridge, with the same port, is theirs.
     ("outside", "tcp", "192.0.2.100", 8080, "vm/100:8080 from 192.0.2.254"),
@@ -133,22 +126,22 @@ ONE_TO_ONE = """\
 nat-masquerade vmbr0
 nat-one-to-one vmbr0 192.0.2.9 198.51.100.102
 nat-one-to-one vmbr0 2001:db8::9 2001:db8:1::66
-nat-forward tcp 192.0.2.9:8080 198.51.100.103:80
+nat-forward tcp 192.0.2.9:8080 198.51.100.104:80
 """
 
 ALL_TO_ONE = [
     ("outside", "tcp", "192.0.2.9", 80, "vm/102:80 from 192.0.2.254"),
     ("outside", "udp", "2001:db8::9", 80, "vm/102:80 from 2001:db8::fe"),
     ("outside", "tcp", "192.0.2.9", 81, "silence"),
-    ("outside", "tcp", "192.0.2.9", 8080, "vm/103:80 from 192.0.2.254"),
+    ("outside", "tcp", "192.0.2.9", 8080, "vm/104:80 from 192.0.2.254"),
     ("outside", "tcp", "192.0.2.1", 80, "refused"),
     ("host", "tcp", "192.0.2.9", 80, "vm/102:80 from 192.0.2.9"),
-    ("vm/103", "tcp", "192.0.2.9", 80, "vm/102:80 from 198.51.100.1"),
-    ("vm/103", "tcp", "2001:db8::9", 80, "vm/102:80 from 2001:db8:1::1"),
+    ("vm/104", "tcp", "192.0.2.9", 80, "vm/102:80 from 198.51.100.1"),
+    ("vm/104", "tcp", "2001:db8::9", 80, "vm/102:80 from 2001:db8:1::1"),
     ("vm/102", "tcp", "192.0.2.254", 9000, "outside:9000 from 192.0.2.9"),
     ("vm/102", "udp", "2001:db8::fe", 9000, "outside:9000 from 2001:db8::9"),
-    ("vm/103", "tcp", "192.0.2.254", 9000, "outside:9000 from 192.0.2.1"),
-    ("vm/102", "tcp", "198.51.100.103", 80, "vm/103:80 from 198.51.100.102"),
+    ("vm/104", "tcp", "192.0.2.254", 9000, "outside:9000 from 192.0.2.1"),
+    ("vm/102", "tcp", "198.51.100.104", 80, "vm/104:80 from 198.51.100.102"),
 ]
 
 
@@ -172,11 +165,11 @@ COMMANDED = [
     ("vm/102", "tcp", "192.0.2.254", 9000, "outside:9000 from 192.0.2.9"),
     ("vm/102", "tcp", "2001:db8::fe", 9000, "outside:9000 from 2001:db8::9"),
     # By way of the host to others than itself, too: iptables has no word for it.
-    ("vm/103", "udp", "192.0.2.254", 9000, "vm/102:80 from 198.51.100.1"),
+    ("vm/104", "udp", "192.0.2.254", 9000, "vm/102:80 from 198.51.100.1"),
     # But not what the bridge passes on.
     ("outside", "tcp", "192.0.2.100", 8080, "vm/100:8080 from 192.0.2.254"),
     ("vm/100", "tcp", "2001:db8::fe", 8080, "outside:8080 from 2001:db8::64"),
-    ("vm/103", "udp", "198.51.100.102", 9000, "silence"),
+    ("vm/104", "udp", "198.51.100.102", 9000, "silence"),
 ]
 
 

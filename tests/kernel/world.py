@@ -4,8 +4,11 @@
 
     outside 192.0.2.254 ── eth0 ─ vmbr0 192.0.2.1 ─┬─ tap100i0 ── vm/100 192.0.2.100
                                                    ├─ tap101i0 ── vm/101
+                                                   ├─ tap104i1 ── vm/104/net1 192.0.2.114
                                                    └─ tap109i0 ── vm/109 (firewall=0)
-                                  vmbr1 198.51.100.1 ─ tap102i0 ── vm/102 198.51.100.102, behind NAT
+                                  vmbr1 198.51.100.1 ─┬─ tap102i0 ── vm/102 198.51.100.102, behind NAT
+                                                      ├─ tap104i0 ── vm/104
+                                                      └─ eth1 ── bridge/vmbr1, nobody's guest
 
 IPv6 likewise in 2001:db8::/64 and 2001:db8:1::/64.  A guest's tap is a veth end of the same name.
 """
@@ -74,8 +77,37 @@ class World:
     def address(self, zone: str, version: int) -> str:
         return self.addresses[zone, version]
 
+    def host_address(self, zone: str, version: int) -> str:
+        """Return the host's own address on the bridge that *zone* is on."""
+        return f"{_NETS[STATIONS[zone].bridge][version == 6]}1"
 
-GUESTS = {100: "vmbr0", 101: "vmbr0", 109: "vmbr0", 102: "vmbr1"}
+
+GUESTS = {100: "vmbr0", 101: "vmbr0", 109: "vmbr0", 102: "vmbr1", 104: "vmbr1"}
+
+
+@dataclass(frozen=True)
+class Station:
+    """Who has a cable to one of the host's bridges."""
+
+    zone: str
+    port: str
+    """The host's end of the cable."""
+    bridge: str
+    number: int
+    """The last part of its addresses."""
+    mac: str
+
+
+STATIONS = {
+    one.zone: one
+    for one in (
+        Station("outside", "eth0", "vmbr0", 254, "02:00:00:00:0f:fe"),
+        *(Station(f"vm/{vmid}", f"tap{vmid}i0", on, vmid, guest_mac(vmid)) for vmid, on in GUESTS.items()),
+        Station("vm/104/net1", "tap104i1", "vmbr0", 114, guest_mac(114)),
+        Station("bridge/vmbr1", "eth1", "vmbr1", 200, "02:00:00:00:0f:c8"),
+    )
+}
+BRIDGE_MACS = {"vmbr0": "02:00:00:00:01:00", "vmbr1": "02:00:00:00:01:01"}
 _NETS = {"vmbr0": ("192.0.2.", "2001:db8::"), "vmbr1": ("198.51.100.", "2001:db8:1::")}
 
 
@@ -84,7 +116,7 @@ def world(*, bridge_nf: bool) -> Iterator[World]:
     """Make the world, and take it down whatever happens."""
     made = World()
     prefix = f"pvt{os.getpid()}x{next(_COUNT)}"
-    zones = ["host", "outside", *(f"vm/{vmid}" for vmid in GUESTS)]
+    zones = ["host", *STATIONS]
     try:
         for zone in zones:
             name = f"{prefix}-{zone.replace('/', '')}"
@@ -93,9 +125,8 @@ def world(*, bridge_nf: bool) -> Iterator[World]:
             made.sysctl(zone, ipv4__icmp_ratelimit="0", ipv6__icmp__ratelimit="0")
             made.ip(zone, "link set lo up")
         _host(made, bridge_nf=bridge_nf)
-        station(made, "outside", "eth0", "vmbr0", 254, "02:00:00:00:0f:fe")
-        for vmid, bridge in GUESTS.items():
-            station(made, f"vm/{vmid}", f"tap{vmid}i0", bridge, vmid, guest_mac(vmid))
+        for one in STATIONS.values():
+            station(made, one)
         yield made
     finally:
         for name in made.names.values():
@@ -106,7 +137,7 @@ def _host(made: World, *, bridge_nf: bool) -> None:
     for bridge, (v4, v6) in _NETS.items():
         made.ip(
             "host",
-            f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0",
+            f"link add {bridge} address {BRIDGE_MACS[bridge]} type bridge forward_delay 0 mcast_snooping 0",
             f"addr add {v4}1/24 dev {bridge}",
             f"addr add {v6}1/64 dev {bridge} nodad",
             f"link set {bridge} up",
@@ -120,23 +151,28 @@ def _host(made: World, *, bridge_nf: bool) -> None:
                 Path(f"/proc/sys/net/bridge/bridge-nf-{name}").write_text(value)
 
 
-def station(made: World, zone: str, port: str, bridge: str, number: int, mac: str) -> None:
-    v4, v6 = _NETS[bridge]
-    peer = made.names[zone]
+def station(made: World, one: Station) -> None:
+    """Plug *one*'s cable; its namespace is there."""
+    v4, v6 = _NETS[one.bridge]
     made.ip(
         "host",
-        f"link add {'eth0' if zone == 'outside' else port} type veth peer name eth0 address {mac} netns {peer}",
-        f"link set {'eth0' if zone == 'outside' else port} master {bridge} up",
+        f"link add {one.port} type veth peer name eth0 address {one.mac} netns {made.names[one.zone]}",
+        f"link set {one.port} master {one.bridge} up",
     )
     made.ip(
-        zone,
+        one.zone,
         "link set eth0 up",
-        f"addr add {v4}{number}/24 dev eth0",
-        f"addr add {v6}{number:x}/64 dev eth0 nodad",
+        f"addr add {v4}{one.number}/24 dev eth0",
+        f"addr add {v6}{one.number:x}/64 dev eth0 nodad",
         f"route add default via {v4}1",
         f"route add default via {v6}1",
     )
-    made.addresses |= {(zone, 4): f"{v4}{number}", (zone, 6): f"{v6}{number:x}"}
+    made.addresses |= {(one.zone, 4): f"{v4}{one.number}", (one.zone, 6): f"{v6}{one.number:x}"}
+
+
+PROTOCOLS = {"tcp": 6, "tcp6": 6, "udp": 17, "udp6": 17, "icmp": 1, "icmp6": 58}
+SYN = 0x02
+"""Of TCP's flags, the one that begins a connection."""
 
 
 def checksum(data: bytes) -> int:
@@ -148,31 +184,42 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def transport(proto: str, source: str, dest: str, sport: int, dport: int) -> bytes:
-    """Return a TCP SYN, a UDP datagram or an ICMP message (*dport* its type, *sport* its identifier)."""
+def transport(
+    proto: str,
+    source: str,
+    dest: str,
+    sport: int,
+    dport: int,
+    payload: bytes = b"pvenetd!",
+    *,
+    flags: int = SYN,
+    seq: int = 1000,
+) -> bytes:
+    """Return a TCP segment, a UDP datagram or an ICMP message (*dport* its type, *sport* its identifier)."""
     number = PROTOCOLS[proto]
     if proto.startswith("icmp"):
-        body = struct.pack("!BBHHH", dport, 0, 0, sport, 1) + b"pvenetd!"
+        body = struct.pack("!BBHHH", dport, 0, 0, sport, 1) + payload
     elif proto.startswith("tcp"):
-        body = struct.pack("!HHIIBBHHH", sport, dport, 1000 + sport, 0, 0x50, 0x02, 1024, 0, 0)
+        body = struct.pack("!HHIIBBHHH", sport, dport, seq, 0, 0x50, flags, 1024, 0, 0) + payload
     else:
-        body = struct.pack("!HHHH", sport, dport, 16, 0) + b"pvenetd!"
+        body = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
     head = ip_address(source).packed + ip_address(dest).packed + struct.pack("!II", len(body), number)
     at = {"i": 2, "t": 16, "u": 6}[proto[0]]
     total = checksum(body if proto == "icmp" else head + body)
     return body[:at] + struct.pack("!H", total) + body[at + 2 :]
 
 
-PROTOCOLS = {"tcp": 6, "tcp6": 6, "udp": 17, "udp6": 17, "icmp": 1, "icmp6": 58}
-
-
 def ip_packet(proto: str, source: str, dest: str, sport: int, dport: int) -> bytes:
     """Return a whole IPv4 or IPv6 packet."""
-    body = transport(proto, source, dest, sport, dport)
+    return in_ip(PROTOCOLS[proto], source, dest, transport(proto, source, dest, sport, dport))
+
+
+def in_ip(number: int, source: str, dest: str, body: bytes) -> bytes:
+    """Return what carries *body*, of protocol *number*: an IPv4 or IPv6 packet, as the addresses are."""
     ends = ip_address(source).packed + ip_address(dest).packed
-    if proto.endswith("6"):
-        return struct.pack("!IHBB", 6 << 28, len(body), PROTOCOLS[proto], 255) + ends + body
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, PROTOCOLS[proto], 0) + ends
+    if ip_address(dest).version == 6:
+        return struct.pack("!IHBB", 6 << 28, len(body), number, 255) + ends + body
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, number, 0) + ends
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 

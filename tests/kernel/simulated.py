@@ -1,0 +1,91 @@
+"""Lines of a case played by the simulator, on a picture of the same world."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from pvenetd.firewall.match import Packet, State
+from pvenetd.firewall.ruleset import ARP, IP, IP6, QINQ, RARP, VLAN, IcmpType, Span
+from pvenetd.firewall.simulate import Map, Outcome, Place, simulate
+from tests.kernel.firewall import Rules
+from tests.kernel.lines import Line
+from tests.kernel.world import STATIONS, World
+
+_KINDS = {"arp": ARP, "arp-reply": ARP, "rarp": RARP}
+_ND = {"rs": 133, "ra": 134, "ns": 135, "na": 136, "mld": 143}
+_STATES: dict[str, State] = {
+    "new": "new",
+    "established": "established",
+    "related": "related",
+    "invalid": "invalid",
+}
+
+
+def outcome(line: Line, rules: Rules, world: World) -> Outcome:
+    """Return what becomes of the packet of *line*, by the simulator."""
+    addresses = {(version, int(ip_address(text))): zone for (zone, version), text in world.addresses.items()}
+    host = Map(
+        own=[
+            (version, int(ip_address(world.host_address(zone, version))))
+            for zone in ("outside", "vm/102")
+            for version in (4, 6)
+        ],
+        stations={key: _place(zone) for key, zone in addresses.items() if zone != "host"},
+        stopped=rules.stopped,
+    )
+    return simulate(rules.whole, host, packet(line, world), _place(line.source), _place(line.dest))
+
+
+def _place(zone: str) -> Place:
+    if zone == "host":
+        return Place("host")
+    one = STATIONS[zone]
+    return Place(zone, one.port if zone.startswith("vm/") else "", (one.bridge, 0), one.bridge, zone == "outside")
+
+
+def packet(line: Line, world: World) -> Packet:
+    """Return what the line sends."""
+    source = line.options.get("source") or _address(world, line.source, line.dest, line.version)
+    dest = line.options.get("dest") or _address(world, line.dest, line.source, line.version)
+    has_ports = line.proto[:3] in ("tcp", "udp") or line.number in (33, 132, 136)
+    kind, is_ip = _ethertype(line), line.number != 0
+    return Packet(
+        kind,
+        line.number if is_ip else None,
+        _span(int(ip_address(source))) if is_ip else None,
+        _span(int(ip_address(dest))) if is_ip else None,
+        _span(int(line.options.get("sport", 40000))) if has_ports else None,
+        _span(line.port) if has_ports else None,
+        _icmp(line),
+        "untracked" if line.proto in _ND else _STATES[line.state],
+        mac=line.options.get("mac", ""),
+        arp_mac=line.options.get("arp-mac", ""),
+        arp_source=int(ip_address(line.options["arp-ip"])) if "arp-ip" in line.options else None,
+        tcp_flags=0x03 if line.state == "invalid" else None,
+        to_all=is_ip and (ip_address(dest).is_multicast or dest == "255.255.255.255"),
+    )
+
+
+def _address(world: World, zone: str, other: str, version: int) -> str:
+    if zone == "host" and other in STATIONS:
+        return world.host_address(other, version)
+    return world.address(zone, version)
+
+
+def _span(number: int) -> Span:
+    return Span(number, number)
+
+
+def _ethertype(line: Line) -> int:
+    tags = [tag for tag in line.options.get("tag", "").split(",") if tag]
+    if len(tags) > 1:
+        return QINQ if tags[1].startswith("ad") else VLAN
+    if line.proto.startswith("0x"):
+        return int(line.proto, 16)
+    return _KINDS.get(line.proto, IP6 if line.version == 6 else IP)
+
+
+def _icmp(line: Line) -> IcmpType | None:
+    if line.proto in _ND:
+        return IcmpType(_ND[line.proto], 0)
+    return IcmpType(line.port, int(line.options.get("code", 0))) if line.proto.startswith("icmp") else None
