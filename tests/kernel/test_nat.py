@@ -97,7 +97,7 @@ FORWARDED = [
     ("vm/104", "tcp", "198.51.100.1", 8080, "refused"),
     ("vm/104", "tcp", "2001:db8:1::1", 8080, "refused"),
     ("vm/104", "tcp", "198.51.100.102", 80, "vm/102:80 from 198.51.100.104"),
-    ("vm/104", "tcp", "2001:db8:1::66", 80, "vm/102:80 from 2001:db8:1::67"),
+    ("vm/104", "tcp", "2001:db8:1::66", 80, "vm/102:80 from 2001:db8:1::68"),
     # Only what comes in at one interface, or from the guests.
     ("outside", "tcp", "192.0.2.1", 8082, "vm/102:80 from 192.0.2.254"),
     ("outside", "tcp", "2001:db8::1", 8082, "vm/102:80 from 2001:db8::fe"),
