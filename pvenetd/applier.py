@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
+from pvenetd.firewall.tally import Tally
 from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.primary import Order, order, reordered
 from pvenetd.resource import Key, Resource
@@ -51,6 +52,9 @@ class Machine(Protocol):
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
+
+    def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        """Return what the rules of *pieces* that are loaded have counted."""
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several at once (`plan.steps`): all or none.  Raises `KernelError`."""
@@ -107,6 +111,10 @@ class Applier:
     async def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
         return await self.work(lambda: self._machine.counters(names))
+
+    async def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        """Return what the rules of *pieces* that are loaded have counted."""
+        return await self.work(lambda: self._machine.tallies(pieces))
 
     async def look(self, keys: Collection[Key]) -> State:
         """Return what the machine has of *keys* alone."""

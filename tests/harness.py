@@ -23,6 +23,7 @@ from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine, Machine
 from pvenetd.errors import KernelError
+from pvenetd.firewall.tally import Tally
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.journal import versions
@@ -126,6 +127,9 @@ class Failing:
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         return self._machine.counters(names)
+
+    def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        return self._machine.tallies(pieces)
 
     def apply(self, *ops: Op) -> None:
         for op in ops:

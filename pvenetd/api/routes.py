@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvenetd.api import containers, edits, firewall, guest_edits, guests, host, ifupdown, libvirt, network, tasks
+from pvenetd.api import containers, edits, firewall, guest_edits, guests, host, ifupdown, libvirt, nat, network, tasks
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -16,4 +16,5 @@ ROUTES: tuple[Route, ...] = (
     *libvirt.routes,
     *guest_edits.routes,
     *firewall.routes,
+    *nat.routes,
 )

@@ -32,6 +32,7 @@ from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.tally import Tally
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.includes import Disk, load
 from pvenetd.interfaces.syntax import parse
@@ -84,6 +85,11 @@ class Later:
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted."""
         found: dict[str, dict[str, int]] = self._machine().counters(names)
+        return found
+
+    def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        """Return what the rules of *pieces* that are loaded have counted."""
+        found: tuple[Tally, ...] = self._machine().tallies(pieces)
         return found
 
     def apply(self, *ops: Op) -> None:

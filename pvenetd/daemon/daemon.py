@@ -19,6 +19,7 @@ from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
 from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.store import Store
@@ -55,6 +56,7 @@ class Daemon:
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design)
+        self.nat = Translations(engine, self.interfaces)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)

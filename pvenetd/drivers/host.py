@@ -18,6 +18,7 @@ from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.drivers.resolver import Resolver
 from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
+from pvenetd.firewall.tally import Tally
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
@@ -115,6 +116,10 @@ class Host:
             return counters(self._wire, names)
         except RefusedError as refused:
             raise KernelError("reading counters", refused.errno, refused.reason) from refused
+
+    def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        """Return what the rules of *pieces* that are loaded have counted."""
+        return self._nft.tallies(pieces)
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links, or loads of guests' chains, at once: all or none.

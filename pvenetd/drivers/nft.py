@@ -22,6 +22,7 @@ from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, wire
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.tally import Tally, tallies
 from pvenetd.resource import Key
 from pvenetd.state import Chains
 
@@ -70,10 +71,10 @@ class Library:
         import nftables  # Debian's python3-nftables: not on PyPI
 
         self._nft = nftables.Nftables()
-        self._nft.set_stateless_output(True)
 
-    def run(self, commands: str) -> str:
-        """Run *commands* as one transaction and return what it prints; raises OSError."""
+    def run(self, commands: str, *, counters: bool = False) -> str:
+        """Run *commands* as one transaction and return what it prints, *counters* too; raises OSError."""
+        self._nft.set_stateless_output(not counters)
         status, output, error = self._nft.cmd(commands)
         if not status:
             return str(output)
@@ -214,6 +215,13 @@ class Nftables:
         for op in ops:
             self._note(op.verb, _piece(op))
 
+    def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
+        """Return what the rules of *pieces* that are loaded have counted: of these alone, the chains are listed."""
+        self._refresh()
+        chains = [chain for name in pieces if name in self._found for chain in self._found[name].chains]
+        listed = "".join(self._run(f"list chain {table} pvenetd {name}", counters=True) for table, name in chains)
+        return tuple(tallies(listed))
+
     def _note(self, verb: str, piece: Chains) -> None:
         self._found.pop(piece.name, None)
         if verb != "-":
@@ -264,13 +272,13 @@ class Nftables:
         self._as_of = self._generation.now()
         self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
 
-    def _run(self, command: str) -> str:
+    def _run(self, command: str, *, counters: bool = False) -> str:
         """Return what a command prints, nothing where what it is about is not there.
 
         One command a call: of several listings in one, nft 1.0.6 finds the first only.
         """
         try:
-            return self._library.run(command)
+            return self._library.run(command, counters=counters)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return ""

@@ -11,7 +11,7 @@ import pytest
 from pvenetd.api.app import MAX_BODY
 from pvenetd.api.peer import listening
 from pvenetd.errors import Conflict
-from tests.api.server import NODE, OURS, STAGED, Api, fake, served
+from tests.api.server import INTERFACES, NODE, OURS, STAGED, Api, fake, served
 from tests.harness import Failing
 
 
@@ -205,3 +205,27 @@ async def test_a_second_daemon_is_refused_and_a_dead_ones_socket_replaced(tmp_pa
         pass
     assert not path.exists()
     assert json.loads("[]") == [one.name for one in path.parent.iterdir() if one.name != "lock"]
+
+
+async def test_nat_is_told_with_its_lines_and_counters(api: Api) -> None:
+    assert await api.data("GET", f"{OURS}/nat") == []
+    text = INTERFACES + "\niface vmbr1 inet static\n\taddress 10.10.10.1/24\n\tbridge-ports none\n"
+    nat = (
+        "nat-masquerade vmbr0",
+        "nat-forward tcp,udp 8080 10.10.10.2:80",
+        "nat-one-to-one vmbr0 203.0.113.9 10.10.10.9",
+    )
+    text += "".join(f"\t{line}\n" for line in nat) + "\nauto vmbr1\n"
+    api.files.write("etc/network/interfaces", text.encode())
+    found = await api.data("GET", f"{OURS}/nat")
+    assert [(one["kind"], one["loaded"], one["connections"]) for one in found] == [
+        ("masquerade", 0, None),
+        ("forward", 0, None),
+        ("forward", 0, None),
+        ("one-to-one", 0, None),
+    ]
+    await api.data("POST", f"{OURS}/apply")
+    found = await api.data("GET", f"{OURS}/nat")
+    assert {(one["loaded"], one["connections"]) for one in found} == {(1, 0)}
+    assert [one["protocol"] for one in found] == ["", "tcp", "udp", ""]
+    assert found[1]["origin"].endswith("etc/network/interfaces:17")

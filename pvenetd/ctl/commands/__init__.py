@@ -6,6 +6,7 @@ GROUPS = {
     "interfaces": "the host's interfaces: configuration and live state",
     "vm": "guests and their NICs",
     "firewall": "the firewall of host and guests",
+    "nat": "translated addresses",
     "hook": "for the hooks of other programs",
 }
 """First words that several commands share."""

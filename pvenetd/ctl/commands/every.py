@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, nat
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
@@ -12,5 +12,6 @@ COMMANDS: tuple[Command, ...] = (
     *ifupdown.COMMANDS,
     *guests.COMMANDS,
     *firewall.COMMANDS,
+    *nat.COMMANDS,
     *hook.COMMANDS,
 )
