@@ -31,6 +31,7 @@ from pvenetd.sources.files import Directories, watch_files
 from pvenetd.sources.libvirt import Libvirt
 from pvenetd.sources.links import watch
 from pvenetd.sources.monitors import Monitors
+from pvenetd.sources.nflog import Nflog
 
 log = logging.getLogger("pvenetd")
 
@@ -77,6 +78,7 @@ async def run(root: Path) -> None:
             loop.create_task(collector.tidy()),
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
+            *(loop.create_task(_kept(source)) for source in _packets(stack, daemon)),
         ]
         await daemon.boot.settled()
         notifier.ready()
@@ -125,6 +127,22 @@ def _sources(daemon: Daemon, root: Path, directories: Directories | None) -> Ite
         yield monitors.run()
 
 
+def _packets(stack: contextlib.AsyncExitStack, daemon: Daemon) -> Iterator[Awaitable[object]]:
+    """Yield what takes the packets that the firewall logs."""
+    try:
+        nflog = stack.enter_context(contextlib.closing(Nflog()))
+    except OSError as error:
+        daemon.packets.obstacle = error.strerror or str(error)
+        log.warning("packets that rules log are not told of: %s", daemon.packets.obstacle)
+        return
+
+    async def take() -> None:
+        packets, lost = nflog.packets()
+        daemon.packets.take(packets, lost=lost)
+
+    yield watch([nflog.fileno()], take)
+
+
 async def _kept(source: Awaitable[object]) -> None:
     """Wait for what ends with the daemon; that it ended before is told."""
     try:
@@ -155,7 +173,6 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
             yield daemon, host
         finally:
             daemon.close()
-            await daemon.firewall.files.flush()
     finally:
         engine.close()
         host.close()

@@ -11,8 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pvenetd.applier import AS_IT_WAS, Machine
-from pvenetd.crowd import Crowd
+from pvenetd.applier import AS_IT_WAS, Applier, Machine
 from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
 from pvenetd.journal import Journal, merged, record
 from pvenetd.plan import Op, again, plan, undo
@@ -79,7 +78,7 @@ class _Done:
     """Whether its record waits for a decision."""
 
 
-class Engine(Crowd):
+class Engine(Applier):
     """The applier, with a journal for what the interfaces' owner wants."""
 
     def __init__(self, machine: Machine, journal: Journal, prober: Prober | None = None) -> None:

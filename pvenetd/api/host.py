@@ -9,6 +9,7 @@ from pydantic import Field
 from pvenetd import __version__
 from pvenetd.api.route import OfNode, Params, Routes, nodes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.feed import Record
 
 routes = Routes()
 
@@ -55,12 +56,14 @@ class Since(OfNode):
 
     since: Annotated[int, Field(ge=0)] = 0
     """Only those after this id."""
+    wait: Annotated[float, Field(ge=0, le=60)] = 0
+    """Seconds to wait for one, where there is none."""
 
 
 @routes.get("/nodes/{node}/pvenetd/events")
-async def events(daemon: Daemon, params: Since) -> list[dict[str, Any]]:
+async def events(daemon: Daemon, params: Since) -> list[Record]:
     """Return what the daemon did and why, oldest first, as far as it remembers."""
-    return [event for event in daemon.events if event["id"] > params.since]
+    return await daemon.events.after(params.since, params.wait)
 
 
 @routes.post("/nodes/{node}/pvenetd/reconcile")

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pvenetd.api import containers, edits, firewall, guest_edits, guests, host, ifupdown, libvirt, nat, network, tasks
+from pvenetd.api import (
+    containers,
+    edits,
+    firewall,
+    guest_edits,
+    guests,
+    host,
+    ifupdown,
+    libvirt,
+    nat,
+    network,
+    packet_log,
+    tasks,
+)
 from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -17,4 +30,5 @@ ROUTES: tuple[Route, ...] = (
     *guest_edits.routes,
     *firewall.routes,
     *nat.routes,
+    *packet_log.routes,
 )

@@ -64,6 +64,10 @@ def _never(body: dict[str, Any], arguments: argparse.Namespace) -> None:
     del body, arguments
 
 
+def _ended(data: Any, arguments: argparse.Namespace, asked: Request) -> None:
+    del data, arguments, asked
+
+
 class Command(NamedTuple):
     """One command."""
 
@@ -80,6 +84,8 @@ class Command(NamedTuple):
     """The exit status, where it is refused, or there is no answer."""
     again: Callable[[dict[str, Any], argparse.Namespace], Request | None] = _never
     """What to ask next, after a refusal."""
+    further: Callable[[Any, argparse.Namespace, Request], Request | None] = _ended
+    """What to ask next, after an answer that was shown: of what goes on."""
 
 
 def get(*path: str) -> Callable[[argparse.Namespace], Request]:

@@ -91,17 +91,32 @@ def _sentence(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer.  Raises `NoDaemonError`, `NoAnswerError`."""
     command: Command = arguments.command
-    status, body = _answer(command, command.request(arguments), arguments.root)
+    request: Request | FileRequest | None = command.request(arguments)
+    status = 0
+    while request and not status:
+        status, request = _turn(command, request, arguments)
+    return status
+
+
+def _turn(
+    command: Command, request: Request | FileRequest, arguments: argparse.Namespace
+) -> tuple[int, Request | None]:
+    """Ask once, and print the answer; return the exit status, and what is asked next."""
+    status, body = _answer(command, request, arguments.root)
     if status >= 400 and (more := command.again(body, arguments)):
         status, body = _answer(command, more, arguments.root)
     if status >= 400:  # HTTP: refused
-        return command.failing(_refused(body, arguments), arguments, answered=True)
+        return command.failing(_refused(body, arguments), arguments, answered=True), None
     data = body["data"]
-    if arguments.json:
-        sys.stdout.write(f"{json.dumps(data)}\n")
-    else:
+    further = command.further(data, arguments, request) if isinstance(request, Request) else None
+    if not arguments.json:
         page.write(command.show(data, arguments), sys.stdout)
-    return command.verdict(data)
+    elif data or not further:
+        sys.stdout.write(f"{json.dumps(data)}\n")
+    if not further:
+        return command.verdict(data), None
+    sys.stdout.flush()
+    return 0, further
 
 
 def _answer(command: Command, request: Request | FileRequest, root: str) -> tuple[int, dict[str, Any]]:

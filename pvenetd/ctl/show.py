@@ -331,3 +331,9 @@ def events(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]
     for one in data:
         facts = [f"{key}={value}" for key, value in one.items() if key not in ("id", "time", "event") and value != ""]
         yield " ".join([one["time"], one["event"], *facts])
+
+
+def packets(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a logged packet a line, as Proxmox's log has it, and the rule."""
+    for one in data:
+        yield one["text"]

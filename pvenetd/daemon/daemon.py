@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 from pvenetd import __version__
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.domains import Domains
+from pvenetd.daemon.feed import Feed
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guest_edits import GuestEdits
@@ -21,6 +21,7 @@ from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
+from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
@@ -55,25 +56,24 @@ class Daemon:
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
-        self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
+        self.guard = Guard(store, engine, self.interfaces, design)
         self.nat = Translations(engine, self.interfaces)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
-        self.heard = Heard(store, engine, self.guests, self.load, self.load_rules, self.firewall.files)
+        self.heard = Heard(store, engine, self.guests, self.load)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self._changed: set[Key] = set()
         """What has changed in the kernel and was not followed yet."""
-        self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-        self._events = 0
+        self.events = Feed(_KEPT)
+        self.packets = PacketLog(store.files)
         self.interfaces.applied = self._applied
         engine.told = self._told
 
     def close(self) -> None:
         """Try nothing any more."""
         self.guests.close()
-        self.heard.close()
 
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
@@ -112,13 +112,6 @@ class Daemon:
 
         What is broken keeps what was loaded, and keeps nobody else from being served.
         """
-        return await self._load(self.guests.load)
-
-    async def load_rules(self) -> dict[str, str]:
-        """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone."""
-        return await self._load(self.guests.refilter)
-
-    async def _load(self, load: Callable[[list[int]], Awaitable[dict[str, str]]]) -> dict[str, str]:
         failed: dict[str, str] = {}
 
         async def job(owner: str, load: Callable[[], Awaitable[object]]) -> None:
@@ -130,10 +123,8 @@ class Daemon:
 
         await job("guard", self.guard.go)
         await job("firewall", self.firewall.load_host)
-        if broken := self.firewall.broken():
-            failed["firewall"] = str(ConfigError(broken))
         await self._tell_of_bridges()
-        failed |= await load(self.guests.known())
+        failed |= await self.guests.load(self.guests.known())
         await job("guard", self.guard.follow)
         return failed
 
@@ -236,10 +227,7 @@ class Daemon:
             return []
 
     def _told(self, what: str, facts: Mapping[str, Any]) -> None:
-        self._events += 1
-        self.events.append(
-            {"id": self._events, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts}
-        )
+        self.events.add({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts})
 
 
 def _bridge(bridge: Bridge, live: State) -> dict[str, Any]:

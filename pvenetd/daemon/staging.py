@@ -70,6 +70,9 @@ class Files(Protocol):
     def put(self, name: str, data: bytes | None) -> None:
         """Make *name* hold *data*, or not be there."""
 
+    def append(self, name: str, data: bytes) -> None:
+        """Write *data* behind what *name* holds; raises OSError."""
+
     def lock(self, name: str) -> Callable[[], None] | None:
         """Return what lets go of the lock file *name*, None where somebody has it."""
 

@@ -117,6 +117,17 @@ class Files:
         else:
             self.write(name, data)
 
+    def append(self, name: str, data: bytes) -> None:
+        """Write *data* behind what *name* holds, readable by root and its group.  Raises OSError."""
+        path = self._real(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o640)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
     def lock(self, name: str) -> Callable[[], None] | None:
         """Return what lets go of the lock file *name*, None where somebody has it: another process, or this one."""
         path = self._real(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, nat
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
@@ -13,5 +13,6 @@ COMMANDS: tuple[Command, ...] = (
     *guests.COMMANDS,
     *firewall.COMMANDS,
     *nat.COMMANDS,
+    *log.COMMANDS,
     *hook.COMMANDS,
 )

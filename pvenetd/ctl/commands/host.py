@@ -1,4 +1,4 @@
-"""The host as a whole: status, topology, events, reconcile."""
+"""The host as a whole: status, topology, reconcile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ COMMANDS = (
         topology.show,
         _format,
     ),
-    Command(("events",), "list what the daemon did and why", get("events"), show.events),
     Command(
         ("reconcile",),
         "bring firewall and guests to what the files say, after others changed links",

@@ -1,0 +1,59 @@
+"""What happens while one looks: events, and packets that the firewall logs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from pvenetd.ctl import show
+from pvenetd.ctl.client import Request
+from pvenetd.ctl.command import Command, Takes, given, number
+
+_WAIT = 30.0
+"""Seconds after which the daemon answers that there was nothing."""
+
+
+def _follow(parser: Takes) -> None:
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
+
+
+def _of_guest(parser: Takes) -> None:
+    _follow(parser)
+    parser.add_argument("--vmid", metavar="N", type=number, help="one guest alone")
+
+
+def _request(*path: str) -> Callable[[argparse.Namespace], Request]:
+    return lambda found: Request("GET", path, given(vmid=getattr(found, "vmid", None)))
+
+
+def _next(*path: str) -> Callable[[Any, argparse.Namespace, Request], Request | None]:
+    """Return what asks for all that comes after an answer, where it is to go on."""
+
+    def ask(data: list[dict[str, Any]], found: argparse.Namespace, asked: Request) -> Request | None:
+        if not found.follow:
+            return None
+        since = data[-1]["id"] if data else asked.params.get("since", 0)
+        return Request("GET", path, {**_request(*path)(found).params, "since": since, "wait": _WAIT})
+
+    return ask
+
+
+COMMANDS = (
+    Command(
+        ("events",),
+        "list what the daemon did and why",
+        _request("events"),
+        show.events,
+        _follow,
+        further=_next("events"),
+    ),
+    Command(
+        ("firewall", "log"),
+        "list packets that the firewall's rules have logged, each with its rule",
+        _request("firewall", "log"),
+        show.packets,
+        _of_guest,
+        further=_next("firewall", "log"),
+    ),
+)
