@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Collection, Sequence
 
 from pvenetd.commands import Hook, Scripts
-from pvenetd.drivers import nft
+from pvenetd.drivers import conntrack, nft
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
@@ -24,11 +25,14 @@ from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
 from pvenetd.management import Way
+from pvenetd.nat import flows, rules
 from pvenetd.pinned import Pinned
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
 from pvenetd.shaping import Rate
 from pvenetd.state import Address, Chains, Client, Dns, Fdb, Route, State, Sysctl
+
+log = logging.getLogger("pvenetd.host")
 
 
 class Host:
@@ -144,7 +148,7 @@ class Host:
             case Address() | Route():
                 self._apply_layer3(op, resource)
             case Chains():
-                self._nft.apply(op)
+                self._bring_chains(op, resource)
             case Hook() | Scripts():
                 self._hooks.apply(op)
             case Ethtool():
@@ -159,6 +163,16 @@ class Host:
                 self._settings.apply(op)
                 if isinstance(resource, Sysctl) and resource.silences_link_local and op.verb != "-":
                     addresses.remove_link_local(self._wire, resource.dev)
+
+    def _bring_chains(self, op: Op, wanted: Chains) -> None:
+        """Bring a piece; of NAT's, take the connections back that are not to be forwarded any more."""
+        there = self._nft.observe([wanted.name]).get(wanted.key) if wanted.name == rules.PIECE else None
+        self._nft.apply(op)
+        if wanted.name == rules.PIECE:
+            was = flows.forwarded(there.text if there else "")
+            now = flows.forwarded(wanted.text if op.verb != "-" else "")
+            if was != now:
+                _forget(was - now, now - was)
 
     def _apply_to_port(self, verb: str, resource: Fdb | Rate | Pinned) -> None:
         if isinstance(resource, Fdb):
@@ -268,3 +282,14 @@ class Host:
             self._bring(slave.model_copy(update={"master": "", "mac": None}))  # the bond gave it its own MAC back
             if slave.up and carried[slave.name]:
                 self._give_back(slave.name, carried[slave.name])
+
+
+def _forget(gone: Collection[flows.Forwarded], come: Collection[flows.Forwarded]) -> None:
+    """Have the kernel forget connections that the change of forwards is about; failing that, they end by themselves."""
+    try:
+        count = conntrack.forget(lambda one: flows.outdated(one, gone, come))
+    except OSError as error:
+        log.warning("connections of forwards that are gone go on: %s", error.strerror)
+    else:
+        if count:
+            log.info("connections that are forwarded otherwise now, and were taken back: %d", count)

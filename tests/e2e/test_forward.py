@@ -14,6 +14,28 @@ from tests.sandbox.world import GUEST, HOST, PROVIDER, World
 
 FORWARD = f"nat-forward=tcp 8000 {GUEST}:8080"
 
+ECHO = """
+import socket, sys
+listening = socket.create_server(("", int(sys.argv[1])))
+print("listening", flush=True)
+peer, _ = listening.accept()
+while data := peer.recv(100):
+    peer.sendall(data)
+"""
+TALK = """
+import socket, sys
+peer = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+line = "hello"
+while line:
+    peer.settimeout(3 if line.endswith("?") else 60)
+    peer.sendall(line.encode())
+    try:
+        print(peer.recv(100).decode(), flush=True)
+    except OSError:
+        print("no answer", flush=True)
+    line = sys.stdin.readline().strip()
+"""
+
 
 def translated(world: World) -> dict[str, dict[str, Any]]:
     return {one["kind"]: one for one in json.loads(world.ctl("--json", "nat", "list"))}
@@ -48,6 +70,29 @@ def test_a_forward_from_its_edit_to_its_removal(world: World) -> None:
     with pytest.raises(AssertionError, match="timed out"):  # by the host's own rules
         world.page(f"http://{HOST}:8000/", 1)
     assert set(translated(world)) == {"masquerade"}
+
+
+@pytest.mark.netns
+def test_a_connection_goes_with_its_forward_and_stays_with_a_line_that_moves(world: World) -> None:
+    guest, _ = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    echo = world.keep(Process("guest", [*guest.prefix(), sys.executable, "-c", ECHO, "8080"]))
+    echo.expect("^listening$")
+    world.ctl("interfaces", "set", "vmbr1", FORWARD)
+    world.ctl("apply")
+    talk = [*world.provider.prefix(), sys.executable, "-c", TALK, HOST, "8000"]
+    client = world.keep(Process("client", talk))
+    client.expect("^hello$", 60)
+
+    text = world.read("etc/network/interfaces")
+    world.write("etc/network/interfaces", f"# A comment.\n{text}")
+    world.ctl("apply")
+    client.send("still there")
+    client.expect("^still there$", 60)
+
+    world.ctl("interfaces", "set", "vmbr1", "--delete", "nat-forward")
+    world.ctl("apply")
+    client.send("and now?")
+    client.expect("^no answer$", 60)
 
 
 @pytest.mark.netns
