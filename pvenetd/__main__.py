@@ -173,6 +173,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
             yield daemon, host
         finally:
             daemon.close()
+            await daemon.firewall.files.flush()
     finally:
         engine.close()
         host.close()

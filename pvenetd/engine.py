@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pvenetd.applier import AS_IT_WAS, Applier, Machine
+from pvenetd.applier import AS_IT_WAS, Machine
+from pvenetd.crowd import Crowd
 from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
 from pvenetd.journal import Journal, merged, record
 from pvenetd.plan import Op, again, plan, undo
@@ -78,7 +79,7 @@ class _Done:
     """Whether its record waits for a decision."""
 
 
-class Engine(Applier):
+class Engine(Crowd):
     """The applier, with a journal for what the interfaces' owner wants."""
 
     def __init__(self, machine: Machine, journal: Journal, prober: Prober | None = None) -> None:

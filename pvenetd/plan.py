@@ -37,9 +37,9 @@ class Op:
         return self.verb == "-" and self.resource.noun == "link" and self.resource.deletable
 
     @property
-    def loads_guest(self) -> bool:
-        """Return whether it loads a guest's chains."""
-        return self.verb != "-" and self.resource.noun == "chains" and self.resource.owner.startswith("vm:")
+    def is_guests_chains(self) -> bool:
+        """Return whether it loads a guest's chains, or takes them away."""
+        return self.resource.noun == "chains" and self.resource.owner.startswith("vm:")
 
     def __str__(self) -> str:
         words = [self.verb, self.resource.describe()]
@@ -122,7 +122,7 @@ def steps(ops: Iterable[Op]) -> Iterator[tuple[Op, ...]]:
     it is at it nobody else's link can be changed.  Guests' chains are loaded so, too: for each transaction the
     kernel walks all chains there are, and in a very long one all that came before.
     """
-    for (deletes, loads), run in groupby(ops, lambda op: (op.deletes_link, op.loads_guest)):
+    for (deletes, loads), run in groupby(ops, lambda op: (op.deletes_link, op.is_guests_chains)):
         alike = tuple(run)
         size = _AT_ONCE if deletes or loads else 1
         yield from (alike[first : first + size] for first in range(0, len(alike), size))

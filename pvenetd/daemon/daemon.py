@@ -56,12 +56,12 @@ class Daemon:
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.guests = Guests(store, engine, self.firewall)
-        self.guard = Guard(store, engine, self.interfaces, design)
+        self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
-        self.heard = Heard(store, engine, self.guests, self.load)
+        self.heard = Heard(store, engine, self.guests, self.load, self.load_rules, self.firewall.files)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self._changed: set[Key] = set()
@@ -74,6 +74,7 @@ class Daemon:
     def close(self) -> None:
         """Try nothing any more."""
         self.guests.close()
+        self.heard.close()
 
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
@@ -112,6 +113,13 @@ class Daemon:
 
         What is broken keeps what was loaded, and keeps nobody else from being served.
         """
+        return await self._load(self.guests.load)
+
+    async def load_rules(self) -> dict[str, str]:
+        """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone."""
+        return await self._load(self.guests.refilter)
+
+    async def _load(self, load: Callable[[list[int]], Awaitable[dict[str, str]]]) -> dict[str, str]:
         failed: dict[str, str] = {}
 
         async def job(owner: str, load: Callable[[], Awaitable[object]]) -> None:
@@ -123,8 +131,10 @@ class Daemon:
 
         await job("guard", self.guard.go)
         await job("firewall", self.firewall.load_host)
+        if broken := self.firewall.broken():
+            failed["firewall"] = str(ConfigError(broken))
         await self._tell_of_bridges()
-        failed |= await self.guests.load(self.guests.known())
+        failed |= await load(self.guests.known())
         await job("guard", self.guard.follow)
         return failed
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvenetd.daemon.rule_files import RuleFiles
+from pvenetd.daemon.rulebook import CLUSTER, HOST, Common, Rulebook
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import compile as rules
 from pvenetd.firewall import nft
+from pvenetd.firewall.closed import closed, is_closed
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.ruleset import Ruleset
+from pvenetd.firewall.ruleset import Piece, Ruleset
+from pvenetd.firewall.syntax import Config
 from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest
 from pvenetd.option import interface
@@ -36,6 +40,8 @@ class Rules:
     """Why it is not what the files say; it is what was loaded then."""
     barred: dict[int, tuple[Problem, ...]] = field(default_factory=dict)
     """NICs that are to be filtered and are not by what was loaded, with the reasons."""
+    good: Config | None = None
+    """The guest's file, where it counts as it is."""
 
 
 class Firewall:
@@ -46,70 +52,101 @@ class Firewall:
         self._engine = engine
         self._settings = settings
         self._design = design
+        self.files = RuleFiles(store)
+        self._book = Rulebook(store, self.files, self._compiled)
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
-        self._made: dict[int, tuple[rules.Guest, State]] = {}
+        self._made: dict[int, tuple[tuple[rules.Guest, Config], State]] = {}
         """VMID → what its chains were made of, and what came of it."""
 
+    def is_on(self) -> bool:
+        """Return whether the firewall is on, by the cluster.fw that counts."""
+        return self._book.common().enabled
+
     def problems(self) -> tuple[Problem, ...]:
-        """Return all that is wrong with the firewall files and the guests' NICs."""
-        files = [self._store.cluster_fw(), self._store.host_fw()]
-        files += [self._store.guest_fw(vmid) for vmid in {*self._store.firewall_ids(), *self._store.guest_ids()}]
-        found = [problem for file in files for problem in file.problems]
+        """Return all that is wrong with the firewall files and the guests' NICs, whatever counts in their place."""
+        common = self._book.common()
+        texts = {name: self._store.rules(name) for name in common.configs}
+        found = [problem for some in self._book.wrong(texts).values() for problem in some]
+        known = set(self._store.guest_ids())
+        for vmid in sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())}):
+            found += self._store.rules(str(vmid)).problems
         guests = [*self._store.guests()]
-        found += [problem for guest in guests for problem in guest.problems]
-        return (*found, *(problem for problems in doubles(guests).values() for problem in problems))
+        for guest in guests:
+            found += [*guest.problems, *self._of_guest(guest)]
+        found += [problem for problems in doubles(guests).values() for problem in problems]
+        return tuple(dict.fromkeys(found))
 
-    def guest(self, guest: Guest) -> dict[Key, Resource]:
-        """Return the chains of a guest and what they stand on, nothing where it is not to be filtered.
+    def _of_guest(self, guest: Guest) -> tuple[Problem, ...]:
+        try:
+            self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))))
+        except ConfigError as error:
+            return error.problems
+        return ()
 
-        Raises `ConfigError`.
-        """
-        if not self._store.cluster_fw().require().flag("enable", default=False):
-            return {}
-        facts, kept = self._facts(guest), self._made.get(guest.vmid)
-        if kept is None or kept[0] != facts:
-            kept = self._made[guest.vmid] = (facts, self._compiled_guest(facts))
-        return dict(kept[1])
+    def chains_of(self, guest: Guest) -> State:
+        """Return a guest's chains by its file as it is.  Raises `ConfigError`."""
+        return self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid)))) if self.is_on() else {}
 
-    def _compiled_guest(self, facts: rules.Guest) -> State:
-        piece = rules.compile_guest(facts)
+    def _chains_of(self, facts: rules.Guest) -> State:
+        """Return the chains of a guest and what they stand on.  Raises `ConfigError`."""
+        of, kept = (facts, self._book.common().cluster), self._made.get(facts.vmid)
+        if kept is None or kept[0] != of:
+            kept = self._made[facts.vmid] = (of, self._owned(rules.compile_guest(facts)))
+        return kept[1]
+
+    def _owned(self, piece: Piece | None) -> State:
+        """Return a guest's piece with what it stands on."""
         if piece is None:
             return {}
         below: list[Resource] = [*(nft.sysctls(self._design) if piece.chains else ()), nft.base(self._design)]
-        owned = (one.model_copy(update={"owner": f"vm:{facts.vmid}"}) for one in below)
+        owned = (one.model_copy(update={"owner": piece.name}) for one in below)
         return state([*owned, nft.chains(piece, self._design)])
 
     async def usable(self, guest: Guest, had: State) -> Rules:
         """Return what *guest* is filtered by: what the files say, or the last good rules where they are broken.
 
-        *had* is what it wanted before; after a restart of the daemon the kernel knows its rules.
+        *had* is what it wanted before; after a restart of the daemon the kernel knows its rules.  Has it none
+        that are good, it is let nothing pass.
         """
-        try:
-            return Rules(self.guest(guest))
-        except ConfigError as error:
-            problems = error.problems
+        if not self.is_on():
+            return Rules({})
+        now = self.files.now(str(guest.vmid))
+        problems = now.problems
+        for config in (now.config, self.files.kept(str(guest.vmid))):
+            if config is None:
+                continue
+            try:
+                found = dict(self._chains_of(self._facts(guest, config)))
+            except ConfigError as error:
+                problems = problems or error.problems
+            else:
+                return Rules(found, problems, good=None if problems else config)
+        return await self._as_loaded(guest, had, problems)
+
+    async def _as_loaded(self, guest: Guest, had: State, problems: tuple[Problem, ...]) -> Rules:
+        """Return the rules that are loaded, those that let nothing pass where there are none."""
         key = ("chains", f"vm:{guest.vmid}")
         kept: dict[Key, Resource] = {one.key: one for one in had.values() if isinstance(one, Chains | Sysctl)}
         if key not in kept:
             kept |= await self._engine.look({key})
         loaded = kept.get(key)
-        text = loaded.text if isinstance(loaded, Chains) else ""
-        barred = {
-            index: problems
-            for index, nic in guest.nics.items()
-            if nic.firewall and not nft.is_filtered(guest.device(index), text)
-        }
+        text = loaded.text if isinstance(loaded, Chains) and not is_closed(loaded.text) else ""
+        wanted = {index for index, nic in guest.nics.items() if nic.firewall}
+        barred = {index: problems for index in wanted if not nft.is_filtered(guest.device(index), text)}
+        if wanted and len(barred) == len(wanted):
+            kept = dict(self._owned(closed(self._facts(guest, Config("", "guest")))))
         return Rules(kept, problems, barred)
 
     def host(self, local: str | None = None) -> dict[Key, Resource]:
         """Return what belongs to no guest: the base, the host's chains, the kernel settings they stand on.
 
-        *local* is the network the host is managed from.  Raises `ConfigError`.
+        *local* is the network the host is managed from.
         """
-        if not self._store.cluster_fw().require().flag("enable", default=False):
+        common = self._book.common()
+        if not common.enabled:
             return {}
-        resources = nft.pieces(self._ruleset([], local), self._design)
+        resources = nft.pieces(self._ruleset(common, local), self._design)
         return state([*nft.sysctls(self._design), nft.base(self._design), *resources])
 
     def compiled(self, vmid: int | None = None, others: Iterable[Resource] = ()) -> str:
@@ -117,20 +154,37 @@ class Firewall:
 
         Raises `ConfigError`.
         """
-        guests = [guest for guest in self._store.guests() if vmid in (None, guest.vmid)]
-        resources = nft.pieces(self._ruleset(guests), self._design)
+        configs = {
+            name: config.require() for name in self._book.common().configs if (config := self._store.rules(name))
+        }
+        found: dict[Key, Resource] = dict(state(nft.pieces(self._compiled(configs), self._design)))
+        if configs[CLUSTER].flag("enable", default=False):
+            for guest in self._store.guests():
+                if vmid in (None, guest.vmid):
+                    found |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))))
         if vmid is not None:
-            resources = [one for one in resources if isinstance(one, Chains) and one.name in ("base", f"vm:{vmid}")]
-        else:
-            resources += others
-        return nft.render({one.key: one for one in resources}.values())
+            found = {key: one for key, one in found.items() if key[1] in ("base", f"vm:{vmid}")}
+        return nft.render([*found.values(), *(others if vmid is None else ())])
 
     async def load_host(self) -> tuple[Op, ...]:
-        """Load what belongs to no guest; what is broken stays as it is.  Raises `ConfigError`, `KernelError`."""
+        """Load what belongs to no guest; what is broken counts as it was.  Raises `KernelError`, `VerifyError`."""
         local = _local_network(await self._engine.observe())
+        common = self._book.common()
         ops = await self._engine.desire(OWNER, self.host(local))
         self._loaded_for = local
+        for name, config in common.good.items():
+            self.files.loaded(name, config)
+        if common.problems:
+            self._engine.failed[OWNER] = str(ConfigError(_all(common)))
         return ops
+
+    def loaded(self, vmid: int, config: Config | None) -> None:
+        """Keep a guest's file, which was loaded; None where nothing defines the guest any more."""
+        self.files.loaded(str(vmid), config or self._store.rules_of(str(vmid), ""))
+
+    def broken(self) -> tuple[Problem, ...]:
+        """Return why the files that are everybody's do not count as they are."""
+        return _all(self._book.common())
 
     async def follow(self, changed: Collection[Key] | None = None) -> None:
         """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out.
@@ -146,44 +200,61 @@ class Firewall:
         """Return what is loaded, and what differs from the files."""
         live = await self._engine.observe()
         loaded = {key[1]: one.digest for key, one in live.items() if isinstance(one, Chains)}
-        enabled = self._store.cluster_fw().flag("enable", default=False)
-        drift = self._drift(loaded, _local_network(live))
         return {
-            "enabled": int(enabled),
+            "enabled": int(self.is_on()),
             "backend": "nftables",
             "design": self._design,
             "loaded": sorted(loaded),
-            "drift": drift,
+            "drift": self._drift(loaded, _local_network(live)),
         }
 
     def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
         """Return the pieces that are not loaded as the files have them; a broken file has none."""
-        wanted: dict[Key, Resource] = {}
-        with suppress(ConfigError):
-            wanted |= self.host(local)
+        wanted: dict[Key, Resource] = dict(self.host(local))
         for guest in self._store.guests():
             with suppress(ConfigError):
-                wanted |= self.guest(guest)
+                wanted |= self.chains_of(guest)
         return sorted(
             one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest
         )
 
-    def _ruleset(self, guests: Iterable[Guest], local: str | None = None) -> Ruleset:
+    def _compiled(self, configs: Mapping[str, Config], local: str | None = None) -> Ruleset:
+        """Return the pieces that are no guest's.  Raises `ConfigError`."""
         return rules.compile_ruleset(
-            self._store.cluster_fw(),
-            self._store.host_fw(),
-            [self._facts(guest) for guest in guests],
+            configs[CLUSTER],
+            configs[HOST],
             local_network=self._settings.firewall.local_network or local,
             cluster_nodes=self._settings.firewall.cluster_nodes,
         )
 
-    def _facts(self, guest: Guest) -> rules.Guest:
+    def _ruleset(self, common: Common, local: str | None) -> Ruleset:
+        """Return what counts; of a host.fw that never was right, the host's own services alone."""
+        found = self._compiled(common.configs, local)
+        if HOST not in common.closed:
+            return found
+        bare = self._compiled(
+            {**common.configs, CLUSTER: self._store.rules_of(CLUSTER, "[OPTIONS]\nenable: 1\n")}, local
+        )
+        return Ruleset(
+            tuple(next((one for one in bare.pieces if one.name == piece.name == HOST), piece) for piece in found.pieces)
+        )
+
+    def _facts(self, guest: Guest, config: Config) -> rules.Guest:
         nics = {
             index: rules.Nic(guest.device(index), nic.firewall, nic.mac or "")
             for index, nic in guest.nics.items()
             if nic.bridge
         }
-        return rules.Guest(guest.vmid, self._store.guest_fw(guest.vmid), nics)
+        return rules.Guest(guest.vmid, config, nics)
+
+
+def is_rules(resource: Resource) -> bool:
+    """Return whether it is what a guest is filtered by, or stands on; else it is about its ports."""
+    return isinstance(resource, Chains) or (isinstance(resource, Sysctl) and resource.name.startswith("net/bridge/"))
+
+
+def _all(common: Common) -> tuple[Problem, ...]:
+    return tuple(problem for some in common.problems.values() for problem in some)
 
 
 def _local_network(live: State) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -34,11 +34,15 @@ class Guard:
     It is loaded after guests' chains and goes before they do, so that none of them is ever stopped.
     """
 
-    def __init__(self, store: Store, engine: Engine, interfaces: Interfaces, design: Design) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, interfaces: Interfaces, design: Design, is_on: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._engine = engine
         self._interfaces = interfaces
         self._design = design
+        self._is_on = is_on
+        """Returns whether the firewall is on."""
         self._others = Others(engine)
         self._turn = asyncio.Lock()
         """One look and what follows from it at a time: else what was seen earlier could be done later."""
@@ -70,11 +74,7 @@ class Guard:
 
     async def go(self) -> tuple[Op, ...]:
         """Let everybody through where the firewall is off; before guests' chains go.  Raises as `follow` does."""
-        try:
-            off = not self._store.cluster_fw().require().flag("enable", default=False)
-        except ConfigError:
-            off = False
-        return await self._engine.desire(nft.GUARD, {}) if off else ()
+        return () if self._is_on() else await self._engine.desire(nft.GUARD, {})
 
     async def wanted(self) -> State:
         """Return the guard's State; who may not look at the kernel sees the files alone.  Raises `ConfigError`."""
@@ -85,7 +85,7 @@ class Guard:
         return self._wanted(live)
 
     def _wanted(self, live: State) -> State:
-        if not self._store.cluster_fw().require().flag("enable", default=False):
+        if not self._is_on():
             return {}
         bridges, known = self._judged(live)
         chains = guard(bridges, known, tells_bridge=self.tells_bridge)

@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pvenetd.daemon.firewall import Firewall
+from pvenetd.daemon.firewall import Firewall, Rules, is_rules
 from pvenetd.daemon.guest_records import GuestRecords
 from pvenetd.daemon.made import Made
 from pvenetd.daemon.retry import Retry
@@ -22,6 +22,7 @@ from pvenetd.daemon.sight import Sight
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
+from pvenetd.firewall.syntax import Config
 from pvenetd.guests.guest import Guest, Source
 from pvenetd.guests.vlan_bridge import held
 from pvenetd.guests.wanted import Seen, is_port, wanted
@@ -30,7 +31,7 @@ from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
 from pvenetd.resource import Key
-from pvenetd.state import GUESTS
+from pvenetd.state import GUESTS, State
 
 log = logging.getLogger("pvenetd.guests")
 
@@ -61,6 +62,8 @@ class Guests:
         """One look and what follows from it at a time: else what was seen earlier could be done later."""
         self._adopted: set[int] = set()
         """Guests that had something of ours when the daemon started."""
+        self._looked_at: set[int] = set()
+        """Guests that were brought to their definition since the start."""
         self._told: dict[int, str] = {}
         """VMID → the error that was told last."""
         self.brought: Callable[[int], object] = lambda _: None
@@ -190,6 +193,48 @@ class Guests:
         """
         return {f"vm:{vmid}": error for vmid in vmids if (error := await self._again(vmid))}
 
+    async def refilter(self, vmids: Iterable[int]) -> dict[str, str]:
+        """Bring guests to their rules as they are now, many at once; return owner → error of those that failed.
+
+        Where more than rules is to be done, or something is wrong, all of the guest is looked at.
+        """
+        async with AsyncExitStack() as turns:
+            many: dict[str, State] = {}
+            good: dict[int, Config] = {}
+            rest = []
+            for vmid in vmids:
+                await turns.enter_async_context(self._turns[vmid])
+                found = await self._rules_alone(vmid)
+                if found is None:
+                    rest.append(vmid)
+                    continue
+                owner = f"vm:{vmid}"
+                if found.good:
+                    good[vmid] = found.good
+                if found.state != self._engine.wants(owner):
+                    many[owner] = found.state
+            failed = await self._engine.desire_chains(many) if many else {}
+            for vmid, config in good.items():
+                if f"vm:{vmid}" not in failed:
+                    self._firewall.loaded(vmid, config)
+        return {**failed, **await self.load([*rest, *(int(owner[3:]) for owner in failed)])}
+
+    async def _rules_alone(self, vmid: int) -> Rules | None:
+        """Return what a guest is to have where only its rules are others than they were, None where more may be."""
+        owner = f"vm:{vmid}"
+        had = self._engine.wants(owner)
+        if owner in self._engine.failed or vmid not in self._looked_at:
+            return None
+        try:
+            guest = self._store.guest(vmid)
+        except PvenetError:
+            return None
+        rules = await self._firewall.usable(guest, had) if guest else None
+        if rules is None or rules.problems:
+            return None
+        ports = {key: one for key, one in had.items() if not is_rules(one)}
+        return replace(rules, state={**rules.state, **ports})
+
     async def adopt(self) -> None:
         """Take over what carries a guest's mark: an earlier run of the daemon has done that."""
         live = await self._engine.observe()
@@ -234,10 +279,12 @@ class Guests:
         found = wanted(guest, replace(seen, had=had, barred=rules.barred))
         self._sight.follow(guest, seen)
         try:
-            ops = await self._engine.desire(owner, {**rules.state, **found.state})
+            ops = await self._engine.desire(owner, {**found.state, **rules.state})
         except PvenetError as error:
             self._failed(guest.vmid, error)
             raise
+        if rules.good:
+            self._firewall.loaded(guest.vmid, rules.good)
         told = dict.fromkeys([*rules.problems, *(problem for one in found.refused.values() for problem in one)])
         if told:
             self._engine.failed[owner] = str(ConfigError(told))
@@ -245,6 +292,7 @@ class Guests:
             self._retry.failed(guest.vmid)
         else:
             self._retry.done(guest.vmid)
+        self._looked_at.add(guest.vmid)
         self.brought(guest.vmid)
         return _Done(ops, found.refused, tuple(told))
 
@@ -255,6 +303,8 @@ class Guests:
         except PvenetError as error:
             self._failed(vmid, error)
             raise
+        self._firewall.loaded(vmid, None)
+        self._looked_at.discard(vmid)
         self._made.put(vmid, ())
         self._sight.forget(vmid)
         self._retry.done(vmid)

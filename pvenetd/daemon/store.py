@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pvenetd.choice import Choice
 from pvenetd.choice import from_json as choice_of
@@ -29,6 +30,8 @@ class Store:
         self.definitions = Definitions(files)
         self._parsed: dict[str, tuple[str, fw.Config]] = {}
         """Firewall file → its text, and what was read from it."""
+        self._others: dict[str, tuple[str, fw.Config]] = {}
+        """Likewise, of a text that is not in the file."""
 
     def is_staged(self) -> bool:
         """Return whether an edit waits to be applied; where the files cannot be read, whether one of the first does."""
@@ -86,36 +89,36 @@ class Store:
         """Yield every guest that is defined."""
         return self.definitions.guests()
 
-    def cluster_fw(self) -> fw.Config:
-        """Return cluster.fw, an empty one where there is none."""
-        return self._rules("cluster", fw.parse_cluster)
+    def rules(self, name: str) -> fw.Config:
+        """Return the firewall file *name* (``cluster``, ``host``, a VMID, a bridge), an empty one where there is none.
 
-    def host_fw(self) -> fw.Config:
-        """Return host.fw, an empty one where there is none."""
-        return self._rules("host", fw.parse_host)
-
-    def guest_fw(self, vmid: int) -> fw.Config:
-        """Return a guest's firewall file, an empty one where there is none."""
-        return self._rules(str(vmid), fw.parse_guest)
-
-    def firewall_ids(self) -> list[int]:
-        """Return the VMIDs that have a firewall file."""
-        names = (name.removesuffix(".fw") for name in self.files.names(FIREWALL) if name.endswith(".fw"))
-        return sorted(int(name) for name in names if name.isdigit())
-
-    def _rules(self, name: str, parse: Callable[[str, str], fw.Config]) -> fw.Config:
-        """Return a firewall file; as long as its text is the same, the same."""
+        As long as its text is the same, the same is returned.  One that cannot be read is broken.
+        """
         path = f"{FIREWALL}/{name}.fw"
-        text, kept = self._text(path), self._parsed.get(path)
+        try:
+            data = self.files.read(path) or b""
+        except OSError as error:
+            found = self.rules_of(name, "")
+            wrong = Problem(found.path, 0, "syntax", f"cannot be read: {error.strerror}")
+            return replace(found, problems=(wrong,))
+        return self._parse(self._parsed, name, data.decode("utf-8", "surrogateescape"))
+
+    def rules_of(self, name: str, text: str) -> fw.Config:
+        """Return what the firewall file *name* would be with another *text*."""
+        return self._parse(self._others, name, text)
+
+    def rule_names(self) -> list[str]:
+        """Return the firewall files there are, by their names without ``.fw``."""
+        names = (name.removesuffix(".fw") for name in self.files.names(FIREWALL) if name.endswith(".fw"))
+        return [name for name in names if name and not name.startswith(".")]
+
+    def _parse(self, known: dict[str, tuple[str, fw.Config]], name: str, text: str) -> fw.Config:
+        kept = known.get(name)
         if kept is None or kept[0] != text:
-            kept = self._parsed[path] = (text, parse(text, f"/{path}"))
+            kept = known[name] = (text, _parser(name)(text, f"/{FIREWALL}/{name}.fw"))
         return kept[1]
 
-    def _read(self, name: str) -> bytes | None:
-        try:
-            return self.files.read(name)
-        except OSError as error:
-            raise ConfigError([Problem(f"/{name}", 0, "syntax", f"cannot be read: {error.strerror}")]) from error
 
-    def _text(self, name: str) -> str:
-        return (self._read(name) or b"").decode("utf-8", "surrogateescape")
+def _parser(name: str) -> Callable[[str, str], fw.Config]:
+    """Return what reads the firewall file *name*."""
+    return {"cluster": fw.parse_cluster, "host": fw.parse_host}.get(name, fw.parse_guest)

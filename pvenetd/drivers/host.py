@@ -133,7 +133,7 @@ class Host:
         try:
             if len(ops) == 1:
                 self._apply(ops[0])
-            elif ops[0].loads_guest:
+            elif ops[0].is_guests_chains:
                 self._nft.apply(*ops)
             else:
                 self._apply_links("-", [op.resource for op in ops if isinstance(op.resource, Link)])

@@ -103,12 +103,12 @@ def compiled(root: Path, design: Design) -> list[Resource]:
     guests = [
         Guest(
             guest.vmid,
-            store.guest_fw(guest.vmid),
+            store.rules(str(guest.vmid)),
             {index: Nic(guest.device(index), nic.firewall, nic.mac or "") for index, nic in guest.nics.items()},
         )
         for guest in store.guests()
     ]
-    return nft.pieces(compile_ruleset(store.cluster_fw(), store.host_fw(), guests), design)
+    return nft.pieces(compile_ruleset(store.rules("cluster"), store.rules("host"), guests), design)
 
 
 def _compilation(root: Path) -> dict[str, Any]:

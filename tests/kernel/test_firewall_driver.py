@@ -226,7 +226,7 @@ def test_many_guests_are_one_transaction_all_of_them_or_none() -> None:
     driver = Nftables()
     wanted = desired(FILES, "mark")
     run(driver, {key: one for key, one in wanted.items() if not key[1].startswith("vm:")})
-    (loads,) = [step for step in steps(plan(wanted, driver.observe())) if step[0].loads_guest]
+    (loads,) = [step for step in steps(plan(wanted, driver.observe())) if step[0].is_guests_chains]
     assert [op.resource.key[1] for op in loads] == ["vm:100", "vm:101"]
 
     refused = wanted["chains", "vm:101"].model_copy(update={"text": "add rule bridge pvenetd nowhere\n", "wire": b""})

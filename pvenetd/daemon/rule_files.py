@@ -1,0 +1,183 @@
+"""The firewall's files as they count: one that is broken counts as it was when it was last loaded.
+
+Those texts are kept below var/lib/pvenetd/firewall, for the daemon that comes after the next boot.  A file that is
+deleted switches off what it says, but not at once: an editor that renames a new one over it, or empties it to write
+it anew, must open nothing in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
+
+from pvenetd.daemon.store import Store
+from pvenetd.errors import Problem
+from pvenetd.firewall.syntax import Config
+
+log = logging.getLogger("pvenetd.firewall")
+
+KEPT = "var/lib/pvenetd/firewall"
+REFUSED = f"{KEPT}/refused.json"
+GRACE = 1.0
+"""Seconds for which a file that is gone, or empty, counts as it was."""
+
+
+class Clock(Protocol):
+    """Tells how time passes."""
+
+    def __call__(self) -> float:
+        """Return seconds since whenever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A file as it counts."""
+
+    config: Config | None
+    """None where it is broken and never was right."""
+    problems: tuple[Problem, ...] = ()
+    """Why it is not what the file says now."""
+
+
+class RuleFiles:
+    """The files by their names without ``.fw``: ``cluster``, ``host``, ``100``, ``vmbr0``."""
+
+    def __init__(self, store: Store, clock: Clock = time.monotonic) -> None:
+        self._store = store
+        self.clock = clock
+        self._missing: dict[str, float] = {}
+        """File that is gone, or empty, though it is kept with a text → since when."""
+        self._loaded: dict[str, str] = {}
+        """File → the text that was loaded last, as far as it was since the start."""
+        self._to_keep: dict[str, str] = {}
+        self._turn = Lock()
+        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
+        self._keeping: Future[None] | None = None
+        self._refused: dict[str, str] | None = None
+
+    def now(self, name: str) -> Counted:
+        """Return a file as it counts by what is in it alone; names in it may still be missing elsewhere."""
+        config = self._store.rules(name)
+        if self._is_refused(name, text_of(config)):
+            message = "what it says was not confirmed: what counted before does, until it is changed or applied"
+            return Counted(self.kept(name) or self._store.rules_of(name, ""), (_problem(config, message),))
+        if config.broken:
+            kept = self.kept(name)
+            return Counted(kept, config.problems)
+        if text_of(config):
+            self._missing.pop(name, None)
+        elif (kept := self.kept(name)) and self.clock() - self._missing.setdefault(name, self.clock()) < GRACE:
+            return Counted(kept)
+        return Counted(config)
+
+    def kept(self, name: str) -> Config | None:
+        """Return a file as it was loaded last, None where it never was, or is broken by what we know today."""
+        text = self._loaded.get(name)
+        if text is None:
+            text = (self._store.files.read(_place(name)) or b"").decode("utf-8", "surrogateescape")
+        config = self._store.rules_of(name, text) if text else None
+        return config if config and not config.broken else None
+
+    def decide(self) -> None:
+        """Take what is gone for meant: somebody asks for what the files say now."""
+        self._refuse({})
+        self._missing = dict.fromkeys([*self._store.rule_names(), *self._kept_names()], float("-inf"))
+
+    def waiting(self) -> bool:
+        """Return whether a file has just gone: it is looked at again after `GRACE`."""
+        return any(self.clock() - since < GRACE for since in self._missing.values())
+
+    def loaded(self, name: str, config: Config) -> None:
+        """Keep a file as it was loaded; an empty one, or none, is forgotten."""
+        if self._loaded.get(name) == text_of(config):
+            return
+        self._loaded[name] = text_of(config)
+        with self._turn:
+            self._to_keep[name] = text_of(config)
+        self._keeping = self._keeper.submit(self._keep)
+
+    async def flush(self) -> None:
+        """Return when all that was loaded is on disk."""
+        if self._keeping:
+            await asyncio.wrap_future(self._keeping)
+
+    def _keep(self) -> None:
+        """Write what is to be kept, in a thread: each file waits for the disk."""
+        with self._turn:
+            todo, self._to_keep = self._to_keep, {}
+        try:
+            self._write(todo)
+        except OSError as error:
+            log.error("rules that are loaded cannot be kept for after a reboot: %s", error)  # noqa: TRY400
+
+    def _write(self, todo: Mapping[str, str]) -> None:
+        for name, text in todo.items():
+            self._store.files.put(_place(name), text.encode("utf-8", "surrogateescape") or None)
+
+    # What was on trial and nobody confirmed.
+
+    def texts(self) -> dict[str, str]:
+        """Return every file that counts with a text, as it counts."""
+        names = {*self._store.rule_names(), *self._kept_names(), *self._loaded}
+        found = {name: self.kept(name) for name in names}
+        return {name: text_of(config) for name, config in found.items() if config}
+
+    def return_to(self, before: Mapping[str, str]) -> None:
+        """Have *before* count in place of what the files say now; they are left as they are."""
+        names = {*self._store.rule_names(), *self._kept_names(), *before}
+        refused = {}
+        for name in names:
+            text = text_of(self._store.rules(name))
+            if text != before.get(name, ""):
+                refused[name] = _digest(text)
+        for name in names:
+            self._loaded[name] = before.get(name, "")
+        self._write({name: before.get(name, "") for name in names})
+        self._refuse(refused)
+
+    def refused(self) -> Collection[str]:
+        """Return the files whose text was not confirmed."""
+        return sorted(name for name in self._refusals() if self._is_refused(name, text_of(self._store.rules(name))))
+
+    def _is_refused(self, name: str, text: str) -> bool:
+        found = self._refusals().get(name)
+        return found is not None and found == _digest(text)
+
+    def _refusals(self) -> dict[str, str]:
+        if self._refused is None:
+            self._refused = json.loads(self._store.files.read(REFUSED) or b"{}")
+        return self._refused or {}
+
+    def _refuse(self, refused: dict[str, str]) -> None:
+        if refused == self._refusals():
+            return
+        self._refused = refused
+        self._store.files.put(REFUSED, json.dumps(refused).encode() if refused else None)
+
+    def _kept_names(self) -> list[str]:
+        return [name.removesuffix(".fw") for name in self._store.files.names(KEPT) if name.endswith(".fw")]
+
+
+def text_of(config: Config) -> str:
+    """Return the text of a file."""
+    return "".join(config.lines)
+
+
+def _place(name: str) -> str:
+    return f"{KEPT}/{name}.fw"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _problem(config: Config, message: str) -> Problem:
+    return Problem(config.path, 0, "unconfirmed", message)

@@ -1,0 +1,128 @@
+"""The firewall files that are about nobody in particular, cluster.fw, host.fw and bridges', as they count together.
+
+A file counts as it is where it is right by itself and with the others; else as it was loaded last.  Where it never
+was right, nothing is opened by it: cluster.fw counts as ``enable: 1`` and no more, which has guests filtered by their
+own rules; host.fw has the host reached by its own network alone, whatever cluster.fw says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pvenetd.daemon.rule_files import RuleFiles
+from pvenetd.daemon.store import Store
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.firewall.syntax import Config
+
+CLUSTER, HOST = "cluster", "host"
+_CLOSED = "[OPTIONS]\nenable: 1\npolicy_forward: DROP\n"
+"""What counts for a bridge's file that never was right; of cluster.fw its first option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The files as they count."""
+
+    configs: Mapping[str, Config]
+    problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    """File → why it does not count as it is."""
+    closed: frozenset[str] = frozenset()
+    """Files that never were right."""
+
+    @property
+    def cluster(self) -> Config:
+        """Return what counts for cluster.fw."""
+        return self.configs[CLUSTER]
+
+    @property
+    def host(self) -> Config:
+        """Return what counts for host.fw."""
+        return self.configs[HOST]
+
+    @property
+    def bridges(self) -> dict[str, Config]:
+        """Return what counts for each bridge's file."""
+        return {name: config for name, config in self.configs.items() if name not in (CLUSTER, HOST)}
+
+    @property
+    def enabled(self) -> bool:
+        """Return whether the firewall is on."""
+        return self.cluster.flag("enable", default=False)
+
+    @property
+    def good(self) -> dict[str, Config]:
+        """Return the files that count as they are."""
+        return {name: config for name, config in self.configs.items() if name not in self.problems}
+
+
+class Rulebook:
+    """Finds out which texts count; as long as the files are the same, the answer is."""
+
+    def __init__(self, store: Store, files: RuleFiles, compiled: Callable[[Mapping[str, Config]], object]) -> None:
+        self._store = store
+        self._files = files
+        self._compiled = compiled
+        """Compiles the files together; raises `ConfigError`."""
+        self._known: tuple[dict[str, tuple[Config | None, bool]], Common] | None = None
+
+    def common(self) -> Common:
+        """Return the files as they count now."""
+        counted = {name: self._files.now(name) for name in self._names()}
+        key = {name: (one.config, bool(one.problems)) for name, one in counted.items()}
+        if self._known is None or self._known[0] != key:
+            problems = {name: one.problems for name, one in counted.items() if one.problems}
+            configs = {name: one.config for name, one in counted.items() if one.config}
+            self._known = key, self._settled(counted, configs, problems)
+        return self._known[1]
+
+    def wrong(self, configs: Mapping[str, Config]) -> dict[str, tuple[Problem, ...]]:
+        """Return what is wrong with the files, each by itself and with the others, warnings too."""
+        found = [problem for config in configs.values() for problem in config.problems]
+        try:
+            self._compiled(configs)
+        except ConfigError as error:
+            found += error.problems
+        return _by_file(configs, dict.fromkeys(found))
+
+    @staticmethod
+    def _names() -> list[str]:
+        return [CLUSTER, HOST]
+
+    def _settled(
+        self, names: Iterable[str], configs: dict[str, Config], problems: dict[str, tuple[Problem, ...]]
+    ) -> Common:
+        """Put what counted before in the place of what is wrong with the others, until nothing is."""
+        closed = {name for name in names if name not in configs}
+        configs |= {name: self._store.rules_of(name, _stand_in(name)) for name in closed}
+        while True:
+            try:
+                self._compiled(configs)
+            except ConfigError as error:
+                blamed = {name: some for name, some in _by_file(configs, error.problems).items() if name not in closed}
+                if not blamed:  # nothing that we put there ourselves is wrong
+                    raise
+            else:
+                return Common(configs, problems, frozenset(closed))
+            for name, some in blamed.items():
+                kept = self._files.kept(name)
+                is_kept = kept is None or configs[name] == kept
+                configs[name] = self._store.rules_of(name, _stand_in(name)) if is_kept or not kept else kept
+                closed |= {name} if is_kept else set()
+                problems.setdefault(name, some)
+
+
+def _by_file(configs: Mapping[str, Config], problems: Iterable[Problem]) -> dict[str, tuple[Problem, ...]]:
+    """Return the problems by the file that they are in; in none of them: cluster.fw's."""
+    names = {config.path: name for name, config in configs.items()}
+    found: dict[str, tuple[Problem, ...]] = {}
+    for problem in problems:
+        name = names.get(problem.path, CLUSTER)
+        found[name] = (*found.get(name, ()), problem)
+    return found
+
+
+def _stand_in(name: str) -> str:
+    if name == HOST:
+        return ""
+    return _CLOSED if name != CLUSTER else _CLOSED.partition("policy_forward")[0]
