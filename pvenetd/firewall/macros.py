@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pvenetd.firewall.ruleset import ICMP, ICMP6, WITH_PORTS, IcmpType, Span
 from pvenetd.firewall.values import Wrong, icmp_type, near, ports, protocol
@@ -155,11 +156,13 @@ def macro(name: str) -> Macro:
         raise Wrong(f"unknown macro '{name}'", near(name, [one.name for one in MACROS.values()])) from None
 
 
-def merged(found: Macro, given: Service) -> tuple[Service, ...]:
-    """Return the packets of a macro that *given*, a rule's own fields, says more about.
+@lru_cache(maxsize=1024)
+def merged(name: str, given: Service) -> tuple[Service, ...]:
+    """Return the packets of macro *name* that *given*, a rule's own fields, says more about.
 
     Raises `Wrong` where the rule contradicts the macro: the packets of one of its services could never match.
     """
+    found = macro(name)
     services = [one for one in found.services if {one.version, given.version} in _AGREE]
     if not services:
         raise Wrong(f"macro {found.name} is not for IPv{given.version}")

@@ -50,7 +50,10 @@ class Names:
 
     def expand(self, rule: RuleLine) -> tuple[Match, ...]:
         """Return what a rule matches: packets of any of these; none where its sets are empty.  Raises `Wrong`."""
-        return tuple(self._matches(rule))
+        source, dest = rule.source, rule.dest
+        if rule.macro or isinstance(source, Ref) or isinstance(dest, Ref):
+            return tuple(self._matches(rule))
+        return (Match(rule.version, rule.proto, source, dest, rule.sport, rule.dport, rule.icmp),)
 
     def resolve(self, ref: Ref) -> tuple[Operand, ...]:
         """Return what a name stands for, each family on its own; a family without an address is left out.
@@ -90,13 +93,10 @@ class Names:
         sources, dests = self._side(rule.source), self._side(rule.dest)
         versions = self._versions(rule, sources, dests)
         for one in rule.services:
-            if sources is None and dests is None:
-                yield Match(one.version, one.proto, None, None, one.sport, one.dport, one.icmp)
-                continue
-            for version in versions:
+            for version in [one.version] if sources is None and dests is None else versions:
                 if one.version in (None, version):
-                    source, dest = sources and sources.get(version), dests and dests.get(version)
-                    yield Match(version, one.proto, source or None, dest or None, one.sport, one.dport, one.icmp)
+                    source, dest = _of(sources, version), _of(dests, version)
+                    yield Match(version, one.proto, source, dest, one.sport, one.dport, one.icmp)
 
     def _side(self, side: Addresses | Ref | None) -> dict[int, Operand] | None:
         """Return what one end of a rule is, by family, None for anybody."""
@@ -155,7 +155,8 @@ class Names:
     def _problems(self, config: Config) -> Iterator[Problem]:
         for one in config.sets.values():
             yield from self._set_problems(config, one)
-        for rule in (*config.rules, *(rule for group in config.groups.values() for rule in group.rules)):
+        grouped = (rule for group in config.groups.values() for rule in group.rules)
+        for rule in filter(names_something, (*config.rules, *grouped)):
             try:
                 if rule.direction == "group":
                     self.group(rule.group)
@@ -171,6 +172,15 @@ class Names:
                 self._entry(entry)
             except Wrong as error:
                 yield Problem(config.path, entry.line, "unknown-name", str(error), "error", error.hint)
+
+
+def _of(side: dict[int, Operand] | None, version: int | None) -> Operand | None:
+    return None if side is None or version is None else side[version]
+
+
+def names_something(rule: RuleLine) -> bool:
+    """Return whether what a rule means stands elsewhere."""
+    return bool(rule.group) or isinstance(rule.source, Ref) or isinstance(rule.dest, Ref)
 
 
 def set_name(name: str) -> str:

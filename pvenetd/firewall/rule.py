@@ -71,7 +71,7 @@ class RuleLine:
     def services(self) -> tuple[Service, ...]:
         """Return what it matches beside addresses: a packet of any of these."""
         own = Service(self.proto, self.sport, self.dport, self.icmp, self.version)
-        return merged(macro(self.macro), own) if self.macro else (own,)
+        return merged(self.macro, own) if self.macro else (own,)
 
 
 def parse_rule(number: int, text: str, place: Place, *, enabled: bool = True) -> RuleLine:

@@ -37,6 +37,7 @@ both 192.0.2.2
 !192.0.2.1
 dc/mail6
 guest/both
+[ipset none]
 """
 
 
@@ -56,6 +57,7 @@ def spans(text: str) -> tuple[Span, ...]:
 
 
 BLOCKED = SetRef("dc-blocked", 4), SetRef("dc-blocked", 6)
+FOUR = Addresses(4, (*spans("192.0.2.0"), *spans("192.0.2.2-192.0.2.3")))
 TCP, UDP = 6, 17
 
 
@@ -73,10 +75,14 @@ TCP, UDP = 6, 17
         (
             "IN ACCEPT -source +own",
             [
-                Match(4, source=Addresses(4, (*spans("192.0.2.0"), *spans("192.0.2.2-192.0.2.3")))),
+                Match(4, source=FOUR),
                 Match(6, source=addresses("2001:db8::25")),
             ],
         ),
+        ("IN ACCEPT -source +none", []),
+        ("IN DNS(ACCEPT) -dest +none", []),
+        ("IN ACCEPT -source +own -dest 198.51.100.0/24 -p tcp", [Match(4, TCP, FOUR, addresses("198.51.100.0/24"))]),
+        ("IN ACCEPT -source +none -dest ::1", []),
         ("IN DNS(ACCEPT)", [Match(None, UDP, dport=(Span(53, 53),)), Match(None, TCP, dport=(Span(53, 53),))]),
         ("IN ping(DROP)", [Match(4, 1, icmp=(IcmpType(8),)), Match(6, 58, icmp=(IcmpType(128),))]),
         ("IN Ping(DROP) -dest mail6", [Match(6, 58, dest=addresses("2001:db8::25"), icmp=(IcmpType(128),))]),
