@@ -173,20 +173,25 @@ def _no_action(word: str, direction: Direction) -> tuple[str, str]:
 
 
 _NAMES = ("p", "source", "dest", "sport", "dport", "icmp-type", "log", "iface")
-_OPTIONS = {f"{dash}{name}": name for name in (*_NAMES, "proto") for dash in ("-", "--")} | {"-i": "i"}
 _SAME = {"proto": "p", "iface": "i"}
+_OPTIONS = {f"{dash}{name}": _SAME.get(name, name) for name in (*_NAMES, "proto") for dash in ("-", "--")} | {"-i": "i"}
+"""Options as they are written: one or two dashes, ``-i`` only one."""
+
+
+def option_name(word: str) -> str:
+    """Return what a rule's option is called (``p`` for ``--proto``), nothing where it is none."""
+    return _OPTIONS.get(word, "")
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
     """Yield (name, value) of a rule's options: one or two dashes, -i only one."""
     seen = set()
     for at in range(0, len(words), 2):
-        name = _OPTIONS.get(words[at])
+        name = option_name(words[at])
         if not name:
             raise Wrong(f"unknown option '{words[at]}' in a rule", near(words[at], [f"-{one}" for one in _NAMES]))
         if at + 1 == len(words):
             raise Wrong(f"'{words[at]}' has no value")
-        name = _SAME.get(name, name)
         if name in seen:
             raise Wrong(f"'{words[at]}' stands twice in a rule")
         seen.add(name)
