@@ -6,7 +6,6 @@ from pvenetd.api import (
     containers,
     edits,
     firewall,
-    firewall_rules,
     guest_edits,
     guests,
     host,
@@ -15,7 +14,6 @@ from pvenetd.api import (
     nat,
     network,
     packet_log,
-    simulate,
     tasks,
 )
 from pvenetd.api.route import Route
@@ -31,8 +29,6 @@ ROUTES: tuple[Route, ...] = (
     *libvirt.routes,
     *guest_edits.routes,
     *firewall.routes,
-    *firewall_rules.routes,
     *nat.routes,
     *packet_log.routes,
-    *simulate.routes,
 )

@@ -23,8 +23,6 @@ from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
-from pvenetd.daemon.rules import LoadedRules
-from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
@@ -57,11 +55,9 @@ class Daemon:
         self.hand = Hand(store, engine, self.interfaces)
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
-        self.simulation = Simulation(store, engine, self.interfaces, self.firewall)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
-        self.rules = LoadedRules(store, engine)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
@@ -139,7 +135,7 @@ class Daemon:
             failed["firewall"] = str(ConfigError(broken))
         await self._tell_of_bridges()
         failed |= await load(self.guests.known())
-        await job("guard", self.guard.load)
+        await job("guard", self.guard.follow)
         return failed
 
     async def _tell_of_bridges(self) -> None:

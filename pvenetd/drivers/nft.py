@@ -13,13 +13,17 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvenetd.drivers.nfnetlink import Batches, Changes
+from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
-from pvenetd.firewall import listing, wire
+from pvenetd.firewall import listing, nft
+from pvenetd.firewall.counters import carried
+from pvenetd.firewall.exchange import Exchange, exchange, sweep
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.tally import Tally, tallies
@@ -29,7 +33,7 @@ from pvenetd.state import Chains
 if TYPE_CHECKING:
     from pvenetd.plan import Op
 
-_TABLES = ("inet", "bridge")
+_REFERRED = (nft.SETS, nft.GROUPS)
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES = 270, 1, 7
 _NFT_MSG_GETGEN = 10 << 8 | 16
@@ -45,6 +49,7 @@ table bridge pvenetd-probe {
 	chain probe {
 		type filter hook prerouting priority 10; policy accept;
 		ct state established accept
+		meta ibrname "vmbr0" accept
 		meta l4proto 6 reject with tcp reset
 	}
 }
@@ -158,11 +163,6 @@ class Generation:
         return int.from_bytes(os.read(self._asking, 4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
 
 
-_FEW = 8
-"""Chains above which listing the whole tables takes no longer: for each one, nft's library asks for all chains."""
-_WHOLE = [f"table {table} pvenetd" for table in _TABLES]
-
-
 class Nftables:
     """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
 
@@ -171,10 +171,13 @@ class Nftables:
         self._generation = Generation()
         self._batches = Batches()
         self._changes = Changes()
+        self._counted = Counted()
         self._found: dict[str, Found] = {}
         """What the kernel has: a replacement has to name what goes."""
         self._as_of = -1
         """The generation `_found` was true at."""
+        self._left: dict[str, Found] = {}
+        """What was left of pieces because others refer to it."""
         self._others = False
         """Whether somebody else has changed nftables since `disturbed` was last asked."""
         self._read()
@@ -187,7 +190,12 @@ class Nftables:
         """
         self._refresh()
         asked = self._found if names is None else self._found.keys() & names
-        return {("chains", name): self._found[name].resource(name) for name in asked}
+        return {("chains", name): self._found[name].resource(name) for name in asked if not self._only_held(name)}
+
+    def _only_held(self, name: str) -> bool:
+        """Return whether all there is of a piece is there for others' sake."""
+        there = self._found[name]
+        return name in _REFERRED and not there.digest and there.is_held(self._held(name))
 
     def disturbed(self) -> bool:
         """Return whether anybody but us may have changed our tables since this was last asked."""
@@ -198,71 +206,89 @@ class Nftables:
     def apply(self, *ops: Op) -> None:
         """Do operations in one transaction: the kernel takes all of it or nothing.
 
-        When it refuses, somebody may have changed our tables since they were read: they are read
-        again, and only a second refusal counts, which nft's library has words for.
+        Rules that stay as they are go on counting.  When the kernel refuses, somebody may have changed our tables
+        since they were read: they are read again, and only a second refusal counts, which nft's library has words
+        for.
         """
         before = self._generation.now()
+        changes = [self._exchange(op) for op in ops]
         try:
-            if messages := self._messages(ops):
-                self._batches.send(messages)
+            messages = [change.messages for change in changes]
+            if None not in messages:
+                self._batches.send(b"".join(filter(None, messages)))
             else:
-                self._library.run(self._script(ops))
+                self._library.run("".join(change.script for change in changes))
         except OSError:
             self._read()
             before = self._as_of
+            changes = [self._exchange(op) for op in ops]
             try:
-                self._library.run(self._script(ops))
+                self._library.run("".join(change.script for change in changes))
             except OSError as error:
                 told = ", ".join(map(str, ops))
                 raise KernelError(told, error.errno or 0, error.strerror or str(error)) from error
+        self._made_from(before)
+        for change in changes:
+            self._note(change)
+        self._sweep()
+
+    def _made_from(self, before: int) -> None:
+        """Note that the generation after *before* is ours, if it is."""
         if before == self._as_of and self._generation.now() == before + 1:
             self._as_of = before + 1
-        for op in ops:
-            self._note(op.verb, _piece(op))
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
-        """Return what the rules of *pieces* that are loaded have counted: of few of them, their chains are listed."""
+        """Return what the rules of *pieces* that are loaded have counted: of these alone, the chains are listed."""
         self._refresh()
-        chains = {chain for name in pieces if name in self._found for chain in self._found[name].chains}
-        few = len(chains) <= _FEW
-        what = [f"chain {table} pvenetd {name}" for table, name in sorted(chains)] if few else _WHOLE
-        listed = "".join(self._run(f"list {one}", counters=True) for one in what)
-        return tuple(one for one in tallies(listed) if (one.table, one.chain) in chains)
+        chains = [chain for name in pieces if name in self._found for chain in self._found[name].chains]
+        listed = "".join(self._run(f"list chain {table} pvenetd {name}", counters=True) for table, name in chains)
+        return tuple(tallies(listed))
 
-    def _note(self, verb: str, piece: Chains) -> None:
-        self._found.pop(piece.name, None)
-        if verb != "-":
-            self._found |= listing.pieces(piece.text)
-        elif piece.name == "base":
+    def _exchange(self, op: Op) -> Exchange:
+        piece = _piece(op)
+        old = self._found.get(piece.name)
+        held = self._held(piece.name) if old and piece.name in _REFERRED else frozenset[str]()
+        change = exchange(piece, old, held, keep=op.verb != "-")
+        if old and change.new and old.chains:
+            there = {key: self._counted.of(*key) for key in old.chains if key in change.new.chains}
+            return replace(change, counted=carried(old, change.new, there))
+        return change
+
+    def _held(self, name: str) -> frozenset[str]:
+        """Return what pieces other than *name* refer to."""
+        return listing.referred(found for other, found in self._found.items() if other != name)
+
+    def _note(self, change: Exchange) -> None:
+        name = change.piece.name
+        self._found.pop(name, None)
+        if not change.new and name == "base":
             self._found.clear()
+            self._left.clear()
+        self._found |= change.after
+        if change.left.chains or change.left.sets:
+            self._left[name] = change.left
+        else:
+            self._left.pop(name, None)
 
-    def _messages(self, ops: Sequence[Op]) -> bytes:
-        """Return what is sent for guests' pieces past nft's library, nothing where one of *ops* takes its way."""
-        found = []
-        for op in ops:
-            piece = _piece(op)
-            if not piece.name.startswith("vm:") or (op.verb != "-" and not piece.wire):
-                return b""
-            if there := self._found.get(piece.name):
-                names = [name for _, name in there.chains]
-                ports = [(way, port) for way, port, _ in there.elements]
-                found.append(wire.remove(piece.name, names, ports, sealed=bool(there.digest)))
-            if op.verb != "-":
-                found.append(piece.wire)
-        return b"".join(found)
-
-    def _script(self, ops: Sequence[Op]) -> str:
-        lines = []
-        for op in ops:
-            piece = _piece(op)
-            if op.verb == "-" and piece.name == "base":
-                lines += [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in _TABLES]
+    def _sweep(self) -> None:
+        """Delete the sets and groups that were left for others' sake, once nobody refers to them."""
+        for name, left in list(self._left.items()):
+            there = self._found.get(name)
+            if there is None:
                 continue
-            if found := self._found.get(piece.name):
-                lines.append(found.removal(piece.name))
-            if op.verb != "-":
-                lines.append(piece.text)
-        return "".join(lines)
+            held = self._held(name)
+            free = Found(
+                {key: block for key, block in left.chains.items() if key[1] not in held},
+                {key: block for key, block in left.sets.items() if key[1].rpartition(" ")[2] not in held},
+            )
+            if not (free.chains or free.sets):
+                continue
+            before = self._generation.now()
+            with suppress(OSError):  # What somebody else deleted first need not be: it is listed anew.
+                self._library.run(sweep(name, there, free))
+                self._made_from(before)
+                there.drop(free)
+                left.drop(free)
 
     def _refresh(self) -> None:
         """Read our tables anew where somebody else may have changed them; of other tables nothing is read."""
@@ -277,7 +303,9 @@ class Nftables:
     def _read(self) -> None:
         self._others = True
         self._as_of = self._generation.now()
-        self._found = listing.pieces("".join(self._run(f"list table {table} pvenetd") for table in _TABLES))
+        self._found = listing.pieces(
+            "".join(self._run(f"list table {table} pvenetd") for table in nft.TABLES), listed=True
+        )
 
     def _run(self, command: str, *, counters: bool = False) -> str:
         """Return what a command prints, nothing where what it is about is not there.

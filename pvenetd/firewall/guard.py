@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from pvenetd.firewall.nft import GUARD, is_quotable, sealed
+from pvenetd.firewall.nft import GUARD, sealed
+from pvenetd.firewall.nft_words import is_quotable
 from pvenetd.names import IFNAMSIZ, parse_tap, parse_veth
 from pvenetd.state import Chains
 

@@ -6,24 +6,25 @@ Source: nft(8); the output of nft 1.0.6 and 1.1.3.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pvenetd.firewall.nft import FIREWALL, GUARD, count, element, seal
+from pvenetd.firewall.nft import FIREWALL, GROUPS, GUARD, SETS, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
 
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
-_BLOCK = re.compile(r"^\t(chain|set|map) ([\w.-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
-_SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)"')
+_BLOCK = re.compile(r"^\t(chain|set|map|ct helper) ([\w.-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)(?: ([^"]+))?"')
 _LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))')
-"""Port, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
-_ADDED = re.compile(r"^add element bridge pvenetd (in|out) (.*)", re.MULTILINE)
+"""Port or bridge, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
+_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|bridges) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
-_FIRST = {"host": "host", "nat": "nat", "group": "groups", "screen": "groups", GUARD: GUARD}
+_FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, GUARD: GUARD}
 """The first word of a chain's name → its piece."""
-
-_JUMPED_TO = ("base", "groups", GUARD)
-"""Pieces with chains that others jump to."""
+_METER = re.compile(r"limit-(.*)-[0-9]+-v[46]")
+_DECLARED = re.compile(r"^\t\t((?:type|flags|size|timeout) .*)", re.MULTILINE)
+_REFERENCE = re.compile(r"(?:@|jump |goto )([\w.-]+)")
 
 _HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
 """Matches whose ``meta protocol`` nft leaves out of a bridge's listing.  Read back without it, they
@@ -36,18 +37,26 @@ class Found:
 
     chains: dict[tuple[str, str], str] = field(default_factory=dict)
     """(table, chain) → its block of the listing."""
-    elements: list[tuple[str, str, str]] = field(default_factory=list)
-    """(map, port, what leads its frames on)."""
+    sets: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(table, ``set`` or ``ct helper`` and its name) → its block of the listing."""
+    elements: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(table, map, port or bridge, what leads its frames on)."""
     digest: str = ""
     rules: int = 0
     """How many rules and elements there were when it was loaded."""
+    listed: bool = False
+    """Whether this is nft's spelling, not ours."""
     _resource: Chains | None = None
 
     @property
     def whole(self) -> bool:
         """Return whether nothing of it was lost since."""
-        here = sum(count(block) for block in self.chains.values()) + len(self.elements)
-        return bool(self.digest) and here == self.rules
+        return bool(self.digest) and self.count == self.rules
+
+    @property
+    def count(self) -> int:
+        """Return how many rules and elements there are."""
+        return sum(map(count, (*self.chains.values(), *self.sets.values()))) + len(self.elements)
 
     def resource(self, name: str) -> Chains:
         """Return the piece; one that is damaged has no digest, so whatever is wanted differs from it."""
@@ -57,34 +66,52 @@ class Found:
 
     def _spelled(self, name: str) -> Chains:
         digest = self.digest if self.whole else ""
-        text = "".join(
-            f"table {table} pvenetd {{\n\tchain {chain} {{\n{_explicit(block, table)}\t}}\n}}\n"
-            for (table, chain), block in self.chains.items()
-        )
+        blocks = [(table, what, block) for (table, what), block in self.sets.items()]
+        blocks += [(table, f"chain {chain}", _explicit(block, table)) for (table, chain), block in self.chains.items()]
+        text = "".join(f"table {table} pvenetd {{\n\t{what} {{\n{block}\t}}\n}}\n" for table, what, block in blocks)
         text += "".join(element(*one) for one in self.elements)
         if self.digest:
             text += seal(name, self.digest, self.rules)
         text = (maps_text() if name == "base" else "") + text
         return Chains(name=name, digest=digest, text=text, owner=_owner(name))
 
-    def removal(self, name: str) -> str:
-        """Return the commands that delete it; map elements first, and rules, for they hold chains.
+    def references(self) -> Iterator[str]:
+        """Yield the names of the chains and sets that its rules refer to."""
+        for block in self.chains.values():
+            yield from _REFERENCE.findall(block)
 
-        Guests' chains jump to those of the base that have no hook, the base to the guard's: emptied, they stay.
-        """
-        lines = [f'delete element bridge pvenetd {way} {{ "{port}" }}' for way, port, _ in self.elements]
-        lines += [f"flush chain {table} pvenetd {chain}" for table, chain in self.chains]
-        lines += [
-            f"delete chain {table} pvenetd {chain}"
-            for (table, chain), block in self.chains.items()
-            if name not in _JUMPED_TO or " hook " in block
-        ]
-        if self.digest:
-            lines.append(f'delete element bridge pvenetd pieces {{ "{name}" }}')
-        return "".join(f"{line}\n" for line in lines)
+    def beside(self, new: Found, held: Collection[str]) -> Found:
+        """Return what of it *new* does not have and others refer to, who are told by the names that are *held*."""
+        return Found(
+            {key: block for key, block in self.chains.items() if key not in new.chains and key[1] in held},
+            {key: block for key, block in self.sets.items() if key not in new.sets and _name(key[1]) in held},
+        )
+
+    def add(self, other: Found) -> None:
+        """Have the chains and sets of *other*, too."""
+        self.rules += other.count if self.digest else 0
+        self.chains |= other.chains
+        self.sets |= other.sets
+
+    def drop(self, other: Found) -> None:
+        """Have the chains and sets of *other* no longer."""
+        self.rules -= other.count if self.digest else 0
+        self.chains = {key: block for key, block in self.chains.items() if key not in other.chains}
+        self.sets = {key: block for key, block in self.sets.items() if key not in other.sets}
+        self._resource = None
+
+    def is_held(self, held: Collection[str]) -> bool:
+        """Return whether it is nothing but what others refer to."""
+        names = [*(name for _, name in self.chains), *(_name(what) for _, what in self.sets)]
+        return not self.digest and not self.elements and all(name in held for name in names)
 
 
-def pieces(text: str) -> dict[str, Found]:
+def _name(what: str) -> str:
+    """Return the name in ``set dc-servers-v4``."""
+    return what.rpartition(" ")[2]
+
+
+def pieces(text: str, *, listed: bool = False) -> dict[str, Found]:
     """Return what a listing of our two tables holds, or a piece's own text, by the names of the pieces."""
     found: dict[str, Found] = {}
     for table, body in _TABLE.findall(text):
@@ -92,29 +119,51 @@ def pieces(text: str) -> dict[str, Found]:
             if kind == "chain":
                 found.setdefault(_piece(name), Found()).chains[table, name] = block
             elif kind == "map":
-                _lead(found, name, block)
-    for way, command in _ADDED.findall(text):
-        _lead(found, way, command)
-    for piece, digest, rules in _SEAL.findall(text):
-        one = found.setdefault(piece, Found())
-        one.digest, one.rules = digest, int(rules)
+                _lead(found, table, name, block)
+            elif name != "pieces":
+                piece = _piece_of_set(name) if kind == "set" else "host"
+                found.setdefault(piece, Found()).sets[table, f"{kind} {name}"] = _lasting(block)
+    for table, way, command in _ADDED.findall(text):
+        _lead(found, table, way, command)
+    for key, digest, number, name in _SEAL.findall(text):
+        one = found.setdefault(name or key, Found())
+        one.digest, one.rules = digest, int(number)
+    for one in found.values():
+        one.listed = listed
     if (guard := found.get(GUARD)) and not guard.digest and not any(guard.chains.values()):
         del found[GUARD]  # its empty chains are the base's
     return found
 
 
-def _lead(found: dict[str, Found], way: str, text: str) -> None:
+def referred(found: Iterable[Found]) -> frozenset[str]:
+    """Return the names of all chains and sets that rules refer to."""
+    return frozenset(name for one in found for name in one.references())
+
+
+def _lead(found: dict[str, Found], table: str, way: str, text: str) -> None:
     """Add the elements that *text* has of the map *way*."""
     for port, lead, piece, chain in _LEAD.findall(text):
-        found.setdefault(piece or _piece(chain), Found()).elements.append((way, port, lead))
+        found.setdefault(piece or _piece(chain), Found()).elements.append((table, way, port, lead))
+
+
+def _lasting(block: str) -> str:
+    """Return what is declared of a set; what packets have put in is not kept."""
+    if "flags dynamic" not in block:
+        return block
+    return "".join(f"\t\t{line}\n" for line in _DECLARED.findall(block))
 
 
 def _piece(chain: str) -> str:
-    """Return the piece a chain belongs to, by its name."""
+    """Return the piece a chain belongs to, by its name; the host's are those that are nobody else's."""
     if found := _GUEST.fullmatch(chain):
         return f"vm:{found[1]}"
     first, _, rest = chain.partition("-")
     return f"bridge:{rest}" if first == "bridge" else _FIRST.get(first, "base")
+
+
+def _piece_of_set(name: str) -> str:
+    """Return the piece a set belongs to: the cluster's, or the one in whose chain sources are counted in it."""
+    return _piece(found[1]) if (found := _METER.fullmatch(name)) else SETS
 
 
 def _owner(name: str) -> str:

@@ -15,14 +15,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from pvenetd.firewall import nft_nat, wire
+from pvenetd.firewall import wire
 from pvenetd.firewall.builtin import shared
-from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design, base_text
-from pvenetd.firewall.ruleset import ICMP, Addresses, Chain, IcmpType, Piece, Rule, Ruleset, SetRef, Span
-from pvenetd.firewall.wire import Unsaid
+from pvenetd.firewall.nft_base import BRIDGED, Design, base_text
+from pvenetd.firewall.nft_words import helper, meter, network, quotable, said, set_name, spelled
+from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset
+from pvenetd.firewall.wire_rule import Unsaid
 from pvenetd.resource import Resource
 from pvenetd.state import Chains, Sysctl
 
@@ -32,9 +33,18 @@ FIREWALL = "firewall"
 GUARD = "guard"
 """The piece that stops ports nobody announced, and its owner."""
 
-_ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
-_SAFE = re.compile(r"[\w.:@ /-]*")
-"""What may stand between quotes in nft's language: nothing that ends a string, nothing that is a wildcard."""
+SETS, GROUPS = "sets", "groups"
+"""The pieces that others refer to."""
+
+TABLES = ("inet", "bridge")
+_KEY = 15
+"""Characters that a key of the set ``pieces`` has room for."""
+_ATTRIBUTE = re.compile(r"\t\t(?:(?:type|flags|size|timeout|l3proto|elements) |[\t ])")
+"""What begins a line of a block that is no rule."""
+_ELEMENTS = re.compile(r"^\t\telements = \{(.*?)\}", re.MULTILINE | re.DOTALL)
+_METER = ("size 65535", "flags dynamic,timeout", "timeout 1m")
+"""How a set that sources are counted in is declared."""
+_HELPED = {TCP: "tcp", UDP: "udp"}
 
 
 def pieces(ruleset: Ruleset, design: Design, *others: Chains) -> list[Resource]:
@@ -72,23 +82,96 @@ def base(design: Design) -> Chains:
 def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     """Return one piece as nft text; a guest's belongs to the guest."""
     into = {port.into for port in piece.ports}
-    text = "".join(_block(chain, design, to_guest=chain.name in into) for chain in piece.chains)
+    found = list(_placed(piece, design))
+    text = "".join(_named(one) for one in piece.sets) + _helpers(found, design)
+    text += "".join(_block(chain, design, to_guest=chain.name in into or _is_into_guests(chain)) for chain in found)
     for port in piece.ports:
-        text += element("in", port.name, _lead(port.into, piece)) + element("out", port.name, _lead(port.out, piece))
-    found = sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
+        text += element("bridge", "in", port.name, _lead(port.into, piece))
+        text += element("bridge", "out", port.name, _lead(port.out, piece))
+    if piece.bridge:
+        text += element(found[0].table, "bridges", piece.bridge, _lead(found[0].name, piece))
+    resource = sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
     if not piece.ports:
-        return found
+        return resource
     with suppress(Unsaid):
-        return found.model_copy(update={"wire": wire.add(piece, f"{found.digest} {count(text)}")})
-    return found
+        noted = wire.add(piece, f"{resource.digest} {count(text)}", design)
+        return resource.model_copy(update={"wire": noted})
+    return resource
+
+
+def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
+    """Yield the chains of *piece* in the tables where they are asked.
+
+    What a bridge forwards is seen by ``bridge`` where bridges track connections, else by ``inet``; groups for what
+    is forwarded are jumped to from there, and from the host's own chains.
+    """
+    there = {(chain.table, chain.name) for chain in piece.chains}
+    for chain in piece.chains:
+        if piece.bridge:
+            yield replace(chain, table="bridge" if design == "ct" else "inet")
+            continue
+        yield chain
+        if piece.name == GROUPS and chain.name.endswith("-forward") and ("bridge", chain.name) not in there:
+            yield from [replace(chain, table="bridge")] if design == "ct" else []
+
+
+def _is_into_guests(chain: Chain) -> bool:
+    return chain.table == "bridge" and chain.name.startswith("group-") and chain.name.endswith("-in")
+
+
+def _named(one: NamedSet) -> str:
+    """Return the declaration of a set, in either table; what is in it already stays, so it is flushed before."""
+    listed = ", ".join(network(span, one.version) for span in one.spans)
+    body = [f"type ipv{one.version}_addr", "flags interval", *([f"elements = {{ {listed} }}"] if listed else ())]
+    return "".join(_declared(table, f"set {set_name(quotable(one.name), one.version)}", body) for table in TABLES)
+
+
+def _declared(table: str, what: str, body: Iterable[str]) -> str:
+    lines = [f"table {table} pvenetd {{", f"\t{what} {{", *(f"\t\t{line}" for line in body), "\t}", "}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _helpers(found: Iterable[Chain], design: Design) -> str:
+    """Return the declarations of the conntrack helpers that chains give to connections, each once a table."""
+    wanted = {
+        (chain.table, helper(rule)): rule
+        for chain in found
+        for whole in chain.rules
+        for rule in said(whole, chain, design)
+        if rule.verdict == "helper"
+    }
+    return "".join(
+        _declared(
+            table, f"ct helper {name}", [f'type "{quotable(rule.helper)}" protocol {_HELPED[rule.protocol or 0]}']
+        )
+        for (table, name), rule in wanted.items()
+    )
 
 
 def _block(chain: Chain, design: Design, *, to_guest: bool = False) -> str:
-    lines = [f"table {chain.table} pvenetd {{", f"\tchain {chain.name} {{"]
+    body = []
     if hook := chain.hook:
-        lines.append(f"\t\ttype {hook.type} hook {hook.hook} priority {hook.priority}; policy accept;")
-    lines += [f"\t\t{_rule(rule, chain, design, to_guest=to_guest)}" for rule in chain.rules]
-    return "".join(f"{line}\n" for line in [*lines, "\t}", "}"])
+        body.append(f"type {hook.type} hook {hook.hook} priority {hook.priority}; policy accept;")
+        if design == "mark" and chain.table == "inet" and hook.hook == "forward":
+            body.append(
+                f"meta mark & {BRIDGED:#010x} != 0 accept"
+            )  # what a bridge forwards is no business of the host's
+    body += spelled(chain, design, to_guest=to_guest)
+    return _meters(chain, design) + _declared(chain.table, f"chain {chain.name}", body)
+
+
+def _meters(chain: Chain, design: Design) -> str:
+    """Return the declarations of the sets that a chain's rules count sources in; a quiet one is forgotten."""
+    return "".join(
+        _declared(
+            chain.table,
+            f"set {meter(rule, chain, place)}",
+            [f"type {'ipv4' if IP in rule.all_ethertypes else 'ipv6'}_addr", *_METER],
+        )
+        for place, whole in enumerate(chain.rules)
+        if whole.limit and whole.limit.per_source
+        for rule in said(whole, chain, design)
+    )
 
 
 def sealed(name: str, text: str, *, owner: str) -> Chains:
@@ -99,7 +182,13 @@ def sealed(name: str, text: str, *, owner: str) -> Chains:
 
 def seal(name: str, digest: str, rules: int) -> str:
     """Return the command that notes a piece's digest and its number of rules."""
-    return f'add element bridge pvenetd pieces {{ "{_quotable(name)}" comment "{digest} {rules}" }}\n'
+    key, called = piece_key(name), f" {quotable(name)}" if len(name) > _KEY else ""
+    return f'add element bridge pvenetd pieces {{ "{key}" comment "{digest} {rules}{called}" }}\n'
+
+
+def piece_key(name: str) -> str:
+    """Return the key of a piece in the set ``pieces``: its name, or for a long one its hash."""
+    return quotable(name) if len(name) <= _KEY else f"#{hashlib.sha256(name.encode()).hexdigest()[: _KEY - 1]}"
 
 
 _LEADS = ("jump", "goto")
@@ -108,25 +197,31 @@ find the element already and the chain still empty, and has to come back to the 
 """
 
 
-def element(way: str, port: str, lead: str) -> str:
-    """Return the command that says what becomes of the frames of one port, one way."""
-    return f'add element bridge pvenetd {way} {{ "{_quotable(port)}"{lead} }}\n'
+def element(table: str, way: str, port: str, lead: str) -> str:
+    """Return the command that says what becomes of the frames of one port, one way, or of one bridge."""
+    return f'add element {table} pvenetd {way} {{ "{quotable(port)}"{lead} }}\n'
 
 
 def is_filtered(port: str, text: str) -> bool:
     """Return whether, by the *text* of a piece, the frames of *port* go through its chains."""
-    return any(f'"{_quotable(port)}" : {word} ' in text for word in _LEADS)
+    return any(f'"{quotable(port)}" : {word} ' in text for word in _LEADS)
 
 
 def _lead(chain: str, piece: Piece) -> str:
     """Return a chain to jump to; where there is none, whose port it is that nothing is asked at."""
-    return f" : jump {chain}" if chain else f' comment "{_quotable(piece.name)}" : accept'
+    return f" : jump {chain}" if chain else f' comment "{quotable(piece.name)}" : accept'
 
 
 def count(text: str) -> int:
-    """Return how many rules and map elements *text* has; our text and nft's listing break lines alike."""
-    rules = [line for line in text.splitlines() if line.startswith("\t\t") and not line.startswith("\t\ttype ")]
-    return len(rules) + sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
+    """Return how many rules, map elements and addresses *text* has; ours and nft's listing break lines alike."""
+    leads = sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
+    addresses = sum(str(listed).count(",") + 1 for listed in _ELEMENTS.findall(text))
+    return len(rules(text)) + leads + addresses
+
+
+def rules(text: str) -> list[str]:
+    """Return the lines of *text* that are rules."""
+    return [line for line in text.splitlines() if line.startswith("\t\t") and not _ATTRIBUTE.match(line)]
 
 
 def render(resources: Iterable[Resource]) -> str:
@@ -134,119 +229,3 @@ def render(resources: Iterable[Resource]) -> str:
     fresh = [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in ("inet", "bridge")]
     parts = sorted((one for one in resources if isinstance(one, Chains)), key=lambda one: one.name != "base")
     return "".join(fresh) + "".join(one.text for one in parts)
-
-
-def _rule(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:
-    words = [
-        *_frame(rule, chain),
-        *_packet(rule),
-        *nft_nat.matches(rule),
-        *_state(rule, chain, design),
-        "counter",
-        _verdict(rule, chain, to_guest=to_guest),
-    ]
-    return " ".join(words) + (f' comment "{_quotable(rule.note)}"' if rule.origin else "")
-
-
-def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
-    if rule.iif:
-        yield f'iifname "{_quotable(rule.iif)}"'
-    if rule.oif:
-        yield f'oifname "{_quotable(rule.oif)}"'
-    # Said by us, for nft's own guess (ether type) reads the VLAN tag's type off a tagged frame.
-    if types := rule.all_ethertypes:
-        names = [_ETHERTYPES.get(kind, f"{kind:#06x}") for kind in types]
-        yield f"meta protocol {_set(names)}" if chain.table == "bridge" else f"meta nfproto {_set(_nfproto(names))}"
-    if rule.not_mac:
-        yield f"ether saddr != {_quotable(rule.not_mac)}"
-    if rule.not_arp_mac:
-        yield f"arp saddr ether != {_quotable(rule.not_arp_mac)}"
-
-
-def _nfproto(names: list[str]) -> list[str]:
-    return [{"ip": "ipv4", "ip6": "ipv6"}[name] for name in names]
-
-
-def _packet(rule: Rule) -> Iterator[str]:
-    if rule.protocol is not None:
-        yield f"meta l4proto {rule.protocol}"
-    for side, word in ((rule.source, "saddr"), (rule.dest, "daddr")):
-        if side and (found := _networks(side)):
-            yield f"{'ip' if side.version == 4 else 'ip6'} {word} {_set(found)}"
-    for side, word in ((rule.not_source, "saddr"), (rule.not_dest, "daddr")):
-        if side:
-            yield f"{'ip' if side.version == 4 else 'ip6'} {word} != {_set(_networks(side))}"
-    for ports, word in ((rule.sport, "sport"), (rule.dport, "dport")):
-        if ports and ports != (Span(0, 65535),):
-            yield f"th {word} {_set(_range(span) for span in ports)}"
-    if rule.icmp:
-        yield _icmp("icmp" if rule.protocol == ICMP else "icmpv6", rule.icmp)
-
-
-def _icmp(name: str, types: tuple[IcmpType, ...]) -> str:
-    if all(one.code is None for one in types):
-        return f"{name} type {_set(str(number) for number in sorted(one.type for one in types))}"
-    if len(types) == 1:
-        return f"{name} type {types[0].type} {name} code {types[0].code}"
-    whole = {one.type for one in types if one.code is None}
-    pairs = [f"{kind} . 0-255" for kind in sorted(whole)]
-    pairs += [f"{one.type} . {one.code}" for one in types if one.type not in whole]
-    return f"{name} type . {name} code {{ {', '.join(pairs)} }}"
-
-
-def _networks(side: Addresses | SetRef) -> list[str]:
-    """Return a set's name, or CIDRs and ranges; nothing for all there are, which the ethertype says already."""
-    if isinstance(side, SetRef):
-        return [f"@{side.name}-v{side.version}"]
-    if side.is_all:
-        return []
-    return [_network(span, side.version) for span in side.spans]
-
-
-def _network(span: Span, version: int) -> str:
-    first: IPv4Address | IPv6Address
-    last: IPv4Address | IPv6Address
-    make = IPv4Address if version == 4 else IPv6Address
-    first, last = make(span.first), make(span.last)
-    if first == last:
-        return str(first)
-    nets = list(summarize_address_range(first, last))
-    return str(nets[0]) if len(nets) == 1 else f"{first}-{last}"
-
-
-def _range(span: Span) -> str:
-    return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
-
-
-def _set(items: Iterable[str]) -> str:
-    found = list(items)
-    return found[0] if len(found) == 1 else f"{{ {', '.join(found)} }}"
-
-
-def _state(rule: Rule, chain: Chain, design: Design) -> Iterator[str]:
-    if rule.state and (chain.table == "inet" or design == "ct"):
-        yield f"ct state {','.join(rule.state)}"
-    elif rule.state:
-        bit = INVALID if "invalid" in rule.state else ESTABLISHED
-        yield f"meta mark & {bit:#010x} != 0"
-
-
-def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
-    if rule.verdict == "jump":
-        return f"jump {rule.target}"
-    if rule.verdict != "reject":
-        return nft_nat.verdict(rule)
-    if to_guest:
-        return "drop"  # The kernel sends no answer from the hook where a frame leaves for a port.
-    return "goto refuse" if chain.table == "inet" else "goto refuse-out"
-
-
-def is_quotable(text: str) -> bool:
-    """Return whether *text* can stand between quotes."""
-    return _SAFE.fullmatch(text) is not None
-
-
-def _quotable(text: str) -> str:
-    if not is_quotable(text):
-        raise ValueError(f"{text!r} cannot be written in nft's language")
-    return text

@@ -6,7 +6,7 @@ The kernel offers one of two ways, never both at once; `drivers.nft.probe` finds
     Bridge conntrack (nf_conntrack_bridge, Linux 5.3): the bridge's chains ask ``ct state``.
 ``mark``
     br_netfilter shows bridged packets to the inet hooks.  There, connection tracking has the
-    state, and three bits of the packet mark carry it to the bridge's chains.  The bits are made anew
+    state, and bits of the packet mark carry it to the bridge's chains.  The bits are made anew
     for every packet where it enters a bridge or leaves the host, and are cleared before the host
     itself gets it, so policy routing never sees them.  What others keep in these bits is lost.
 
@@ -19,18 +19,24 @@ from typing import Literal
 
 Design = Literal["ct", "mark"]
 
-ESTABLISHED, INVALID, REJECTED = 0x10000000, 0x20000000, 0x40000000
+BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 """Bits of the packet mark.  Away from Proxmox's (bit 31), Tailscale's (16 to 23), Kubernetes' (14, 15)."""
 
-_ALL = ESTABLISHED | INVALID | REJECTED
+_ALL = BRIDGED | ESTABLISHED | INVALID | REJECTED
 _OTHERS = 0xFFFFFFFF ^ _ALL
 
 _STATES = "{ established : goto mark-established, related : goto mark-established, invalid : goto mark-invalid }"
 
 _MAPS = """\
 table inet pvenetd {
+	map bridges {
+		type ifname : verdict
+	}
 }
 table bridge pvenetd {
+	map bridges {
+		type ifname : verdict
+	}
 	set pieces {
 		type ifname
 	}
@@ -80,7 +86,11 @@ table bridge pvenetd {{
 		meta protocol ip icmp type 3 counter accept
 		meta protocol ip6 icmpv6 type 1 counter accept
 	}}
-{_DISPATCH}	chain postrouting {{
+{_DISPATCH}	chain forward {{
+		type filter hook forward priority 10; policy accept;
+		meta ibrname vmap @bridges
+	}}
+	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
 		oifname vmap @in
 		goto guard-in
@@ -119,6 +129,10 @@ table inet pvenetd {{
 		type filter hook forward priority -10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 goto refuse
 	}}
+	chain bridged {{
+		type filter hook forward priority -5; policy accept;
+		meta mark & {BRIDGED:#010x} != 0 iifname vmap @bridges
+	}}
 }}
 table bridge pvenetd {{
 	chain refuse-out {{
@@ -134,11 +148,21 @@ table bridge pvenetd {{
 		meta mark & {REJECTED:#010x} != 0 meta pkttype != host counter drop
 		meta mark & {ESTABLISHED | INVALID:#010x} != 0 meta mark set meta mark & {_OTHERS | REJECTED:#010x}
 	}}
+	chain forward {{
+		type filter hook forward priority -10; policy accept;
+		meta mark set meta mark | {BRIDGED:#010x}
+		meta mark & {REJECTED:#010x} != 0 accept
+		oifname vmap @in
+		goto guard-in
+	}}
+	chain output {{
+		type filter hook output priority 10; policy accept;
+		oifname vmap @in
+		goto guard-in
+	}}
 	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 counter drop
-		oifname vmap @in
-		goto guard-in
 	}}
 }}
 """

@@ -178,9 +178,18 @@ class Rule:
         """Return the ethertypes it is about: those that are said, or what its addresses or its ICMP speak of."""
         if self.ethertypes:
             return self.ethertypes
-        if side := self.source or self.dest:
+        if side := self.source or self.dest or self.not_source or self.not_dest:
             return (IP,) if side.version == 4 else (IP6,)
+        if self.not_arp_source:
+            return (ARP,)
+        if self.not_nd_target:
+            return (IP6,)
         return {ICMP: (IP,), ICMP6: (IP6,)}.get(self.protocol or 0, ())
+
+    @property
+    def all_protocol(self) -> int | None:
+        """Return the protocol it is about: the one that is said, or what its flags or its target speak of."""
+        return ICMP6 if self.not_nd_target else TCP if self.tcp_flags else self.protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,8 @@ class Port:
     """The chain of what is sent to the guest."""
     out: str = ""
     """The chain of what the guest sends."""
+    mac: str = ""
+    """The guest's MAC address there, where it is known: who sends to it can be answered."""
 
 
 @dataclass(frozen=True, slots=True)

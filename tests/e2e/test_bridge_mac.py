@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.sandbox.client import hook
+from tests.sandbox.process import Process
 from tests.sandbox.world import HOST, TAP, World
 
 LOWEST = "00:00:00:00:00:01"
@@ -21,12 +24,17 @@ def test_the_host_is_reached_while_guests_come_and_go(world: World) -> None:
     assert mac(world, "vmbr0") == before == mac(world, "eth0")
 
     world.provider.run("ip", "neighbour", "flush", "all")
-    neighbour = world.ping(world.provider, HOST)
+    command = [*world.provider.prefix(), "ping", "-n", "-i", "0.1", HOST]
+    neighbour = world.keep(Process("ping", command))
+    neighbour.expect("bytes from")
     hook(world.root, "down", TAP)
     guest.stop()
     assert mac(world, "vmbr0") == before
-    neighbour.go_on()
-    assert neighbour.lost() == []
+    neighbour.skip()
+    for _ in range(5):
+        neighbour.expect("bytes from")
+    neighbour.signal(signal.SIGINT)
+    neighbour.expect(" 0% packet loss")
 
 
 @pytest.mark.netns

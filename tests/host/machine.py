@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.netns import run, show
-from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 
 CTL = "/usr/bin/pvenetctl"
@@ -48,7 +47,7 @@ def main_pid() -> int:
     return int(unit(SERVICE, "MainPID")["MainPID"])
 
 
-def ended(pid: int, number: int, seconds: float = PATIENCE) -> None:
+def ended(pid: int, number: int, seconds: float = 10.0) -> None:
     """Send a signal to a process of somebody else's, and wait until it has ended."""
     descriptor = os.pidfd_open(pid)
     try:
@@ -61,7 +60,7 @@ def ended(pid: int, number: int, seconds: float = PATIENCE) -> None:
 
 def ctl(*words: str) -> str:
     """Return what pvenetctl prints.  It waits for a daemon that is being started: systemd holds the socket."""
-    return run("timeout", f"{PATIENCE:g}", CTL, *words)
+    return run("timeout", "60", CTL, *words)
 
 
 def asked(*words: str) -> Any:

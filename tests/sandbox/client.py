@@ -8,14 +8,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.patience import PATIENCE
+_PATIENCE = 60.0
+"""Seconds to wait for an answer."""
 
 
 class Unix(HTTPConnection):
     """HTTP over a UNIX socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+        super().__init__("localhost", timeout=_PATIENCE)
         self._path = path
 
     def connect(self) -> None:

@@ -8,16 +8,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from tests.patience import PATIENCE
-
-_BEFORE_KILL = 30.0
+_BEFORE_KILL = 10.0
 """Seconds a process has to end after SIGTERM."""
-
-STARTED: list[Process] = []
-"""Those of the test that runs: what they said is shown where it fails (`tests.conftest`)."""
 
 
 class Process:
@@ -27,7 +22,6 @@ class Process:
         self.name = name
         self.lines: list[str] = []
         """Everything it has printed, on both streams."""
-        STARTED.append(self)
         self._read = 0
         self._closed = False
         self._news = threading.Condition()
@@ -44,7 +38,7 @@ class Process:
         self._reader = threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
-    def expect(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
+    def expect(self, pattern: str, seconds: float = 10.0) -> re.Match[str]:
         """Return the match of the next line that has *pattern* in it; wait for it if need be."""
         deadline = time.monotonic() + seconds
         with self._news:
@@ -76,7 +70,7 @@ class Process:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE) -> int:
+    def wait(self, seconds: float = 10.0) -> int:
         """Return its exit status once it has ended and all its lines are here."""
         try:
             status = self._process.wait(seconds)
@@ -92,7 +86,7 @@ class Process:
             return self.wait(_BEFORE_KILL)
         except AssertionError:
             self.signal(signal.SIGKILL)
-            return self.wait()
+            return self.wait(_BEFORE_KILL)
         finally:
             if self._process.stdin:
                 self._process.stdin.close()
@@ -106,3 +100,10 @@ class Process:
         with self._news:
             self._closed = True
             self._news.notify_all()
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Ask until something is so; each question takes its time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pvenetd.sources.files import Directories, Names, watch_files
-from tests.patience import PATIENCE
+
+PATIENCE = 10.0
 
 
 class Heard:

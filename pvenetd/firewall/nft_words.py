@@ -1,0 +1,278 @@
+"""One rule of the intermediate form → lines of nft's language.
+
+Sources: nft(8); linux/netfilter/nf_log.h for the length of a log's prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+
+from pvenetd.firewall import nft_nat
+from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design
+from pvenetd.firewall.ruleset import (
+    ICMP,
+    IP,
+    IP6,
+    Addresses,
+    Chain,
+    IcmpType,
+    Rule,
+    SetRef,
+    Span,
+    TcpFlags,
+)
+
+LOG_GROUP = 0
+"""Of NFLOG."""
+
+_PREFIX = 127
+"""Bytes of a log's prefix (NF_LOG_PREFIXLEN less its end)."""
+_ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
+_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
+_SAFE = re.compile(r"[\w.:@ /-]*")
+"""What may stand between quotes in nft's language: nothing that ends a string, nothing that is a wildcard."""
+
+
+def spelled(chain: Chain, design: Design, *, to_guest: bool = False) -> Iterator[str]:
+    """Yield the lines of a chain's rules; none of a rule that nothing can match, or that says nothing in its table."""
+    for place, rule in enumerate(chain.rules):
+        for one in said(rule, chain, design):
+            yield _line(one, chain, design, place, to_guest=to_guest)
+
+
+def said(rule: Rule, chain: Chain, design: Design) -> Iterator[Rule]:
+    """Yield *rule* as the kernel is told: for each family where sources are counted, not at all where it is empty."""
+    if _is_empty(rule) or (rule.verdict == "helper" and chain.table == "bridge" and design == "mark"):
+        return
+    if rule.limit and rule.limit.per_source and not {IP, IP6} & set(rule.all_ethertypes):
+        yield from (replace(rule, ethertypes=(kind,)) for kind in (IP, IP6))
+    else:
+        yield rule
+
+
+def _is_empty(rule: Rule) -> bool:
+    """Return whether nothing can match, as nft has no words for: an empty list, or all but everything."""
+    inside = [side for side in (rule.source, rule.dest) if isinstance(side, Addresses)]
+    others = (rule.not_source, rule.not_dest, rule.not_arp_source, rule.not_nd_target)
+    outside = [side for side in others if isinstance(side, Addresses)]
+    return not all(side.spans for side in inside) or any(side.is_all for side in outside)
+
+
+def meter(rule: Rule, chain: Chain, place: int) -> str:
+    """Return the name of the set in which a rule's sources are counted; *place* is the rule's in its chain."""
+    return f"limit-{chain.name}-{place}-v{4 if IP in rule.all_ethertypes else 6}"
+
+
+def helper(rule: Rule) -> str:
+    """Return the name of the object that stands for a connection tracking helper of one protocol."""
+    return f"{rule.helper}-{rule.protocol}"
+
+
+def _line(rule: Rule, chain: Chain, design: Design, place: int, *, to_guest: bool) -> str:
+    words = [
+        *_frame(rule, chain),
+        *_packet(rule),
+        *nft_nat.matches(rule),
+        *_state(rule, chain, design),
+        *_limit(rule, meter(rule, chain, place)),
+        "counter",
+        _verdict(rule, chain, design, to_guest=to_guest),
+    ]
+    return " ".join(words) + (f' comment "{quotable(rule.note)}"' if rule.origin else "")
+
+
+def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
+    if rule.iif:
+        yield f'iifname "{quotable(rule.iif)}"'
+    if rule.oif:
+        yield f'oifname "{quotable(rule.oif)}"'
+    # Said by us, for nft's own guess (ether type) reads the VLAN tag's type off a tagged frame.
+    if types := rule.all_ethertypes:
+        names = [_ETHERTYPES.get(kind, f"{kind:#06x}") for kind in types]
+        yield f"meta protocol {_set(names)}" if chain.table == "bridge" else f"meta nfproto {_set(_nfproto(names))}"
+    if rule.not_mac:
+        yield f"ether saddr != {quotable(rule.not_mac)}"
+    if rule.not_arp_mac:
+        yield f"arp saddr ether != {quotable(rule.not_arp_mac)}"
+    if rule.not_arp_source:
+        yield "arp ptype 0x0800"
+        yield from _outside("arp saddr ip", rule.not_arp_source)
+    if rule.smurf:
+        yield "fib saddr type { broadcast, multicast }"
+
+
+def _nfproto(names: list[str]) -> list[str]:
+    return [{"ip": "ipv4", "ip6": "ipv6"}[name] for name in names]
+
+
+def _packet(rule: Rule) -> Iterator[str]:
+    if (protocol := rule.all_protocol) is not None:
+        yield f"meta l4proto {protocol}"
+    yield from _ends(rule)
+    for ports, word in ((rule.sport, "sport"), (rule.dport, "dport")):
+        if ports and ports != (Span(0, 65535),):
+            yield f"th {word} {_set(_range(span) for span in ports)}"
+    if rule.tcp_flags:
+        yield _tcp_flags(rule.tcp_flags)
+    if rule.icmp:
+        yield _icmp("icmp" if rule.protocol == ICMP else "icmpv6", rule.icmp)
+    if rule.not_nd_target:
+        yield "icmpv6 type 136"
+        yield f"@th,64,128 != {_set(_number(span) for span in rule.not_nd_target.spans)}"
+
+
+def _ends(rule: Rule) -> Iterator[str]:
+    for side, word in ((rule.source, "saddr"), (rule.dest, "daddr")):
+        if side and (found := networks(side)):
+            yield f"{family(side.version)} {word} {_set(found)}"
+    for side, word in ((rule.not_source, "saddr"), (rule.not_dest, "daddr")):
+        if side:
+            yield from _outside(f"{family(side.version)} {word}", side)
+
+
+def _number(span: Span) -> str:
+    """Return an address or a range of a target, for which nft 1.0.6 has no word yet."""
+    return f"{span.first:#034x}" if span.first == span.last else f"{span.first:#034x}-{span.last:#034x}"
+
+
+def _outside(what: str, side: Addresses | SetRef) -> Iterator[str]:
+    """Yield what matches addresses other than these; everything is outside of none."""
+    if isinstance(side, SetRef) or side.spans:
+        yield f"{what} != {_set(networks(side))}"
+
+
+def _tcp_flags(flags: TcpFlags) -> str:
+    names = [
+        " | ".join(name for bit, name in enumerate(_FLAGS) if number >> bit & 1) for number in (flags.mask, flags.set)
+    ]
+    return f"tcp flags & ({names[0]}) == {names[1] or '0x0'}"
+
+
+def _icmp(name: str, types: tuple[IcmpType, ...]) -> str:
+    if all(one.code is None for one in types):
+        return f"{name} type {_set(str(number) for number in sorted(one.type for one in types))}"
+    if len(types) == 1:
+        return f"{name} type {types[0].type} {name} code {types[0].code}"
+    whole = {one.type for one in types if one.code is None}
+    pairs = [f"{kind} . 0-255" for kind in sorted(whole)]
+    pairs += [f"{one.type} . {one.code}" for one in types if one.type not in whole]
+    return f"{name} type . {name} code {{ {', '.join(pairs)} }}"
+
+
+def family(version: int) -> str:
+    """Return what nft calls the addresses of a family."""
+    return "ip" if version == 4 else "ip6"
+
+
+def networks(side: Addresses | SetRef) -> list[str]:
+    """Return a set's name, or CIDRs and ranges; nothing for all there are, which the ethertype says already."""
+    if isinstance(side, SetRef):
+        return [f"@{set_name(side.name, side.version)}"]
+    if side.is_all:
+        return []
+    return [network(span, side.version) for span in side.spans]
+
+
+def set_name(name: str, version: int) -> str:
+    """Return what a set's addresses of one family are called in the kernel."""
+    return f"{name}-v{version}"
+
+
+def network(span: Span, version: int) -> str:
+    """Return an address, a network or a range."""
+    first: IPv4Address | IPv6Address
+    last: IPv4Address | IPv6Address
+    make = IPv4Address if version == 4 else IPv6Address
+    first, last = make(span.first), make(span.last)
+    if first == last:
+        return str(first)
+    nets = list(summarize_address_range(first, last))
+    return str(nets[0]) if len(nets) == 1 else f"{first}-{last}"
+
+
+def _range(span: Span) -> str:
+    return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
+
+
+def _set(items: Iterable[str]) -> str:
+    found = list(items)
+    return found[0] if len(found) == 1 else f"{{ {', '.join(found)} }}"
+
+
+def _state(rule: Rule, chain: Chain, design: Design) -> Iterator[str]:
+    if rule.state and (chain.table == "inet" or design == "ct"):
+        yield f"ct state {','.join(rule.state)}"
+    elif rule.state:
+        yield f"meta mark & {state_bits(rule):#010x} != 0"
+
+
+def state_bits(rule: Rule) -> int:
+    """Return the bits of the mark that tell of a connection's state where bridges do not track connections."""
+    known = INVALID if "invalid" in rule.state else 0
+    return known | (ESTABLISHED if {"established", "related"} & set(rule.state) else 0)
+
+
+def _limit(rule: Rule, counted_in: str) -> Iterator[str]:
+    if not (limit := rule.limit):
+        return
+    words = f"limit rate {'over ' if limit.over else ''}{limit.rate}/{limit.per} burst {limit.burst} packets"
+    if not limit.per_source:
+        yield words
+        return
+    source = "ip saddr" if IP in rule.all_ethertypes else "ip6 saddr & ffff:ffff:ffff:ffff::"
+    yield f"update @{counted_in} {{ {source} {words} }}"
+
+
+def _verdict(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:
+    match rule.verdict:
+        case "jump":
+            return f"jump {rule.target}"
+        case "reject" if chain.table == "inet":
+            return "goto refuse"
+        case "reject":
+            return refusal(design, to_guest=to_guest)
+        case "log":
+            return f'log prefix "{quotable(prefix(rule))}" group {LOG_GROUP}'
+        case "queue":
+            return f"queue flags bypass to {_range(queues(rule))}"
+        case "helper":
+            return f'ct helper set "{quotable(helper(rule))}"'
+    return nft_nat.verdict(rule)
+
+
+def refusal(design: Design, *, to_guest: bool) -> str:
+    """Return what a bridge's chain does with a frame that is to be refused.
+
+    Bridges that track connections answer only where a frame comes in (`firewall.answer`); where it
+    leaves for a guest's port it is only dropped.
+    """
+    return "drop" if to_guest and design in ("ct", "mark") else "goto refuse-out"
+
+
+def prefix(rule: Rule) -> str:
+    """Return what a log line begins with: ``:100:6:in: DROP: 100.fw:3``; of a long origin, its end."""
+    if not (log := rule.log):
+        raise ValueError(f"{rule.origin}: a log rule says what of")
+    head = f":{log.vmid}:{log.level}:{log.way}: {log.what}: "[:_PREFIX]
+    room = _PREFIX - len(head)
+    return head + (rule.origin[-room:] if room else "")
+
+
+def queues(rule: Rule) -> Span:
+    """Return the numbers of the queues that a rule's packets go to."""
+    return rule.queue or Span(0, 0)
+
+
+def is_quotable(text: str) -> bool:
+    """Return whether *text* can stand between quotes."""
+    return _SAFE.fullmatch(text) is not None
+
+
+def quotable(text: str) -> str:
+    """Return *text* if it can stand between quotes, else raise `ValueError`."""
+    if not is_quotable(text):
+        raise ValueError(f"{text!r} cannot be written in nft's language")
+    return text
