@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pvenetd.applier import Applier
 from pvenetd.errors import KernelError, PvenetError, VerifyError
 from pvenetd.plan import Op, plan, steps
+from pvenetd.resource import Key
 from pvenetd.state import Chains, State, Sysctl
 
 log = logging.getLogger("pvenetd.engine")
@@ -18,20 +19,21 @@ AS_BEFORE = "it stays as it is"
 class Crowd(Applier):
     """The applier, for owners that come in hundreds and want chains."""
 
-    async def desire_chains(self, wanted: Mapping[str, State]) -> dict[str, str]:
-        """Bring the machine to the chains, and what they stand on, that guests want now; return owner → error.
+    async def desire_chains(self, wanted: Mapping[str, State], also: Collection[Key] = ()) -> dict[str, str]:
+        """Bring the machine to the chains, and what they stand on, that owners want now; return owner → error.
 
-        What else they want is as before, and not looked at.  A guest that fails wants what it wanted before.
+        What else they want is as before, and not looked at.  Who fails wants what he wanted before.  *also* are
+        chains that go where nobody wants them, beside those that are called as their owner.
         """
-        return await self.work(lambda: self._converge_all(wanted))
+        return await self.work(lambda: self._converge_all(wanted, also))
 
     # What follows runs in the applier thread.
 
-    def _converge_all(self, wanted: Mapping[str, State]) -> dict[str, str]:
+    def _converge_all(self, wanted: Mapping[str, State], also: Collection[Key]) -> dict[str, str]:
         target = {
             key: one for state in wanted.values() for key, one in state.items() if isinstance(one, Chains | Sysctl)
         }
-        keys = {*target, *(("chains", owner) for owner in wanted)}
+        keys = {*target, *(("chains", owner) for owner in wanted), *also}
         errors: dict[str, PvenetError] = {}
         try:
             for step in steps(plan(target, self._machine.observe(keys, only=True), wanted.keys())):

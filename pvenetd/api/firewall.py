@@ -41,7 +41,7 @@ async def apply(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     """Load the rules of the host and of every guest; whose file is broken keeps what was loaded."""
     del params
     daemon.firewall.files.decide()
-    failed = await daemon.load()
+    failed = await daemon.load_rules()
     await daemon.firewall.files.flush()
     return {"failed": failed, **await daemon.filtering()}
 

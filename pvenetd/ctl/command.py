@@ -55,6 +55,11 @@ def _done(data: Any) -> int:
     return 0
 
 
+def _nothing(data: Any) -> Iterable[Block]:
+    del data
+    return ()
+
+
 def _as_is(status: int, arguments: argparse.Namespace, *, answered: bool) -> int:
     del arguments, answered
     return status
@@ -84,6 +89,8 @@ class Command(NamedTuple):
     """The exit status, where it is refused, or there is no answer."""
     again: Callable[[dict[str, Any], argparse.Namespace], Request | None] = _never
     """What to ask next, after a refusal."""
+    aside: Callable[[Any], Iterable[Block]] = _nothing
+    """What is wrong beside it, for standard error."""
     further: Callable[[Any, argparse.Namespace, Request], Request | None] = _ended
     """What to ask next, after an answer that was shown: of what goes on."""
 

@@ -108,6 +108,7 @@ def _turn(
     if status >= 400:  # HTTP: refused
         return command.failing(_refused(body, arguments), arguments, answered=True), None
     data = body["data"]
+    page.write(command.aside(data), sys.stderr)
     further = command.further(data, arguments, request) if isinstance(request, Request) else None
     if not arguments.json:
         page.write(command.show(data, arguments), sys.stdout)

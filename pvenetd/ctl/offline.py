@@ -180,6 +180,7 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
         daemon = Daemon(Store(files), engine, journal, settings.parse(files.read(settings.PATH)), design)
         daemon.guard.tells_bridge = tells_bridge
         daemon.interfaces.nics.source = Nics()
+        daemon.once = True
         yield daemon
     finally:
         engine.close()

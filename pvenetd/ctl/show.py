@@ -310,10 +310,10 @@ def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     yield f"firewall: {_firewall(data)}"
 
 
-def loaded(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
-    """Show what is loaded now, and whose rules could not be."""
-    yield from firewall(data, _)
-    yield from _failures(data)
+def broken_rules(data: dict[str, Any]) -> Iterator[Block]:
+    """Show why files do not count as they are, a problem a line."""
+    for owner, reason in data["failed"].items():
+        yield reason if reason.startswith("/") else f"{owner}: {_indented(reason)}"
 
 
 def reconciled(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:

@@ -23,7 +23,7 @@ from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
-from pvenetd.daemon.store import Store
+from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
 from pvenetd.firewall.nft_base import Design
@@ -31,9 +31,11 @@ from pvenetd.journal import Journal
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Foreign
 from pvenetd.kinds.link import Link
+from pvenetd.nat.gather import FORWARDING
+from pvenetd.nat.rules import PIECE
 from pvenetd.resource import Key
 from pvenetd.settings import Settings
-from pvenetd.state import Address, State
+from pvenetd.state import INTERFACES, Address, State
 
 log = logging.getLogger("pvenetd")
 
@@ -62,6 +64,8 @@ class Daemon:
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
         self.heard = Heard(store, engine, self.guests, self.load, self.load_rules, self.firewall.files)
+        self.once = False
+        """Whether one question is answered, and nothing followed: what it loads nobody brings up to date."""
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self._changed: set[Key] = set()
@@ -85,8 +89,10 @@ class Daemon:
             await self._quietly(self.firewall.load_host)  # no packet before its rules
             await self._quietly(self._bring_up)
             await self.guests.adopt()
+            await self.guests.sweep()
         else:
             await self.adopt()
+            await self.guests.sweep()
         await self.interfaces.remember_nics()
         await self.load()
         await self.neighbours.warn(await self.guests.records())
@@ -116,8 +122,24 @@ class Daemon:
         return await self._load(self.guests.load)
 
     async def load_rules(self) -> dict[str, str]:
-        """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone."""
-        return await self._load(self.guests.refilter)
+        """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone.
+
+        Where nobody follows what becomes of ports, they are not touched; addresses are translated, too.
+        """
+        if not self.once:
+            return await self._load(self.guests.refilter)
+        failed = await self._load(self.guests.rules.load)
+        if self.store.files.read(ACTIVE) is None:
+            return failed
+        try:
+            wanted = (await self.interfaces.compiled(staged=False)).checked()
+            translating = {
+                key: one for key, one in wanted.items() if key[0] == "chains" or key[1] in FORWARDING.values()
+            }
+            failed |= await self.engine.desire_chains({INTERFACES: translating}, [("chains", PIECE)])
+        except PvenetError as error:
+            failed[INTERFACES] = str(error)
+        return failed
 
     async def _load(self, load: Callable[[list[int]], Awaitable[dict[str, str]]]) -> dict[str, str]:
         failed: dict[str, str] = {}

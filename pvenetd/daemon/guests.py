@@ -14,15 +14,15 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pvenetd.daemon.firewall import Firewall, Rules, is_rules
+from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.guest_records import GuestRecords
+from pvenetd.daemon.guest_rules import GuestRules
 from pvenetd.daemon.made import Made
 from pvenetd.daemon.retry import Retry
 from pvenetd.daemon.sight import Sight
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, Problem, PvenetError
-from pvenetd.firewall.syntax import Config
 from pvenetd.guests.guest import Guest, Source
 from pvenetd.guests.vlan_bridge import held
 from pvenetd.guests.wanted import Seen, is_port, wanted
@@ -31,7 +31,7 @@ from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
 from pvenetd.resource import Key
-from pvenetd.state import GUESTS, State
+from pvenetd.state import GUESTS
 
 log = logging.getLogger("pvenetd.guests")
 
@@ -55,6 +55,7 @@ class Guests:
         self._engine = engine
         self._firewall = firewall
         self._sight = Sight(store.definitions, engine)
+        self.rules = GuestRules(store, engine, firewall)
         self._records = GuestRecords(store.definitions, engine)
         self._made = Made(store.files)
         self._retry = Retry(self._again)
@@ -196,44 +197,15 @@ class Guests:
     async def refilter(self, vmids: Iterable[int]) -> dict[str, str]:
         """Bring guests to their rules as they are now, many at once; return owner → error of those that failed.
 
-        Where more than rules is to be done, or something is wrong, all of the guest is looked at.
+        Where something is wrong, or was, all of the guest is looked at.
         """
+        vmids = list(vmids)
+        alone = [one for one in vmids if one in self._looked_at and f"vm:{one}" not in self._engine.failed]
         async with AsyncExitStack() as turns:
-            many: dict[str, State] = {}
-            good: dict[int, Config] = {}
-            rest = []
-            for vmid in vmids:
+            for vmid in alone:
                 await turns.enter_async_context(self._turns[vmid])
-                found = await self._rules_alone(vmid)
-                if found is None:
-                    rest.append(vmid)
-                    continue
-                owner = f"vm:{vmid}"
-                if found.good:
-                    good[vmid] = found.good
-                if found.state != self._engine.wants(owner):
-                    many[owner] = found.state
-            failed = await self._engine.desire_chains(many) if many else {}
-            for vmid, config in good.items():
-                if f"vm:{vmid}" not in failed:
-                    self._firewall.loaded(vmid, config)
-        return {**failed, **await self.load([*rest, *(int(owner[3:]) for owner in failed)])}
-
-    async def _rules_alone(self, vmid: int) -> Rules | None:
-        """Return what a guest is to have where only its rules are others than they were, None where more may be."""
-        owner = f"vm:{vmid}"
-        had = self._engine.wants(owner)
-        if owner in self._engine.failed or vmid not in self._looked_at:
-            return None
-        try:
-            guest = self._store.guest(vmid)
-        except PvenetError:
-            return None
-        rules = await self._firewall.usable(guest, had) if guest else None
-        if rules is None or rules.problems:
-            return None
-        ports = {key: one for key, one in had.items() if not is_rules(one)}
-        return replace(rules, state={**rules.state, **ports})
+            failed = await self.rules.load(alone)
+        return await self.load(one for one in vmids if one not in alone or f"vm:{one}" in failed)
 
     async def adopt(self) -> None:
         """Take over what carries a guest's mark: an earlier run of the daemon has done that."""
@@ -248,8 +220,11 @@ class Guests:
 
         for owner, state in held(live).items():
             await self._engine.adopt(owner, state)
+
+    async def sweep(self) -> None:
+        """Take away what the last guest to share it has left while nobody looked."""
         try:
-            await self._engine.desire(GUESTS, {})  # what the last guest to share it has left while nobody looked
+            await self._engine.desire(GUESTS, {})
         except PvenetError as error:
             log.error("%s", error)  # noqa: TRY400
 

@@ -39,9 +39,10 @@ COMMANDS = (
         ("firewall", "apply"),
         "load the rules of the host and of every guest",
         post("firewall", "apply"),
-        show.loaded,
+        show.firewall,
         offline=True,
         verdict=has_failed,
+        aside=show.broken_rules,
     ),
     Command(
         ("firewall", "status"),
