@@ -6,7 +6,7 @@ chapter "Firewall", sections "IP Aliases" and "IP Sets").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pvenetd.errors import ConfigError, Problem, Severity
@@ -17,6 +17,9 @@ from pvenetd.firewall.values import Ref, Wrong, near
 
 LOCAL_NETWORK = "local_network"
 """The alias of the network that holds the host's address; one of this name in cluster.fw comes before."""
+
+MAX_NAME = 15
+"""Bytes in the name of an interface (IFNAMSIZ in linux/if.h is 16)."""
 
 Operand = Addresses | SetRef
 _VERSIONS = (4, 6)
@@ -39,13 +42,22 @@ class Match:
 class Names:
     """What the names in a file mean: in a guest's with *guest*, elsewhere without.
 
-    *local* is what ``local_network`` stands for where no file says so.
+    *local* is what ``local_network`` stands for where no file says so, *devices* has the kernel's own
+    names of interfaces by their alternative ones.
     """
 
-    def __init__(self, cluster: Config, guest: Config | None = None, *, local: Addresses | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Config,
+        guest: Config | None = None,
+        *,
+        local: Addresses | None = None,
+        devices: Mapping[str, str] | None = None,
+    ) -> None:
         self._cluster = cluster
         self._guest = guest
         self._local = local
+        self._devices = devices or {}
         self._known: dict[Ref, tuple[Operand, ...]] = {}
 
     def expand(self, rule: RuleLine) -> tuple[Match, ...]:
@@ -71,6 +83,13 @@ class Names:
             return self._cluster.groups[name]
         except KeyError:
             raise Wrong(f"there is no security group '{name}'", near(name, self._cluster.groups)) from None
+
+    def device(self, name: str) -> str:
+        """Return what the kernel calls an interface of the host's that a rule names.  Raises `Wrong`."""
+        found = self._devices.get(name, name)
+        if len(found) > MAX_NAME:
+            raise Wrong(f"-i {name}: no interface has this alternative name", f"a name has {MAX_NAME} characters at most")
+        return found
 
     def addresses(self, found: IpSet) -> tuple[Addresses, ...]:
         """Return what is in a set, each family on its own.  Raises `Wrong`."""
@@ -156,11 +175,13 @@ class Names:
         for one in config.sets.values():
             yield from self._set_problems(config, one)
         grouped = (rule for group in config.groups.values() for rule in group.rules)
-        for rule in filter(names_something, (*config.rules, *grouped)):
+        for rule in (*config.rules, *grouped):
             try:
+                if rule.iface and config.scope != "guest":
+                    self.device(rule.iface)
                 if rule.direction == "group":
                     self.group(rule.group)
-                else:
+                elif isinstance(rule.source, Ref) or isinstance(rule.dest, Ref):
                     self.expand(rule)
             except Wrong as error:
                 severity: Severity = "error" if rule.enabled else "warning"
@@ -176,11 +197,6 @@ class Names:
 
 def _of(side: dict[int, Operand] | None, version: int | None) -> Operand | None:
     return None if side is None or version is None else side[version]
-
-
-def names_something(rule: RuleLine) -> bool:
-    """Return whether what a rule means stands elsewhere."""
-    return bool(rule.group) or isinstance(rule.source, Ref) or isinstance(rule.dest, Ref)
 
 
 def set_name(name: str) -> str:
