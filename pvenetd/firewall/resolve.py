@@ -88,7 +88,9 @@ class Names:
         """Return what the kernel calls an interface of the host's that a rule names.  Raises `Wrong`."""
         found = self._devices.get(name, name)
         if len(found) > MAX_NAME:
-            raise Wrong(f"-i {name}: no interface has this alternative name", f"a name has {MAX_NAME} characters at most")
+            raise Wrong(
+                f"-i {name}: no interface has this alternative name", f"a name has {MAX_NAME} characters at most"
+            )
         return found
 
     def addresses(self, found: IpSet) -> tuple[Addresses, ...]:
