@@ -15,6 +15,7 @@ from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import compile as rules
 from pvenetd.firewall import nft
 from pvenetd.firewall.closed import closed, is_closed
+from pvenetd.firewall.lint import Files, lint
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Piece, Ruleset
 from pvenetd.firewall.syntax import Config
@@ -76,6 +77,18 @@ class Firewall:
             found += [*guest.problems, *self._of_guest(guest)]
         found += [problem for problems in doubles(guests).values() for problem in problems]
         return tuple(dict.fromkeys(found))
+
+    def idle(self) -> tuple[Problem, ...]:
+        """Return the lines of the firewall files that do nothing."""
+        common = self._book.common()
+        texts = {name: self._store.rules(name) for name in common.configs}
+        guests = {int(name): self._store.rules(name) for name in self._store.rule_names() if name.isdigit()}
+        nics = {
+            guest.vmid: {index: nic.firewall and bool(nic.bridge) for index, nic in guest.nics.items()}
+            for guest in self._store.guests()
+        }
+        bridges = {name: config for name, config in texts.items() if name not in (CLUSTER, HOST)}
+        return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics))
 
     def _of_guest(self, guest: Guest) -> tuple[Problem, ...]:
         try:

@@ -23,6 +23,7 @@ MAX_NAME = 15
 
 Operand = Addresses | SetRef
 _VERSIONS = (4, 6)
+_CLUSTER_SET = "dc-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ class Names:
                 f"-i {name}: no interface has this alternative name", f"a name has {MAX_NAME} characters at most"
             )
         return found
+
+    def cluster_set(self, name: str) -> tuple[Addresses, ...]:
+        """Return what is in the cluster's set that the ruleset calls *name*.  Raises `Wrong`."""
+        return self.addresses(self._cluster.sets[name.removeprefix(_CLUSTER_SET)])
 
     def addresses(self, found: IpSet) -> tuple[Addresses, ...]:
         """Return what is in a set, each family on its own.  Raises `Wrong`."""
@@ -203,7 +208,7 @@ def _of(side: dict[int, Operand] | None, version: int | None) -> Operand | None:
 
 def set_name(name: str) -> str:
     """Return what a set of the cluster's is called in the ruleset."""
-    return f"dc-{name}"
+    return f"{_CLUSTER_SET}{name}"
 
 
 def named_sets(names: Names, cluster: Config) -> tuple[NamedSet, ...]:
