@@ -1,12 +1,13 @@
 """With 1,000 guests already there: a plug, an unplug, and how soon a daemon that is started anew is ready.
 
 They are spread over ten bridges: of a bridge's ports the kernel itself keeps a list, which it walks for each.
+Each plug is beside one on a host without them, right before it: what else the machine does concerns both.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.bench.pair import BRIDGE, FIREWALLED, PLAIN, Case, Pair
@@ -26,42 +27,48 @@ Times = Mapping[str, list[float]]
 
 def run() -> Iterator[dict[str, Any]]:
     """Yield a record for each bench."""
-    with Pair(more=_MORE) as pair:
-        before = {case: _times(pair, case) for case in (PLAIN, FIREWALLED)}
-        _crowd(pair)
-        for case, alone in before.items():
-            crowded = _times(pair, case)
+    with Pair(more=_MORE) as alone, Pair(more=_MORE, name="crowded-") as crowded:
+        _crowd(crowded)
+        for case in (PLAIN, FIREWALLED):
+            without, ours = _times((alone, crowded), case)
             for what in ("plug", "unplug"):
-                name, ours = f"{what}-{case.name}-1000", crowded[f"ours {what}"]
-                yield record(name, ours, alone[f"ours {what}"], peer_is="no other guests")
-                yield record(f"{name}-floor", ours, crowded[f"floor {what}"], peer_is="ip -batch, nft -f")
-        yield _restart("restart-1000", pair, lost=False)
-        yield _restart("restart-1000-lost", pair, lost=True)
+                name, taken = f"{what}-{case.name}-1000", ours[f"ours {what}"]
+                yield record(name, taken, without[f"ours {what}"], peer_is="no other guests")
+                yield record(f"{name}-floor", taken, ours[f"floor {what}"], peer_is="ip -batch, nft -f")
+        yield _restart("restart-1000", crowded, lost=False)
+        yield _restart("restart-1000-lost", crowded, lost=True)
 
 
-def _times(pair: Pair, case: Case) -> Times:
-    """Return the milliseconds of plugs and unplugs, and of the kernel for the same; the first of ours warms up."""
-    times: dict[str, list[float]] = {"ours plug": [], "ours unplug": [], "floor plug": [], "floor unplug": []}
+def _times(pairs: Sequence[Pair], case: Case) -> list[Times]:
+    """Return the milliseconds of plugs and unplugs on each pair, in turn; the first of each warms up."""
+    found: list[dict[str, list[float]]] = [{} for _ in pairs]
     for vmid in range(FIRST, FIRST + _REPETITIONS + 1):
-        tap = f"tap{vmid}i0"
-        pair.configure(vmid, case)
-        floor = pair.floor(case, vmid)
-        pair.ours.tap(tap)
-        times["ours plug"].append(pair.plug(vmid))
-        pair.check(vmid)
-        times["ours unplug"].append(pair.unplug(vmid))
-        rules_went = not pair.has_rules(vmid)
-        pair.ours.drop(tap)
-        pair.theirs.tap(tap)
-        if vmid == FIRST:
-            pair.theirs.run(*floor.base())
-        times["floor plug"].append(pair.theirs.run(*floor.up()))
-        times["floor unplug"].append(pair.theirs.run(*floor.down(rules=rules_went)))
-        pair.theirs.drop(tap)
-        pair.theirs.run(*floor.gone(rules=not rules_went))
-        pair.forget(vmid)
-        pair.reload(vmid)
-    return {what: all_[1:] for what, all_ in times.items()}
+        for times, pair in zip(found, pairs, strict=True):
+            for what, taken in _once(pair, case, vmid):
+                times.setdefault(what, []).append(taken)
+    return [{what: all_[1:] for what, all_ in times.items()} for times in found]
+
+
+def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float]]:
+    """Yield what was done by whom, and its milliseconds: a plug and an unplug by us, and the kernel's own for them."""
+    tap = f"tap{vmid}i0"
+    pair.configure(vmid, case)
+    floor = pair.floor(case, vmid)
+    pair.ours.tap(tap)
+    yield "ours plug", pair.plug(vmid)
+    pair.check(vmid)
+    yield "ours unplug", pair.unplug(vmid)
+    rules_went = not pair.has_rules(vmid)
+    pair.ours.drop(tap)
+    pair.theirs.tap(tap)
+    if vmid == FIRST:
+        pair.theirs.run(*floor.base())
+    yield "floor plug", pair.theirs.run(*floor.up())
+    yield "floor unplug", pair.theirs.run(*floor.down(rules=rules_went))
+    pair.theirs.drop(tap)
+    pair.theirs.run(*floor.gone(rules=not rules_went))
+    pair.forget(vmid)
+    pair.reload(vmid)
 
 
 def _crowd(pair: Pair) -> None:

@@ -57,10 +57,13 @@ VLAN_FIREWALLED = Case("vlan-firewalled", firewall=True, tag=20)
 
 
 class Pair:
-    """Both hosts, with the bridge `BRIDGE` and *more*; if they are *aware* of VLANs, the first is."""
+    """Both hosts, with the bridge `BRIDGE` and *more*; if they are *aware* of VLANs, the first is.
 
-    def __init__(self, *, aware: bool = False, more: Sequence[str] = ()) -> None:
-        self._aware, self._more = aware, more
+    Of two pairs at once, one has a *name*.
+    """
+
+    def __init__(self, *, aware: bool = False, more: Sequence[str] = (), name: str = "") -> None:
+        self._aware, self._more, self._name = aware, more, name
         self._ends = ExitStack()
         self.daemon: Process
 
@@ -78,13 +81,13 @@ class Pair:
         self._ends.close()
 
     def _build(self) -> None:
-        self.world = self._ends.enter_context(World())
+        self.world = self._ends.enter_context(World(name=self._name))
         aware = _AWARE if self._aware else ""
         others = "".join(_BRIDGE_TEXT.format(name=name) for name in self._more)
         self.world.write(_INTERFACES, self.world.read(_INTERFACES) + aware + others)
         self.daemon = self.world.start_daemon()
         self.world.ctl("apply")
-        self.peer_host = Space("peer")
+        self.peer_host = Space(f"{self._name}peer")
         self._ends.callback(self.peer_host.remove)
         for bridge in (BRIDGE, *self._more):
             filtering = ["vlan_filtering", 1] if self._aware and bridge == BRIDGE else []

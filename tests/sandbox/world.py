@@ -36,13 +36,17 @@ _START = 30.0
 class World:
     """A provider and a hypervisor: a network namespace each, the hypervisor with a root directory of its own.
 
-    The hypervisor's NIC ``eth0`` is a cable to the provider's ``customer0``.
+    The hypervisor's NIC ``eth0`` is a cable to the provider's ``customer0``.  Of two at once, one has a *name*.
     """
 
     def __init__(
-        self, example: Path = NAT_HOST, cables: Sequence[str] = ("eth0",), say: Callable[[str], None] = str
+        self,
+        example: Path = NAT_HOST,
+        cables: Sequence[str] = ("eth0",),
+        say: Callable[[str], None] = str,
+        name: str = "",
     ) -> None:
-        self._example, self._cables, self._say = example, cables, say
+        self._example, self._cables, self._say, self._name = example, cables, say, name
         self._ends = ExitStack()
         self.daemon: Process | None = None
 
@@ -76,7 +80,7 @@ class World:
 
     def space(self, role: str) -> Space:
         """Return a new namespace, which goes when this world ends."""
-        space = Space(role)
+        space = Space(f"{self._name}{role}")
         self._ends.callback(space.remove)
         self._names.add(space.name)
         return space
