@@ -12,6 +12,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import containers  # noqa: E402
 import domains  # noqa: E402
+import firewall  # noqa: E402
 import interfaces  # noqa: E402
 import nics  # noqa: E402
 
@@ -60,6 +61,7 @@ CODES = {
     "nat-unreachable": "a guest in no network of the host's, or a public address that nobody answers for (warning)",
     "overlapping-networks": "one network on two interfaces (warning)",
     "nwfilter": "libvirt filters a guest's NIC as well (warning)",
+    "unknown-name": "a rule that names an alias, a set, a group or an interface that is not there",
     "source-missing": "a sourced file that is not there (warning)",
 }
 FILES = {
@@ -75,7 +77,7 @@ FILES = {
     "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",
     "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",
-    "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw": "firewall rules, in Proxmox VE's format",
+    "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw, BRIDGE.fw": "firewall rules, pvenetd-firewall(5)",
     "var/lib/pvenetd/": "last good configuration, and what a rollback needs",
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
@@ -194,7 +196,7 @@ def pvenetctl() -> str:
             [
                 *lines,
                 ".SH SEE ALSO",
-                "\\fBpvenetd\\fR(8), \\fBpvenetd\\-interfaces\\fR(5),",
+                "\\fBpvenetd\\fR(8), \\fBpvenetd\\-interfaces\\fR(5), \\fBpvenetd\\-firewall\\fR(5),",
                 "\\fBpvenetd\\-libvirt\\fR(7), \\fBpvenetd\\-lxc\\fR(7), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
             ]
         )
@@ -226,7 +228,7 @@ def pvenetd() -> str:
             [
                 *lines,
                 ".SH SEE ALSO",
-                "\\fBpvenetctl\\fR(1), \\fBpvenetd\\-interfaces\\fR(5),",
+                "\\fBpvenetctl\\fR(1), \\fBpvenetd\\-interfaces\\fR(5), \\fBpvenetd\\-firewall\\fR(5),",
                 "\\fBpvenetd\\-libvirt\\fR(7), \\fBpvenetd\\-lxc\\fR(7), \\fBinterfaces\\fR(5), \\fBnft\\fR(8)",
             ]
         )
@@ -254,10 +256,16 @@ def pvenetd_lxc() -> str:
     return containers.page(header, entries, escape)
 
 
+def pvenetd_firewall() -> str:
+    """Return the page of firewall files."""
+    return firewall.page(header, entries, escape)
+
+
 PAGES = {
     "pvenetctl.1": pvenetctl,
     "pvenetd.8": pvenetd,
     "pvenetd-interfaces.5": pvenetd_interfaces,
+    "pvenetd-firewall.5": pvenetd_firewall,
     "pvenetd-libvirt.7": pvenetd_libvirt,
     "pvenetd-lxc.7": pvenetd_lxc,
     "pvenetd-guests.7": pvenetd_guests,

@@ -11,6 +11,9 @@ import pytest
 from pvenetd import addressing, sysctls, vocabulary
 from pvenetd.api.route import Route
 from pvenetd.api.routes import ROUTES
+from pvenetd.firewall.macros import MACROS
+from pvenetd.firewall.options import OPTIONS as FIREWALL_OPTIONS
+from pvenetd.firewall.options import Scope
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
@@ -29,7 +32,7 @@ def plain(page: str) -> str:
     return re.sub(r"\\(?:f[BIR]|&)", "", (MAN / page).read_text()).replace("\\-", "-")
 
 
-@pytest.mark.parametrize("page", ["pvenetd-interfaces.5", "pvenetd-libvirt.7", "pvenetd-lxc.7", "pvenetd-guests.7"])
+@pytest.mark.parametrize("page", [name for name in GENERATED["PAGES"] if name not in ("pvenetctl.1", "pvenetd.8")])
 def test_a_page_made_from_the_code_is_as_generated(page: str) -> None:
     assert (MAN / page).read_text() == GENERATED["PAGES"][page](), "python man/generate.py makes it anew"
 
@@ -57,6 +60,18 @@ def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[Li
 )
 def test_every_other_option_is_in_the_page(option: str) -> None:
     assert re.search(rf"^\.B .*(?<![\w-]){option}(?![\w-])", plain("pvenetd-interfaces.5"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("scope", FIREWALL_OPTIONS)
+def test_every_option_of_a_firewall_file_means_something(scope: Scope) -> None:
+    meanings = runpy.run_path(str(MAN / "firewall.py"))["MEANINGS"]
+    assert meanings[scope].keys() == FIREWALL_OPTIONS[scope].keys()
+
+
+def test_every_macro_is_in_the_page() -> None:
+    page = plain("pvenetd-firewall.5")
+    for macro in MACROS.values():
+        assert f"\n.B {macro.name}\n{macro.about}: " in page, macro.name
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
