@@ -6,6 +6,7 @@ from pvenetd.api import (
     containers,
     edits,
     firewall,
+    firewall_rules,
     guest_edits,
     guests,
     host,
@@ -29,6 +30,7 @@ ROUTES: tuple[Route, ...] = (
     *libvirt.routes,
     *guest_edits.routes,
     *firewall.routes,
+    *firewall_rules.routes,
     *nat.routes,
     *packet_log.routes,
 )

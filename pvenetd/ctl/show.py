@@ -337,3 +337,15 @@ def packets(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block
     """Show a logged packet a line, as Proxmox's log has it, and the rule."""
     for one in data:
         yield one["text"]
+
+
+def rules(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show a row for each line of each chain; rules of our own by what they are called."""
+    if not data:
+        yield "no rules are loaded"
+        return
+    rows = [
+        (one["chain"], str(one["packets"]), str(one["bytes"]), one["origin"] or "-", one["text"] or one["rules"][0])
+        for one in data
+    ]
+    yield Table(("chain", "packets", "bytes", "line", "rule"), rows)

@@ -23,6 +23,7 @@ from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
+from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
@@ -60,6 +61,7 @@ class Daemon:
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
+        self.rules = LoadedRules(store, engine)
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)

@@ -163,6 +163,11 @@ class Generation:
         return int.from_bytes(os.read(self._asking, 4096)[_GENERATION_AT : _GENERATION_AT + 4], "big")
 
 
+_FEW = 8
+"""Chains above which listing the whole tables takes no longer: for each one, nft's library asks for all chains."""
+_WHOLE = [f"table {table} pvenetd" for table in _TABLES]
+
+
 class Nftables:
     """What the kernel has of our tables, and changes to it; for one thread, in its network namespace."""
 
@@ -238,11 +243,13 @@ class Nftables:
             self._as_of = before + 1
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
-        """Return what the rules of *pieces* that are loaded have counted: of these alone, the chains are listed."""
+        """Return what the rules of *pieces* that are loaded have counted: of few of them, their chains are listed."""
         self._refresh()
-        chains = [chain for name in pieces if name in self._found for chain in self._found[name].chains]
-        listed = "".join(self._run(f"list chain {table} pvenetd {name}", counters=True) for table, name in chains)
-        return tuple(tallies(listed))
+        chains = {chain for name in pieces if name in self._found for chain in self._found[name].chains}
+        few = len(chains) <= _FEW
+        what = [f"chain {table} pvenetd {name}" for table, name in sorted(chains)] if few else _WHOLE
+        listed = "".join(self._run(f"list {one}", counters=True) for one in what)
+        return tuple(one for one in tallies(listed) if (one.table, one.chain) in chains)
 
     def _exchange(self, op: Op) -> Exchange:
         piece = _piece(op)

@@ -1,4 +1,4 @@
-"""What happens while one looks: events, and packets that the firewall logs."""
+"""What happens: events, packets that the firewall logs, what its rules have counted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ def _follow(parser: Takes) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
 
 
+def _one_guest(parser: Takes) -> None:
+    parser.add_argument("--vmid", metavar="N", type=number, help="one guest alone")
+
+
 def _of_guest(parser: Takes) -> None:
     _follow(parser)
-    parser.add_argument("--vmid", metavar="N", type=number, help="one guest alone")
+    _one_guest(parser)
 
 
 def _request(*path: str) -> Callable[[argparse.Namespace], Request]:
@@ -40,6 +44,13 @@ def _next(*path: str) -> Callable[[Any, argparse.Namespace, Request], Request | 
 
 
 COMMANDS = (
+    Command(
+        ("firewall", "rules"),
+        "list the rules that are loaded, each with its line and what it has counted",
+        _request("firewall", "rules"),
+        show.rules,
+        _one_guest,
+    ),
     Command(
         ("events",),
         "list what the daemon did and why",

@@ -1,0 +1,23 @@
+"""Rules that are loaded, and what they have counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pvenetd.api.route import OfNode, Routes, Vmid
+from pvenetd.daemon.daemon import Daemon
+
+routes = Routes()
+
+
+class OfGuest(OfNode):
+    """Whose rules."""
+
+    vmid: Vmid | None = None
+    """One guest's alone."""
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/rules")
+async def rules(daemon: Daemon, params: OfGuest) -> list[dict[str, Any]]:
+    """Return every rule that is loaded, with its FILE:LINE and the packets and bytes it has counted."""
+    return await daemon.rules.records(params.vmid)

@@ -1,0 +1,45 @@
+"""What the loaded rules have counted, by the lines of the files; what the daemon does, while one looks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.sandbox.client import hook
+from tests.sandbox.process import Process
+from tests.sandbox.world import GUEST, PROVIDER, TAP, World
+
+pytestmark = pytest.mark.netns
+
+SEND = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('{PROVIDER}', 9999))"
+RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 # a comment\nOUT ACCEPT -p tcp\n"
+
+
+def rules(world: World, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(world.ctl("firewall", "rules", "--json", *words))
+    return found
+
+
+def test_a_rule_is_told_with_its_line_and_what_it_has_counted(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", RULES)
+    world.ctl("firewall", "apply")
+    guest, _pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    guest.run("python3", "-c", f"{SEND};" * 3)
+    told = rules(world, "--vmid", "100")
+    (rule,) = (one for one in told if one["origin"] == "100.fw:4")
+    assert (rule["vmid"], rule["chain"], rule["packets"]) == (100, "vm-100-out", 3)
+    assert rule["text"] == "OUT DROP -p udp -dport 9999 # a comment"
+    assert {one["vmid"] for one in told} == {100}
+    assert {"cluster.fw", "100.fw"} <= {one["origin"].partition(":")[0] for one in rules(world)}
+    assert rule["text"] in world.ctl("firewall", "rules")
+
+
+def test_events_are_told_while_one_looks(world: World) -> None:
+    command = [*world.host.prefix(), world.bin / "pvenetctl", "events", "-f"]
+    looker = world.keep(Process("events", command, world.env()))
+    looker.expect(".")
+    world.start_tap()
+    hook(world.root, "up", TAP)
+    looker.expect(TAP)
