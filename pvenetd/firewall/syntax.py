@@ -202,11 +202,10 @@ class _Parser:
             for number, line in section.body:
                 self._say(number, "syntax", f"'{line}' stands before the first section", hint="[OPTIONS] or [RULES]")
         elif section.kind not in allowed:
-            what = (
-                f"{section.text} cannot stand here" if section.kind in _HEADERS else f"unknown section {section.text}"
-            )
-            hint = near(f"[{section.kind}]", headers := [_HEADERS[kind] for kind in allowed]) or ", ".join(headers)
-            self._say(section.line, "syntax", what, hint=hint)
+            headers, is_known = [_HEADERS[kind] for kind in allowed], section.kind in _HEADERS
+            what = f"{section.text} cannot stand here" if is_known else f"unknown section {section.text}"
+            hint = "" if is_known else near(f"[{section.kind}]", headers)
+            self._say(section.line, "syntax", what, hint=hint or ", ".join(headers))
         elif bool(section.name) != (section.kind in ("ipset", "group")):
             self._say(section.line, "syntax", f"unknown section {section.text}", hint=_HEADERS[section.kind])
         else:
@@ -289,6 +288,8 @@ class _Parser:
         text = body.strip()
         excluded = text.startswith("!")
         text = text.removeprefix("!").strip()
+        if "," in text:
+            raise Wrong(f"'{text}': a line holds one address or network")
         value = operand(text)
         if isinstance(value, Ref) and value.kind == "set":
             raise Wrong(f"'{text}': a set holds no other set")
