@@ -15,6 +15,7 @@ from pvenetd.api import (
     nat,
     network,
     packet_log,
+    simulate,
     tasks,
 )
 from pvenetd.api.route import Route
@@ -33,4 +34,5 @@ ROUTES: tuple[Route, ...] = (
     *firewall_rules.routes,
     *nat.routes,
     *packet_log.routes,
+    *simulate.routes,
 )

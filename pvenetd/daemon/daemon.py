@@ -24,6 +24,7 @@ from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.rules import LoadedRules
+from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
@@ -58,6 +59,7 @@ class Daemon:
         self.hand = Hand(store, engine, self.interfaces)
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
+        self.simulation = Simulation(store, engine, self.interfaces, self.firewall)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)

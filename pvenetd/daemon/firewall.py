@@ -162,6 +162,34 @@ class Firewall:
         resources = nft.pieces(self._ruleset(common, local), self._design)
         return state([*nft.sysctls(self._design), nft.base(self._design), *resources])
 
+    def ruleset(self, live: State) -> tuple[Ruleset, tuple[Problem, ...]]:
+        """Return all rules as they count, guests' among them, and why some are not what the files say.
+
+        *live* tells the network that the host is managed from.  What the kernel alone still knows is not asked: a
+        guest whose file is broken and was not kept is let nothing pass.
+        """
+        common = self._book.common()
+        if not common.enabled:
+            return Ruleset(), _all(common)
+        pieces: list[Piece | None] = [*self._ruleset(common, _local_network(live)).pieces]
+        problems = [*_all(common)]
+        for guest in self._store.guests():
+            piece, wrong = self._counted(guest)
+            pieces.append(piece)
+            problems += wrong
+        return Ruleset(tuple(piece for piece in pieces if piece)), tuple(problems)
+
+    def _counted(self, guest: Guest) -> tuple[Piece | None, tuple[Problem, ...]]:
+        now = self.files.now(str(guest.vmid))
+        problems = now.problems
+        for config in (now.config, self.files.kept(str(guest.vmid))):
+            if config:
+                try:
+                    return rules.compile_guest(self._facts(guest, config)), problems
+                except ConfigError as error:
+                    problems = problems or error.problems
+        return closed(self._facts(guest, Config("", "guest"))), problems
+
     def compiled(self, vmid: int | None = None, others: Iterable[Resource] = ()) -> str:
         """Return the ruleset as text that ``nft -f`` takes, with *others* last; of one guest alone with *vmid*.
 

@@ -52,6 +52,8 @@ class Map:
     """Who has which address, by IP version, where that is known."""
     networks: Mapping[str, Collection[tuple[int, int, int]]] = field(default_factory=dict)
     """Of each of the host's links, the networks there: IP version, first and last address."""
+    alone: Mapping[str, Place] = field(default_factory=dict)
+    """Of each of the host's links, the only guest's NIC there, where there is one alone."""
     stopped: Collection[str] = ()
     """Ports that the guard stops: nobody has announced them."""
 
@@ -190,6 +192,8 @@ class _Walk:
             return self.host.stations[key]
         for link, networks in self.host.networks.items():
             if any(version == key[0] and first <= key[1] <= last for version, first, last in networks):
+                if link in self.host.alone:
+                    return self.host.alone[link]
                 note = f"leaves by {link}; nobody knows whose port its address is behind, so no guest's chain is asked"
                 self.steps.append(Step("the host routes", note=note))
                 return Place(f"bridge/{link}", segment=(link, 0), link=link)

@@ -46,6 +46,7 @@ async def test_others_may_read_only(api: Api, route: Route) -> None:
     api.files.write("etc/pvenetd/lxc/200.conf", b"net0: name=eth0,bridge=vmbr0\n")
     vmid = 200 if "lxc" in route.path else 100
     path = PREFIX + route.path.format(node="localhost", iface="vmbr0", vmid=vmid, upid=finished(0))
+    path += "?from=outside&to=host" if path.endswith("simulate") else ""
     status, body = await api.ask(route.method, path, user=NOBODY)
     assert status == (403 if route.writes else 200), body
     assert (await api.ask(route.method, path))[0] != 403
