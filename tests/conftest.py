@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
+
+from tests.sandbox.process import STARTED
+
+_SAID = 8
+"""Lines that are shown of what each process has said last."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the plans of golden cases anew; then read the diff")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have the report of a test that has failed end with what its processes have said last."""
+    del item
+    report = yield
+    if report.failed and (add := getattr(report.longrepr, "addsection", None)):
+        for process in STARTED:
+            if process.lines:
+                add(f"{process.name} has said", "\n".join(process.lines[-_SAID:]))
+    if call.when == "teardown":
+        STARTED.clear()
+    return report

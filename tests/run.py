@@ -3,7 +3,8 @@
 Two parts run side by side (the machines this is meant for have two cores); the lab's kernel and
 Debian host are built meanwhile at low priority, if they are not there yet.  A part's output
 goes to .cache/test/PART.log, and is shown if it fails.  The run fails if a test failed or was
-skipped, or if a part ran none.  The last line is "N passed, N failed", with the skipped if any.
+skipped, or if a part ran none.  At the end stands, in few lines, why each test failed, for who
+keeps the end of the output alone; the last line is "N passed, N failed", with the skipped if any.
 
   tests/run.py [PART]...    only these parts, and what they need
 """
@@ -35,7 +36,16 @@ PROGRESS = 30.0
 LOG_LINES = 400
 """Lines of a failed part's log that are shown."""
 
-PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--durations=5")
+WHAT_LINES, WHERE_LINES = 15, 45
+"""Lines of what a failed test says, and of where it says it and what its processes said, that are shown at the end."""
+
+FAILURES = 10
+"""Failed tests after which a part ends: where nothing works, each of them takes all its patience."""
+
+WIDTH = 300
+"""Characters of such a line."""
+
+PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--durations=5", f"--maxfail={FAILURES}")
 NATIVE = (".venv/bin/python", *PYTEST)
 LAB = ("tests/lab/vmtest", f"--timeout={TIME_LIMIT - 60:g}", *NATIVE)
 HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--", "python3", *PYTEST)
@@ -123,6 +133,8 @@ class Result:
     seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
     """The names of tests that failed or were skipped, or what else was wrong."""
+    reasons: list[str] = field(default_factory=list)
+    """Why they failed, in a few lines each."""
 
     @property
     def good(self) -> bool:
@@ -220,7 +232,7 @@ class Run:
         """Say what a part has printed last, now and then."""
         while True:
             await asyncio.sleep(PROGRESS)
-            lines = _log(part).read_text(errors="replace").splitlines()
+            lines = _log_lines(part)
             self._say(part, f"… {lines[-1][:100] if lines else ''}")
 
     def _say(self, part: Part, text: str) -> None:
@@ -264,6 +276,8 @@ def _result(part: Part, status: int | None, seconds: float) -> Result:
     elif status != 0 and not result.failed:
         result.failed = 1
         result.remarks.append(f"exit status {status}")
+    if result.failed and not result.reasons:
+        result.reasons.append("\n".join(_log_lines(part)[-WHERE_LINES:]))
     return result
 
 
@@ -283,9 +297,20 @@ def _count(result: Result) -> None:
         else:
             result.failed += 1
             result.remarks.append(f"FAILED {name}")
+            result.reasons.append(f"{name}\n{_why(outcome)}")
+
+
+def _why(outcome: ET.Element) -> str:
+    """Return what a failed test says first, and where it ended."""
+    message, text = outcome.get("message", "").splitlines(), (outcome.text or "").splitlines()
+    lines = [*message[:WHAT_LINES], "…", *text[-WHERE_LINES:]]
+    return "\n".join(line[:WIDTH] for line in lines)
 
 
 def _summary(results: list[Result], seconds: float) -> int:
+    for it in results:
+        for reason in it.reasons:
+            print("", *(f"{it.part.name} | {line}" for line in reason.splitlines()), sep="\n")
     print("\npart      passed  failed  skipped  seconds")
     for it in results:
         print(f"{it.part.name:<8}{it.passed:>8}{it.failed:>8}{it.skipped:>9}{it.seconds:>9.0f}  {it.part.what}")
@@ -306,10 +331,13 @@ def _outcome(result: Result) -> str:
 
 
 def _show_log(part: Part) -> None:
-    lines = _log(part).read_text(errors="replace").splitlines()
-    for line in lines[-LOG_LINES:]:
+    for line in _log_lines(part)[-LOG_LINES:]:
         print(f"{part.name} | {line}")
     sys.stdout.flush()
+
+
+def _log_lines(part: Part) -> list[str]:
+    return _log(part).read_text(errors="replace").splitlines()
 
 
 def _log(part: Part) -> Path:

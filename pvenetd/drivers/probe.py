@@ -47,14 +47,21 @@ class Probes:
 
 
 def _listen(questions: list[_Question], targets: set[Target], answered: set[Target], until: float) -> None:
-    """Add to *answered* who answers before *until*; return at once when nobody of *targets* is left."""
+    """Add to *answered* who answers before *until*; return at once when nobody of *targets* is left.
+
+    An answer that is there counts, however late this thread gets round to it.
+    """
     asking = {question.socket: question for question in questions if question.socket}
-    while targets - answered and (left := until - time.monotonic()) > 0:
-        ready, _, _ = select.select([*asking], [], [], left)
+    left = until - time.monotonic()
+    while targets - answered:
+        ready, _, _ = select.select([*asking], [], [], max(0, left))
         for there in ready:
             with contextlib.suppress(OSError):
                 if asking[there].answers(there.recv(1 << 16)):
                     answered.add(asking[there].target)
+        if left <= 0:
+            return
+        left = until - time.monotonic()
 
 
 class _Question:

@@ -20,6 +20,7 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.resource import Resource
 from pvenetd.sources.libvirt import Libvirt
 from tests.api.server import OURS, Api, fake, served
+from tests.patience import PATIENCE
 
 UUID = "6d0b3c9a-52f4-4c5e-9d7e-0123456789ab"
 MAC = "52:54:00:00:53:01"
@@ -293,7 +294,7 @@ async def hypervisor(virt: Virt) -> AsyncIterator[Libvirt]:
     source = Libvirt(f"test://{node}", virt.api.daemon.domains)
     virt.api.daemon.domains.hypervisor = source
     task = asyncio.create_task(source.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while 300 not in [one["vmid"] for one in await virt.api.data("GET", f"{OURS}/vms")]:
             pass  # each question takes its time
     yield source

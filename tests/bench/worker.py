@@ -23,8 +23,6 @@ from tests.sandbox.space import CHECKOUT, Space
 from tests.sandbox.tap import make
 
 _SILENT = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-_PATIENCE = 60.0
-"""Seconds for a request."""
 
 
 class Worker:
@@ -53,7 +51,7 @@ class Worker:
 
     def _ask(self, *request: object) -> str:
         self._process.send(json.dumps(request))
-        said = self._process.expect("", _PATIENCE).string
+        said = self._process.expect("").string
         assert not said.startswith("failed"), said
         return said
 

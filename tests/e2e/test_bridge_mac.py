@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from tests.sandbox.client import hook
-from tests.sandbox.process import Process
 from tests.sandbox.world import HOST, TAP, World
 
 LOWEST = "00:00:00:00:00:01"
@@ -24,17 +21,12 @@ def test_the_host_is_reached_while_guests_come_and_go(world: World) -> None:
     assert mac(world, "vmbr0") == before == mac(world, "eth0")
 
     world.provider.run("ip", "neighbour", "flush", "all")
-    command = [*world.provider.prefix(), "ping", "-n", "-i", "0.1", HOST]
-    neighbour = world.keep(Process("ping", command))
-    neighbour.expect("bytes from")
+    neighbour = world.ping(world.provider, HOST)
     hook(world.root, "down", TAP)
     guest.stop()
     assert mac(world, "vmbr0") == before
-    neighbour.skip()
-    for _ in range(5):
-        neighbour.expect("bytes from")
-    neighbour.signal(signal.SIGINT)
-    neighbour.expect(" 0% packet loss")
+    neighbour.go_on()
+    assert neighbour.lost() == []
 
 
 @pytest.mark.netns

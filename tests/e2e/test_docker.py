@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.sandbox.space import CHECKOUT, Space
 from tests.sandbox.world import GUEST, PROVIDER, World
 
@@ -121,8 +122,8 @@ def warning(world: World) -> list[str]:
     return [one["hint"] for one in told if one["severity"] == "warning"]
 
 
-def fetches(guest: Space) -> bool:
-    command = [sys.executable, "-m", "tests.sandbox.web", "get", f"http://{PROVIDER}/", 2]
+def fetches(guest: Space, seconds: float = PATIENCE) -> bool:
+    command = [sys.executable, "-m", "tests.sandbox.web", "get", f"http://{PROVIDER}/", seconds]
     return bool(guest.run(*command, env={"PYTHONPATH": str(CHECKOUT)}, check=False))
 
 
@@ -140,10 +141,10 @@ def test_docker_is_told_of_and_left_alone(world: World) -> None:
         r"^neighbour +Podman: bridge podman0 \(0 ports\), table inet netavark: left alone$", told, re.MULTILINE
     )
     guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
-    one.run("ping", "-c", "1", "-W", "5", f"{SUBNET}.3")
-    one.run("ping", "-c", "1", "-W", "5", PROVIDER)
+    assert one.pings(f"{SUBNET}.3")
+    assert one.pings(PROVIDER)
 
-    assert not fetches(guest), "Docker's policy drops what a guest sends: that is told, with the way out"
+    assert not fetches(guest, 2), "Docker's policy drops what a guest sends: that is told, with the way out"
     (hint,) = warning(world)
     assert hint == "iptables -I DOCKER-USER -i vmbr1 -j ACCEPT and iptables -I DOCKER-USER -o vmbr1 -j ACCEPT"
     world.ctl("firewall", "apply")
@@ -158,4 +159,4 @@ def test_docker_is_told_of_and_left_alone(world: World) -> None:
     assert fetches(guest)
     assert warning(world) == []
     pump.stop()
-    other.run("ping", "-c", "1", "-W", "5", f"{SUBNET}.2")
+    assert other.pings(f"{SUBNET}.2")

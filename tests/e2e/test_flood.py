@@ -15,6 +15,7 @@ from http.client import HTTPException
 import pytest
 
 from tests.kernel.world import frame, inside, ip_packet
+from tests.patience import PATIENCE
 from tests.sandbox.client import hook, request
 from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, Capture
@@ -97,7 +98,7 @@ class Scene:
     def put_into_bridge(self) -> None:
         self.world.host.run("ip", "link", "set", TAP, "master", "vmbr1", "up")
 
-    def heard(self, seconds: float) -> bool:
+    def heard(self, seconds: float = PATIENCE) -> bool:
         """Return whether a frame that the guest may send gets out within *seconds*."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
@@ -149,7 +150,7 @@ def test_two_hundred_starts_by_the_script(scene: Scene) -> None:
         scene.deafen()
         scene.start()
         hook(scene.world.root, "up", TAP)
-        assert scene.heard(10)
+        assert scene.heard()
         hook(scene.world.root, "down", TAP)
         scene.stop()
     scene.check()
@@ -164,7 +165,7 @@ def test_a_tap_that_is_in_the_bridge_before_anybody_has_told(scene: Scene) -> No
         assert not scene.heard(0.05), "not even what it will be allowed"
         scene.announce()
         hook(scene.world.root, "up", TAP)
-        assert scene.heard(10)
+        assert scene.heard()
         hook(scene.world.root, "down", TAP)
         scene.stop()
         scene.forget()
@@ -184,7 +185,7 @@ def test_the_daemon_is_killed_while_a_guest_is_plugged(scene: Scene) -> None:
         scene.world.restart_daemon(signal.SIGKILL)
         asking.join()
         hook(scene.world.root, "up", TAP)
-        assert scene.heard(10)
+        assert scene.heard()
         hook(scene.world.root, "down", TAP)
         scene.stop()
         scene.forget()

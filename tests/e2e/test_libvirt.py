@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.guest.domain import Domain, Wiring, interface, metadata
+from tests.patience import until
 from tests.sandbox.client import request
 from tests.sandbox.libvirtd import Libvirtd
-from tests.sandbox.process import until
 from tests.sandbox.world import GUEST, TAP, VMID, World
 
 GATEWAY = "10.10.10.1"
@@ -77,7 +77,7 @@ def test_a_guest_keeps_its_flow_through_restarts_of_libvirtd_and_the_daemon(
         world.restart_daemon(number)
         assert guest.state() == "running"
         assert world.ctl("plan") == ""
-    status, output = shell.result(60)
+    status, output = shell.result()
     assert status == 0, output
     assert f"{PINGS} packets transmitted, {PINGS} packets received" in output, output[-200:]
     shell.process.stop()

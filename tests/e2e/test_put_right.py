@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
+from tests.patience import until
 from tests.sandbox.client import hook, request
 from tests.sandbox.world import TAP, VMID, World
 
@@ -41,11 +41,9 @@ def test_what_was_unplugged_by_hand_stays_so_through_a_restart_and_is_forgotten_
     until_plugged(world)
 
 
-def until_plugged(world: World, seconds: float = 10.0) -> None:
-    """Ask the daemon until the guest's NIC is in its bridge, and up; each question takes its time."""
-    deadline = time.monotonic() + seconds
-    while not is_plugged(request(world.root, "GET", f"vms/{VMID}")["nics"][0], world):
-        assert time.monotonic() < deadline, "the NIC is not plugged"
+def until_plugged(world: World) -> None:
+    """Ask the daemon until the guest's NIC is in its bridge, and up."""
+    until(lambda: is_plugged(request(world.root, "GET", f"vms/{VMID}")["nics"][0], world), "the NIC is plugged")
 
 
 def is_plugged(nic: dict[str, Any], world: World) -> bool:

@@ -6,12 +6,7 @@ import signal
 
 import pytest
 
-from tests.sandbox.process import Process
 from tests.sandbox.world import GUEST, PROVIDER, World
-
-PINGS = 300
-INTERVAL = 0.02
-"""Seconds: the flow lasts six, through two restarts."""
 
 
 @pytest.mark.netns
@@ -19,13 +14,12 @@ INTERVAL = 0.02
 def test_a_restart_loses_no_packet_and_leaves_nothing_to_do(world: World, number: int) -> None:
     guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
     before = seen(world)
-    flow = world.keep(Process("ping", [*guest.prefix(), "ping", "-i", INTERVAL, "-c", PINGS, PROVIDER]))
-    flow.expect("icmp_seq=20 ")
+    flow = world.ping(guest, PROVIDER, 0.02)
+    flow.go_on(20)
     world.restart_daemon(number)
     assert world.ctl("plan") == ""
-    flow.skip()
-    flow.expect("icmp_seq=")
-    flow.expect(f"{PINGS} packets transmitted, {PINGS} received", 60)
+    flow.go_on(20)
+    assert flow.lost() == []
     assert seen(world) == before
     assert "tap100i0" in world.ctl("vm", "show", "100")
     world.page(f"http://{PROVIDER}:80/")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.patience import until
 from tests.sandbox.client import request
 from tests.sandbox.space import Space
 from tests.sandbox.world import EXAMPLES, HOST, PROVIDER, TAP, World
 
 pytestmark = pytest.mark.lab
 
-LACP = 30.0
-"""Seconds the two ends may take to agree: with fast LACPDUs three."""
 IN_30, IN_40 = "198.51.100", "203.0.113"
 """Networks of VLAN 30, which the guest is in, and of VLAN 40, which it is not."""
 
@@ -36,13 +34,13 @@ def world() -> Iterator[World]:
             switch.run("ip", "link", "set", f"bond0.{vlan}", "up")
         built.start_daemon()
         built.ctl("apply")
-        until(lambda: agree(built), LACP)
+        until(lambda: agree(built), "both ends agree: with fast LACPDUs after three seconds")
         yield built
 
 
 def test_a_bond_of_two_cables_agrees_with_its_partner(world: World) -> None:
     assert world.ctl("plan") == ""
-    assert pings(world.provider, HOST), "the management address, tagged, over the bond"
+    assert world.provider.pings(HOST), "the management address, tagged, over the bond"
 
 
 def test_a_tagged_port_carries_its_vlan_and_no_other(world: World) -> None:
@@ -51,11 +49,11 @@ def test_a_tagged_port_carries_its_vlan_and_no_other(world: World) -> None:
     port = world.capture(world.host, TAP)
     guest.run("ip", "address", "add", f"{IN_40}.2/24", "dev", "eth0")
 
-    assert pings(world.provider, f"{IN_30}.2"), "VLAN 30 reaches the guest"
-    assert pings(guest, f"{IN_30}.1")
-    assert not pings(world.provider, f"{IN_40}.2"), "VLAN 40 does not, though the guest has an address there"
-    assert not pings(guest, f"{IN_40}.1")
-    assert pings(world.provider, f"{IN_30}.2")
+    assert world.provider.pings(f"{IN_30}.2"), "VLAN 30 reaches the guest"
+    assert guest.pings(f"{IN_30}.1")
+    assert not world.provider.pings(f"{IN_40}.2", 2), "VLAN 40 does not, though the guest has an address there"
+    assert not guest.pings(f"{IN_40}.1", 2)
+    assert world.provider.pings(f"{IN_30}.2")
 
     wire.expect(rf"vlan 40\b.*who-has {IN_40}\.2 tell {IN_40}\.1")
     wire.expect(rf"vlan 30\b.*who-has {IN_40}\.1 tell {IN_40}\.2")
@@ -68,15 +66,15 @@ def test_a_tagged_port_carries_its_vlan_and_no_other(world: World) -> None:
 def test_a_tag_that_is_edited_is_one_change_of_the_port_and_live_at_once(world: World) -> None:
     guest, _ = world.start_namespace_guest(f"{IN_30}.2/24")
     guest.run("ip", "address", "add", f"{IN_40}.2/24", "dev", "eth0")
-    assert pings(world.provider, f"{IN_30}.2")
+    assert world.provider.pings(f"{IN_30}.2")
     config = world.root / "etc/pvenetd/qemu-server/100.conf"
     index, last = link(world.host, TAP)["ifindex"], request(world.root, "GET", "events")[-1]["id"]
 
     draft = config.with_name(".100.conf.swp")
     draft.write_text(config.read_text().replace("tag=30", "tag=40"))
     draft.replace(config)
-    until(lambda: pings(world.provider, f"{IN_40}.2"), LACP)
-    assert not pings(world.provider, f"{IN_30}.2")
+    until(lambda: world.provider.pings(f"{IN_40}.2", 2), "the guest is in VLAN 40")
+    assert not world.provider.pings(f"{IN_30}.2", 2)
     ops = [one["op"] for one in request(world.root, "GET", "events") if one["id"] > last and one["event"] == "op"]
     assert ops == [f"~ link {TAP} pvid=40 vids=40"]
     assert link(world.host, TAP)["ifindex"] == index
@@ -104,21 +102,10 @@ def link(space: Space, name: str) -> dict[str, Any]:
     return found
 
 
-def pings(space: Space, address: str) -> bool:
-    return ", 1 received" in space.run("ping", "-n", "-c", 1, "-W", 2, address, check=False)
-
-
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Ask again and again, each time for as long as a ping takes at least, until *holds*."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-
-
 def test_a_wrong_vlan_is_noticed_within_seconds(world: World) -> None:
     text = world.read("etc/network/interfaces")
     world.write("etc/network/interfaces.new", text.replace("vmbr0.20", "vmbr0.21"))
     said = world.host.run("sh", "-c", f"{world.bin}/pvenetctl apply 2>&1; echo exit status $?", env=world.env())
     assert f"default gateway {PROVIDER} (ARP on vmbr0.21)" in said
     assert said.endswith("rolled back: the host is as it was\nexit status 1\n")
-    assert pings(world.provider, HOST)
+    assert world.provider.pings(HOST)

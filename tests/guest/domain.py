@@ -23,8 +23,6 @@ VMID = 100
 NETWORK = "lan"
 """A network of libvirt's that is the host's bridge vmbr0."""
 _FAILED = 5  # VIR_DOMAIN_EVENT_STOPPED_FAILED
-_ENDS = 30.0
-"""Seconds that what ends may take."""
 
 
 class Wiring(StrEnum):
@@ -110,7 +108,7 @@ class Libvirt:
         """Follow what it tells of its domains, from now on."""
         command = [sys.executable, "-m", "tests.guest.watch", self.uri]
         follower = Process("events", command, {"PYTHONPATH": str(CHECKOUT)})
-        follower.expect("^watching$", 30)
+        follower.expect("^watching$")
         return follower
 
     def install_kernel(self) -> None:
@@ -169,14 +167,14 @@ class Domain:
         """Kill its QEMU, and wait until libvirt has noticed."""
         follower = self.libvirt.events()
         os.kill(self.pid(), signal.SIGKILL)
-        follower.expect(f"^{self.name} stopped {_FAILED}$", _ENDS)
+        follower.expect(f"^{self.name} stopped {_FAILED}$")
         follower.stop()
 
     def power_off(self, shell: Shell) -> None:
         """Let its system end, and wait until libvirt has noticed."""
         follower = self.libvirt.events()
         shell.process.send("poweroff -f")
-        follower.expect(f"^{self.name} stopped ", _ENDS)
+        follower.expect(f"^{self.name} stopped ")
         follower.stop()
 
     def remove(self) -> None:

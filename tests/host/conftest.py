@@ -12,7 +12,7 @@ from tests.host.machine import Network, apt, ctl, network, package
 from tests.host.talk import Provider, Talk
 from tests.host.virtual import CLUSTER, CLUSTER_FILE, GUEST_FILE, RULES, RULES_FILE, TAG
 from tests.netns import run, show
-from tests.sandbox.process import Process
+from tests.patience import until
 
 INTERFACES = Path("/etc/network/interfaces")
 
@@ -44,11 +44,9 @@ def before() -> Iterator[Network]:
     run("ip", "-n", "provider", "link", "set", "customer0", "up")
     INTERFACES.write_text(TEXT)
     run("systemctl", "start", "networking.service")  # which may still be at it, at boot
-    monitor = Process("ip monitor", ["ip", "-o", "monitor", "address"])
     run("ifreload", "-a")
-    if not show("ip", "-6", "-j", "address", "show", "dev", "vmbr0", "scope", "link"):
-        monitor.expect("vmbr0 .*inet6 fe80:")  # the last to come, with the carrier
-    monitor.stop()
+    last = ("ip", "-6", "-j", "address", "show", "dev", "vmbr0", "scope", "link")
+    until(lambda: show(*last), "vmbr0 has its link-local address: the last to come, with the carrier")
     yield network()
     run("ip", "netns", "delete", "provider")
 

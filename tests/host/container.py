@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.host.machine import CTL, SERVICE, ended
 from tests.netns import run
+from tests.patience import PATIENCE
 
 _LXC = Path("/var/lib/lxc")
 _PROGRAMS = ("sh", "cat", "httpd", "nc", "ping", "sleep")
@@ -27,7 +28,6 @@ lxc.signal.halt = SIGTERM
 lxc.mount.auto = proc:mixed sys:ro
 {lines}
 """
-_SECONDS = 60
 
 
 class Container:
@@ -56,12 +56,12 @@ class Container:
         """Start it, and wait until it runs or has failed."""
         self.log.unlink(missing_ok=True)
         command = ["lxc-start", "-n", self.name, "-l", "DEBUG", "-o", str(self.log)]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
 
     def run(self, *command: str, check: bool = True) -> str:
         """Return what a program in it prints."""
         words = ["lxc-attach", "--clear-env", "-n", self.name, "--", f"/bin/{command[0]}", *command[1:]]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
         assert not check or done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
         return done.stdout if done.returncode == 0 else ""
 

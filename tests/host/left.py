@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.host.machine import Network
 from tests.netns import run, show
+from tests.patience import until
 
 TOLD = Path("/run/pvenetd/domains")
 """Where the daemon keeps what it was told of domains."""
@@ -42,9 +43,15 @@ def _line(record: dict[str, Any], *names: str) -> str:
     return " ".join(f"{name}={record[name]}" for name in names if name in record)
 
 
-def comes_back(before: Network, seconds: float = 10.0) -> Network:
+def comes_back(before: Network) -> Network:
     """Return everything once it is as *before*, or as it is when the time is up: some of it follows events."""
-    deadline = time.monotonic() + seconds
-    while (now := everything()) != before and time.monotonic() < deadline:
-        pass
+    now: Network = {}
+
+    def is_back() -> bool:
+        nonlocal now
+        now = everything()
+        return now == before
+
+    with suppress(AssertionError):
+        until(is_back, "everything is as before")
     return now

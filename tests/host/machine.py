@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.netns import run, show
+from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 
 CTL = "/usr/bin/pvenetctl"
@@ -47,7 +48,7 @@ def main_pid() -> int:
     return int(unit(SERVICE, "MainPID")["MainPID"])
 
 
-def ended(pid: int, number: int, seconds: float = 10.0) -> None:
+def ended(pid: int, number: int, seconds: float = PATIENCE) -> None:
     """Send a signal to a process of somebody else's, and wait until it has ended."""
     descriptor = os.pidfd_open(pid)
     try:
@@ -60,7 +61,7 @@ def ended(pid: int, number: int, seconds: float = 10.0) -> None:
 
 def ctl(*words: str) -> str:
     """Return what pvenetctl prints.  It waits for a daemon that is being started: systemd holds the socket."""
-    return run("timeout", "60", CTL, *words)
+    return run("timeout", f"{PATIENCE:g}", CTL, *words)
 
 
 def asked(*words: str) -> Any:

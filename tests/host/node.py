@@ -10,7 +10,8 @@ from typing import Any
 from tests.guest.domain import Libvirt
 from tests.host.machine import CTL
 from tests.netns import run, show
-from tests.sandbox.process import Process, until
+from tests.patience import until
+from tests.sandbox.process import Process
 from tests.sandbox.space import View
 
 HERE = Path("/run/node2")
@@ -67,10 +68,10 @@ class Node:
         inside += [f"echo {NAME} >/proc/sys/kernel/hostname", f"echo 127.0.0.1 {NAME} >>/etc/hosts"]
         self._view = View(NAME, ["ip", "netns", "exec", NAME], inside)
         self._daemon = Process("pvenetd of node2", [*self._view.prefix(), "pvenetd"])
-        self._daemon.expect("serving ", 60)
+        self._daemon.expect("serving ")
         words = ["libvirtd", "--pid-file", "/run/libvirt/pid"]
         self._libvirtd = Process("libvirtd of node2", [*self._view.prefix(), *words])
-        until((HERE / "run/libvirt/libvirt-sock").exists, "libvirtd of node2 listens", 60)
+        until((HERE / "run/libvirt/libvirt-sock").exists, "libvirtd of node2 listens")
 
     def run(self, *words: str) -> str:
         """Run a program there and return what it prints; fail with what it says."""

@@ -7,6 +7,7 @@ import re
 from tests.guest.domain import Domain
 from tests.guest.qemu import Shell
 from tests.netns import run
+from tests.patience import until
 from tests.sandbox.process import Process
 
 ADDRESS = "192.0.2.7/24"
@@ -33,7 +34,7 @@ class Provider:
         """Watch what comes in."""
         words = ["tcpdump", "-nne", "-l", "-p", "--immediate-mode", "-Q", "in", "-i", self._link, expression]
         process = Process(f"tcpdump on {self._link}", [*self._SPACE, *words])
-        process.expect("listening on", 30)
+        process.expect("listening on")
         return process
 
     def remove(self) -> None:
@@ -63,8 +64,13 @@ class Talk:
     def goes_on(self) -> None:
         """Wait until more pings have been answered.  None is to have been lost, and none to have passed the rules."""
         (before, _), answered, sent = self._answered(), 0, 0
-        while answered < before + _MORE:
+
+        def go_on() -> bool:
+            nonlocal answered, sent
             answered, sent = self._answered()
+            return answered >= before + _MORE
+
+        until(go_on, "more pings are answered")
         assert answered == sent
         self.is_filtered()
 

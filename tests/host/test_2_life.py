@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from tests.host.conftest import INTERFACES, TEXT
 from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, port, unit
 from tests.netns import run, show
+from tests.patience import until
 from tests.sandbox.process import Process
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
@@ -91,7 +91,7 @@ def guest(tap: str) -> Iterator[Process]:
     MONITOR.parent.mkdir(exist_ok=True)
     command += ["-qmp", f"unix:{MONITOR},server=on,wait=off"]
     qemu = Process("QEMU", command)
-    qemu.expect("monitor - type", 60)
+    qemu.expect("monitor - type")
     yield qemu
     qemu.stop()
 
@@ -134,7 +134,7 @@ def test_guest_is_plugged_behind_its_chains() -> None:
 def test_guest_without_a_configuration_does_not_start() -> None:
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-S"]
     qemu = Process("QEMU", [*command, "-netdev", f"tap,id=net0,ifname=tap999i0,script={LIBEXEC}/qemu-ifup"])
-    assert qemu.wait(60) != 0
+    assert qemu.wait() != 0
     qemu.stop()
     assert not port("tap999i0")
 
@@ -164,13 +164,13 @@ def test_a_guests_file_and_its_monitor_are_followed_within_the_units_bounds() ->
     run("systemctl", "restart", SERVICE)
     try:
         config.write_text(before.replace("tag=20", "tag=30"))
-        until(lambda: pvid() == 30)
+        until(lambda: pvid() == 30, "the file is followed")
         ctl("vm", "set", "100", f"net0={before.strip().removeprefix('net0: ')}")
         assert pvid() == 20
         assert config.read_text() == before
-        until(lambda: "connected" in ctl("events"))
+        until(lambda: "connected" in ctl("events"), "the monitor is followed")
         ctl("vm", "set", "100", f"net0={before.strip().removeprefix('net0: ')},link_down=1")
-        until(lambda: "what=link nic=net0 up=0" in ctl("events"))
+        until(lambda: "what=link nic=net0 up=0" in ctl("events"), "the cable is pulled")
         assert ctl("hook", "pve", "100", "pre-start") == "nothing to do\n"
     finally:
         config.write_text(before)
@@ -184,13 +184,6 @@ def pvid() -> int:
     return next(int(vlan["vlan"]) for vlan in vlans if "PVID" in vlan["flags"])
 
 
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Ask until it *holds*; each question takes its time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-
-
 @pytest.mark.usefixtures("guest")
 def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
     before = port(TAP)
@@ -202,7 +195,7 @@ def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
     try:
         follower = journal()
         os.kill(pid, signal.SIGSTOP)
-        follower.expect("Watchdog timeout", 30)
+        follower.expect("Watchdog timeout")
         assert ctl("plan") == ""  # waits for the next daemon
         follower.stop()
         assert main_pid() not in (0, pid)

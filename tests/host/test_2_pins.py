@@ -27,9 +27,9 @@ def file() -> Iterator[Path]:
 def test_udev_gives_the_name_to_the_nic_with_that_mac_alone(file: Path) -> None:
     run("udevadm", "control", "--reload")
     run("ip", "link", "add", "pin7", "address", MAC, "type", "dummy")
-    run("udevadm", "settle", "--timeout=20")
+    run("udevadm", "settle", "--timeout=120")
     said = run("udevadm", "test-builtin", "net_setup_link", "/sys/class/net/uplink7")
     assert f"ID_NET_LINK_FILE={file}" in said
     run("ip", "link", "add", "br7", "address", MAC, "type", "bridge")
-    run("udevadm", "settle", "--timeout=20")
+    run("udevadm", "settle", "--timeout=120")
     run("ip", "link", "del", "br7")

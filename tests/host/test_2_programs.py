@@ -11,6 +11,7 @@ import pytest
 from pvenetd.drivers.programs import PATH, Programs
 from tests.host.machine import unit
 from tests.netns import run
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 ENVIRONMENT = {"PATH": PATH}
@@ -38,7 +39,7 @@ def test_a_program_is_a_unit(programs: Programs) -> None:
 
 
 def test_a_command_is_a_unit(programs: Programs) -> None:
-    done = programs.run(("sh", "-c", "cat; cat /proc/self/cgroup; exit 3"), ENVIRONMENT, seconds=10, given=b"a\n")
+    done = programs.run(("sh", "-c", "cat; cat /proc/self/cgroup; exit 3"), ENVIRONMENT, seconds=PATIENCE, given=b"a\n")
     assert done.status == 3
     assert done.output.startswith("a\n")
     assert Path(f"/proc/{os.getpid()}/cgroup").read_text() not in done.output
@@ -47,14 +48,14 @@ def test_a_command_is_a_unit(programs: Programs) -> None:
 
 
 def test_what_a_command_leaves_running_lives_on(programs: Programs) -> None:
-    done = programs.run(("sh", "-c", "sleep 600 & echo $!"), ENVIRONMENT, seconds=10)
+    done = programs.run(("sh", "-c", "sleep 600 & echo $!"), ENVIRONMENT, seconds=PATIENCE)
     run("kill", done.output.strip())
 
 
 def test_the_daemon_may_do_all_this(programs: Programs) -> None:
     script = "from pathlib import Path; from pvenetd.drivers.programs import Programs; p = Programs(Path('/')); "
     script += f"e = {ENVIRONMENT!r}; p.start({NAME!r}, ('sleep', '600'), e); "
-    script += "print(p.run(('sh', '-c', 'touch /etc/pvenetd-test && rm /etc/pvenetd-test'), e, seconds=9).status)"
+    script += "print(p.run(('sh', '-c', 'touch /etc/pvenetd-test && rm /etc/pvenetd-test'), e, seconds=60).status)"
     shown = run("systemctl", "cat", "pvenetd.service")
     kept = ("CapabilityBoundingSet", "NoNewPrivileges", "Protect", "Private", "Restrict", "System", "Memory", "Lock")
     sandbox = [f"--property={line}" for line in shown.splitlines() if line.startswith(kept)]

@@ -12,7 +12,7 @@ from tests.host.machine import asked, ctl, port
 from tests.host.talk import ADDRESS, FORBIDDEN, FRIEND, Talk
 from tests.host.virtual import NET
 from tests.netns import show
-from tests.sandbox.process import until
+from tests.patience import until
 
 pytestmark = pytest.mark.host
 

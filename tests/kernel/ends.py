@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tests.netns import Namespaces, show
+from tests.patience import PATIENCE, until
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _IFF_TAP, _IFF_NO_PI = 0x2, 0x1000
@@ -21,8 +22,6 @@ _ETH_P_ALL = 3
 _PACKET_AUXDATA, _SOL_PACKET, _VLAN_VALID = 8, 263, 1 << 4
 _EXPERIMENT = 0x88B5
 """IEEE 802's ethertype for local experiments: no other traffic has it."""
-_DEADLINE = 5
-"""Seconds in which a frame comes that is to come."""
 _LINGER = 0.3
 """Seconds without a frame after which none comes any more."""
 
@@ -36,7 +35,7 @@ class End:
 
     def take(self, count: int) -> list[bytes]:
         """Return *count* of the experiment's frames, waiting for each, and those that come at once after them."""
-        found = [data for _ in range(count) if (data := self.next(_DEADLINE))]
+        found = [data for _ in range(count) if (data := self.next(PATIENCE))]
         return [*found, *iter(lambda: self.next(0), None)]
 
     def drain(self) -> list[bytes]:
@@ -75,9 +74,7 @@ def _read(device: int, seconds: float) -> bytes | None:
 
 def forwarding() -> None:
     """Wait until every port forwards: a bridge hears of a carrier when the kernel's watch gets round to it."""
-    deadline = time.monotonic() + _DEADLINE
-    while waiting := [one for one in show("bridge", "-j", "link") if one["state"] != "forwarding"]:
-        assert time.monotonic() < deadline, waiting
+    until(lambda: {one["state"] for one in show("bridge", "-j", "link")} <= {"forwarding"}, "every port forwards")
 
 
 @contextmanager
@@ -145,10 +142,14 @@ def bytes_a_second(counted: Callable[[], int], burst: int, seconds: float) -> fl
 
 def _when(counted: Callable[[], int], number: int) -> tuple[float, int]:
     """Wait until at least *number* are counted, and return when that was, and what was counted."""
-    deadline = time.monotonic() + 4 * _DEADLINE
-    while (found := counted()) < number:
-        assert time.monotonic() < deadline, "too little comes"
-        time.sleep(0.01)
+    found = 0
+
+    def there() -> bool:
+        nonlocal found
+        found = counted()
+        return found >= number
+
+    until(there, f"{number} bytes come")
     return time.monotonic(), found
 
 

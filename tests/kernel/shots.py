@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from tests.kernel.world import frame, guest_mac, ip_packet, mac_bytes
+from tests.patience import PATIENCE
 
 OUTSIDE, GUEST, OTHER = "02:00:00:00:0f:fe", guest_mac(100), guest_mac(101)
 FORGED = "02:00:00:00:00:77"
@@ -64,10 +65,13 @@ def dhcp(source: str, sport: int, dport: int) -> bytes:
 
 
 def passes(shot: Shot, ears: dict[str, socket.socket]) -> bool:
-    """Send one frame; what is switched through a bridge arrives within the send, so a short wait is plenty."""
+    """Return whether a frame gets there.
+
+    What is switched through a bridge arrives within the send, so a short wait is plenty for what is to be stopped.
+    """
     ears[shot.source].send(shot.data)
     payload = shot.data[-28:]  # behind every tag, which the kernel keeps apart from the frame
-    until = time.monotonic() + (0.5 if shot.passes else 0.05)
+    until = time.monotonic() + (PATIENCE if shot.passes else 0.05)
     while (left := until - time.monotonic()) > 0:
         for ear in select.select([ears[shot.dest]], [], [], left)[0]:
             if payload in ear.recv(2048):

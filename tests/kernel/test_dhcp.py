@@ -25,6 +25,7 @@ from tests.kernel.test_addresses import Monitor
 from tests.kernel.test_kill import apply, finishes, prepare, recover
 from tests.kernel.test_netlink import link, ours
 from tests.netns import Namespaces, run, show
+from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 
 pytestmark = pytest.mark.netns
@@ -113,7 +114,7 @@ def addresses() -> set[str]:
     return {one["local"] for one in link("eno1")["addr_info"] if not one["local"].startswith("fe80")}
 
 
-def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for addresses, routes and processes to change until *condition* holds."""
     deadline = time.monotonic() + seconds
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
@@ -202,7 +203,7 @@ def test_ipv6_by_dhcp(program: str, root: Path, server: Process) -> None:
         until(lambda: any(one.startswith("2001:db8::1") for one in addresses()))
         assert {"198.51.100.1", "2001:db8:7::1"} <= addresses()
         bring(host, NIC, *MINE)
-        server.expect(r"DHCPRELEASE\(eno1\)", 40)
+        server.expect(r"DHCPRELEASE\(eno1\)")
         until(lambda: addresses() == {"198.51.100.1", "2001:db8:7::1"})
 
 
@@ -223,7 +224,7 @@ def test_addresses_by_router_advertisement_and_the_rest_by_dhcp(
         with closing(Host(Files(root), program)) as host:
             bring(host, NIC, *wanted, client("inet6", stateless=True))
             until(lambda: any(one.startswith("2001:db8:") for one in addresses()))
-            slaac.expect("DHCPINFORMATION-REQUEST", 40)
+            slaac.expect("DHCPINFORMATION-REQUEST")
             slaac.stop()
             assert bring(host, NIC, *wanted, client("inet6", stateless=True)) == []
     finally:

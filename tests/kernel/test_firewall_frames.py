@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import subprocess
 from typing import Literal
 
 import pytest
@@ -12,7 +11,9 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.plan import Op
 from tests.kernel.firewall import DESIGNS, desired, have_bridge_netfilter, load
 from tests.kernel.shots import AD, FORGED, GUEST, OTHER, OUTSIDE, Q, Shot, arp, dhcp, nd, passes, udp
-from tests.kernel.world import frame, inside, packet_socket, world
+from tests.kernel.world import World, frame, inside, packet_socket, world
+from tests.netns import run
+from tests.patience import until
 
 FILES = {
     "cluster.fw": "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n",
@@ -91,6 +92,12 @@ def test_frames_pass_or_not(design: Design, text: Literal["compiled", "restored"
     assert passed == {shot.name: shot.passes for shot in SHOTS}
 
 
+def chain(made: World) -> str:
+    """Return what vm/100 may send, with counters."""
+    with inside(made.names["host"]):
+        return run("nft", "list", "chain", "bridge", "pvenetd", "vm-100-out")
+
+
 @pytest.mark.parametrize("design", DESIGNS)
 def test_nothing_passes_before_the_chains(design: Design) -> None:
     """A guest that sends from the first moment: every frame that its port ever took met its chains."""
@@ -105,14 +112,7 @@ def test_nothing_passes_before_the_chains(design: Design) -> None:
                 made.ip("host", *filter(None, [master]))
                 for _ in range(100):
                     guest.send(closed.data)
-            with inside(made.names["host"]):
-                chain = subprocess.run(
-                    ["nft", "list", "chain", "bridge", "pvenetd", "vm-100-out"],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                ).stdout
-            assert "udp dport 25 counter packets 100 bytes" in chain
+            until(lambda: "udp dport 25 counter packets 100 bytes" in chain(made), "all of the second hundred met it")
             leaked = []
             while select.select([outside], [], [], 0.1)[0]:
                 leaked += [data for data in [outside.recv(2048)] if closed.data[-28:] in data]

@@ -23,6 +23,7 @@ from tests.guests import guests, wanted
 from tests.kernel.ends import End, forwarding, frame, news, outside, tap
 from tests.kernel.test_hitless import sent
 from tests.netns import Namespaces, run, show
+from tests.patience import PATIENCE
 
 lab, netns = pytest.mark.lab, pytest.mark.netns
 A, B, FAR = "02:00:5e:00:53:0a", "02:00:5e:00:53:0b", "02:00:5e:00:53:0f"
@@ -105,7 +106,7 @@ def flowing(sender: End, data: bytes) -> Iterator[list[int]]:
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         yield count
     finally:
         ended.set()

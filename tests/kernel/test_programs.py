@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pvenetd.drivers.programs import PATH, Programs, unit_name
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("namespaces")]
 ENVIRONMENT = {"PATH": PATH}
@@ -48,7 +49,7 @@ def test_who_has_died_or_has_another_ones_number_does_not_run(programs: Programs
     pid = programs.running(NAME)
     assert pid
     os.kill(pid, signal.SIGKILL)
-    subprocess.run(["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=10)
+    subprocess.run(["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=PATIENCE)
     assert programs.running(NAME) is None
     mine = Path("/proc/self/stat").read_text().split()
     mine[21] = str(int(mine[21]) - 1)
@@ -59,7 +60,9 @@ def test_who_has_died_or_has_another_ones_number_does_not_run(programs: Programs
 def test_a_program_sees_its_own_root(programs: Programs, tmp_path: Path) -> None:
     script = "echo mine >/etc/seen; echo mine >/var/seen; echo mine >/run/seen; exec sleep 600"
     programs.start(NAME, ("sh", "-c", script), ENVIRONMENT)
-    done = programs.run(("sh", "-c", f"until [ -s {tmp_path}/run/seen ]; do :; done"), ENVIRONMENT, seconds=10)
+    done = programs.run(
+        ("sh", "-c", f"until [ -s {tmp_path}/run/seen ]; do sleep 0.1; done"), ENVIRONMENT, seconds=PATIENCE
+    )
     assert done.status == 0
     assert [(tmp_path / name / "seen").read_text() for name in ("etc", "var", "run")] == ["mine\n"] * 3
     assert not Path("/etc/seen").exists()
@@ -72,7 +75,7 @@ def test_what_is_not_there_is_an_error(programs: Programs) -> None:
 
 def test_a_command_comes_to_an_end(programs: Programs) -> None:
     done = programs.run(
-        ("sh", "-c", "cat; echo $LANG >&2; exit 3"), {**ENVIRONMENT, "LANG": "C"}, seconds=10, given=b"a\n"
+        ("sh", "-c", "cat; echo $LANG >&2; exit 3"), {**ENVIRONMENT, "LANG": "C"}, seconds=PATIENCE, given=b"a\n"
     )
     assert (done.status, done.output) == (3, "a\nC\n")
     with pytest.raises(TimeoutError):
@@ -80,7 +83,7 @@ def test_a_command_comes_to_an_end(programs: Programs) -> None:
 
 
 def test_what_a_command_leaves_running_keeps_nobody_waiting(programs: Programs) -> None:
-    done = programs.run(("sh", "-c", "sleep 20 & echo $!"), ENVIRONMENT, seconds=10)
+    done = programs.run(("sh", "-c", "sleep 600 & echo $!"), ENVIRONMENT, seconds=PATIENCE)
     os.kill(int(done.output), signal.SIGKILL)
 
 

@@ -42,13 +42,13 @@ def checks(world: World, guest: Guest, provider: Process) -> Iterator[Check]:
 
 
 def pings(guest: Guest) -> None:
-    status, output = guest.run(f"ping -c 3 -W 5 {PROVIDER}")
+    status, output = guest.run(f"ping -c 3 -W 60 {PROVIDER}")
     assert status == 0, output
     assert "3 packets transmitted, 3 packets received" in output, output
 
 
 def is_masqueraded(guest: Guest, provider: Process, outside: Capture) -> None:
-    status, output = guest.run(f"timeout 10 wget -q -O - http://{PROVIDER}:{WEB}/")
+    status, output = guest.run(f"timeout 60 wget -q -O - http://{PROVIDER}:{WEB}/")
     assert (status, output) == (0, f"hello {HOST}"), output
     provider.expect(f"page for {HOST} on port {WEB}")
     outside.expect(rf"{HOST}\.\d+ > {PROVIDER}\.{WEB}: Flags \[S\]")
@@ -72,7 +72,7 @@ def stays_inside(world: World, guest: Guest, outside: Capture, inside: Capture) 
     status, _ = guest.run(f"nc -w 3 {PROVIDER} {FORBIDDEN}")
     assert status != 0
     inside.expect(rf"{GUEST}\.\d+ > {PROVIDER}\.{FORBIDDEN}: Flags \[S\]")
-    status, _ = guest.run(f"timeout 10 wget -q -O - http://{PROVIDER}:{WEB}/")
+    status, _ = guest.run(f"timeout 60 wget -q -O - http://{PROVIDER}:{WEB}/")
     assert status == 0
     outside.expect(rf"{HOST}\.\d+ > {PROVIDER}\.{WEB}: Flags \[F")
     assert not outside.seen(rf"\.{FORBIDDEN}\b"), outside.seen(str(FORBIDDEN))

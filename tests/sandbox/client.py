@@ -8,15 +8,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-_PATIENCE = 60.0
-"""Seconds to wait for an answer."""
+from tests.patience import PATIENCE
 
 
 class Unix(HTTPConnection):
     """HTTP over a UNIX socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:

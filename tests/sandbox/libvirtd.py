@@ -9,12 +9,11 @@ import subprocess
 from pathlib import Path
 
 from tests.guest.domain import Libvirt
-from tests.sandbox.process import Process, until
+from tests.patience import until
+from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, View
 from tests.sandbox.world import World
 
-_START = 60.0
-"""Seconds until it serves: less than one, on a machine that has nothing else to do."""
 _HIDDEN = ("/run", "/var/lib", "/var/cache", "/var/log")
 """Directories of the machine that it has in memory, empty."""
 _OWN = {"etc": "/etc/libvirt", "run": "/run/libvirt", "passwd": "/etc/passwd", "group": "/etc/group"}
@@ -71,5 +70,5 @@ class Libvirtd:
     def _start(self) -> Process:
         process = self._world.keep(Process("libvirtd", [*self._view.prefix(), "libvirtd"]))
         asking = ["virsh", "-q", "-c", self.libvirt.uri, "uri"]
-        until(lambda: subprocess.run(asking, capture_output=True).returncode == 0, "libvirtd serves", _START)
+        until(lambda: subprocess.run(asking, capture_output=True).returncode == 0, "libvirtd serves")
         return process

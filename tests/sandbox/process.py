@@ -8,11 +8,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
-_BEFORE_KILL = 10.0
+from tests.patience import PATIENCE
+
+_BEFORE_KILL = 30.0
 """Seconds a process has to end after SIGTERM."""
+
+STARTED: list[Process] = []
+"""Those of the test that runs: what they said is shown where it fails (`tests.conftest`)."""
 
 
 class Process:
@@ -22,6 +27,7 @@ class Process:
         self.name = name
         self.lines: list[str] = []
         """Everything it has printed, on both streams."""
+        STARTED.append(self)
         self._read = 0
         self._closed = False
         self._news = threading.Condition()
@@ -38,7 +44,7 @@ class Process:
         self._reader = threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
-    def expect(self, pattern: str, seconds: float = 10.0) -> re.Match[str]:
+    def expect(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
         """Return the match of the next line that has *pattern* in it; wait for it if need be."""
         deadline = time.monotonic() + seconds
         with self._news:
@@ -70,7 +76,7 @@ class Process:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
-    def wait(self, seconds: float = 10.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Return its exit status once it has ended and all its lines are here."""
         try:
             status = self._process.wait(seconds)
@@ -86,7 +92,7 @@ class Process:
             return self.wait(_BEFORE_KILL)
         except AssertionError:
             self.signal(signal.SIGKILL)
-            return self.wait(_BEFORE_KILL)
+            return self.wait()
         finally:
             if self._process.stdin:
                 self._process.stdin.close()
@@ -100,10 +106,3 @@ class Process:
         with self._news:
             self._closed = True
             self._news.notify_all()
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    """Ask until something is so; each question takes its time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"

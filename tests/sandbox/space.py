@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,11 @@ class Space:
     def links(self) -> set[str]:
         """Return the names of its links."""
         return {link["ifname"] for link in self.show("ip", "-j", "link", "show")}
+
+    def pings(self, address: str, seconds: float = PATIENCE) -> bool:
+        """Return whether one ping from here is answered, within *seconds*."""
+        said = self.run("ping", "-n", "-c", 1, "-W", f"{seconds:g}", address, check=False)
+        return ", 1 received" in said
 
     def pids(self) -> list[int]:
         """Return the processes that are in it."""
@@ -91,7 +97,7 @@ class Capture:
         )
         self.process.expect("listening on")
 
-    def expect(self, pattern: str, seconds: float = 10.0) -> str:
+    def expect(self, pattern: str, seconds: float = PATIENCE) -> str:
         """Wait for a packet whose line has *pattern* in it, and return the line."""
         return self.process.expect(pattern, seconds).string
 

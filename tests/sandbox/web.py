@@ -35,7 +35,7 @@ def serve(ports: list[str]) -> None:
     print("listening", flush=True)
 
 
-def get(url: str, seconds: str = "10") -> int:
+def get(url: str, seconds: str = "120") -> int:
     try:
         with urlopen(url, timeout=float(seconds)) as answer:
             print(answer.read().decode(), end="")

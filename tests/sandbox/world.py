@@ -15,6 +15,8 @@ from types import TracebackType
 
 from tests.guest.initramfs import kernel
 from tests.guest.qemu import Guest, Nic
+from tests.patience import PATIENCE
+from tests.sandbox.pings import Pings
 from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, Capture, Space, cable, left_over, make_tap, scratch, sweep
 
@@ -29,8 +31,6 @@ TAP = "tap100i0"
 
 _BIN = Path(sys.executable).parent
 """Where `make setup` puts pvenetd and pvenetctl."""
-_START = 30.0
-"""Seconds the daemon may take to start: half a second, on a machine that has nothing else to do."""
 
 
 class World:
@@ -116,7 +116,7 @@ class World:
         server.expect("^listening$")
         return server
 
-    def page(self, url: str, seconds: int = 10) -> str:
+    def page(self, url: str, seconds: float = PATIENCE) -> str:
         """Return the page that the provider gets from *url*; fail where it gets none."""
         command = [sys.executable, "-m", "tests.sandbox.web", "get", url, seconds]
         return self.provider.run(*command, env={"PYTHONPATH": str(CHECKOUT)})
@@ -125,7 +125,7 @@ class World:
         """Start pvenetd, and wait until it serves."""
         command = [*self.host.prefix(), self.bin / "pvenetd", "--root", self.root]
         self.daemon = self.keep(Process("pvenetd", command, self.env()))
-        self.daemon.expect("serving ", _START)
+        self.daemon.expect("serving ")
         return self.daemon
 
     def restart_daemon(self, number: int = signal.SIGTERM) -> Process:
@@ -179,7 +179,7 @@ class World:
         hook = CHECKOUT / "hooks/qemu-ifup"
         command = [sys.executable, "-m", "tests.sandbox.pump", self.host.name, TAP, guest.name, GUEST_MAC, hook]
         pump = self.keep(Process("pump", command, {**self.env(), "PYTHONPATH": str(CHECKOUT)}))
-        pump.expect("^plugged$", _START)
+        pump.expect("^plugged$")
         guest.run("ip", "address", "add", address, "dev", "eth0")
         if gateway:
             guest.run("ip", "route", "add", "default", "via", gateway)
@@ -188,6 +188,12 @@ class World:
     def start_tap(self) -> Process:
         """Return guest 100's tap, which nobody has plugged yet (`tests.sandbox.tap`)."""
         return self.keep(make_tap(self.host, TAP))
+
+    def ping(self, space: Space, address: str, interval: float = 0.1) -> Pings:
+        """Ping *address* from a namespace until this world ends; it has been answered once."""
+        pings = Pings(space.prefix(), address, interval)
+        self._ends.callback(pings.stop)
+        return pings
 
     def capture(self, space: Space, link: str, expression: str = "", direction: str = "inout") -> Capture:
         """Watch a link."""

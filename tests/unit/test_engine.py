@@ -22,9 +22,8 @@ from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import INTERFACES, Address, Chains, State, state
 from tests.harness import Failing, plain
+from tests.patience import PATIENCE
 
-PLENTY = 10.0
-"""Seconds within which anything here has happened long since."""
 HOURS = 3600.0
 ACTIVE = "etc/network/interfaces"
 NIC = Ethernet.model_construct(name="eno1", kind="ethernet")
@@ -68,7 +67,7 @@ class Host:
         return plain(self.machine.observe()), self.files.read(ACTIVE), self.journal.pending()
 
     async def hears(self, what: str) -> None:
-        async with asyncio.timeout(PLENTY):
+        async with asyncio.timeout(PATIENCE):
             while await self.told.get() != what:
                 pass
 
@@ -263,14 +262,14 @@ async def test_work_goes_on_when_its_caller_is_gone(host: Host) -> None:
 
         def observe(self, keys: Collection[Key] = (), *, only: bool = False, anew: Collection[Key] = ()) -> State:
             self.started.set()
-            assert self.go_on.wait(PLENTY)
+            assert self.go_on.wait(PATIENCE)
             return super().observe(keys, only=only, anew=anew)
 
     await host.engine.apply(BRIDGED, {})
     machine = Slow(host.machine, -1)
     engine = Engine(machine, host.journal)
     caller = asyncio.create_task(engine.desire("vm:100", guest("vmbr0")))
-    await asyncio.to_thread(machine.started.wait, PLENTY)
+    await asyncio.to_thread(machine.started.wait, PATIENCE)
     caller.cancel()
     machine.go_on.set()
     assert await engine.observe()

@@ -25,6 +25,7 @@ from pvenetd.kinds.veth import Veth
 from pvenetd.settings import Settings
 from tests.happening import Event, Scene, events
 from tests.harness import Failing, run_async
+from tests.patience import PATIENCE
 
 
 class Others:
@@ -184,7 +185,7 @@ async def test_what_the_kernel_refuses_is_told_and_tried_again(tmp_path: Path) -
     await daemon.noticed()
     assert "Input/output error" in engine.failed["vm:100"]
     assert host.port("tap100i0").master == ""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await done.wait()
         while "vm:100" in engine.failed:
             await engine.observe()

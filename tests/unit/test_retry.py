@@ -6,6 +6,7 @@ import asyncio
 from itertools import pairwise
 
 from pvenetd.daemon.retry import Retry
+from tests.patience import PATIENCE
 
 SOON = 0.001
 """Seconds."""
@@ -28,7 +29,7 @@ async def test_what_failed_is_tried_again_until_it_is_done_each_time_later() -> 
     retry = Retry(again, first=SOON)
     retry.failed(100)
     retry.failed(100)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await done.wait()
     waits = [after - before for before, after in pairwise(times)]
     assert len(waits) == 5, "told of twice, it is still tried once"
@@ -48,5 +49,5 @@ async def test_what_is_done_or_closed_is_not_tried_again() -> None:
     retry.close()
     other = Retry(again, first=SOON * 5)
     other.failed(102)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await tried.get() == 102, "those before it would have been tried sooner"

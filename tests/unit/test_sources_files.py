@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from pvenetd.sources.files import Directories, Names, watch_files
-
-PATIENCE = 10.0
+from tests.patience import PATIENCE
 
 
 class Heard:

@@ -14,6 +14,7 @@ import pytest
 from pvenetd.errors import Conflict, NotFound, Unavailable
 from pvenetd.sources import libvirt as libvirt_source
 from pvenetd.sources.libvirt import Libvirt
+from tests.patience import PATIENCE
 
 UUID = "6d0b3c9a-52f4-4c5e-9d7e-0123456789ab"
 HARDWARE = "<memory>1024</memory><os><type>hvm</type></os>"
@@ -54,7 +55,7 @@ class Notes:
         return True
 
     async def until(self, there: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(PATIENCE), self.changed:
             await self.changed.wait_for(there)
 
 
@@ -131,7 +132,7 @@ async def test_a_configuration_is_read_and_kept(host: Host) -> None:
 
 async def test_who_cannot_be_reached_is_told_and_tried_again(tmp_path: Path) -> None:
     host = Host(f"test://{tmp_path}/none.xml")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert (await host.notes.told.get()).endswith(" yet")
         assert "none.xml: " in await host.notes.told.get()
         (tmp_path / "none.xml").write_text(NODE)

@@ -13,8 +13,8 @@ import pytest
 
 from pvenetd.sources import monitors, qmp
 from pvenetd.sources.monitors import Monitors
+from tests.patience import PATIENCE
 
-PATIENCE = 20.0
 GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\n'
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
