@@ -161,7 +161,7 @@ class Daemon:
             failed["firewall"] = str(ConfigError(broken))
         await self._tell_of_bridges()
         failed |= await load(self.guests.known())
-        await job("guard", self.guard.follow)
+        await job("guard", self.guard.load)
         return failed
 
     async def _tell_of_bridges(self) -> None:

@@ -44,6 +44,8 @@ class Guard:
         self._is_on = is_on
         """Returns whether the firewall is on."""
         self._others = Others(engine)
+        self._loaded = False
+        """Whether guests' chains have been loaded since the firewall was switched on."""
         self._turn = asyncio.Lock()
         """One look and what follows from it at a time: else what was seen earlier could be done later."""
         self._told: frozenset[str] = frozenset()
@@ -53,14 +55,20 @@ class Guard:
         self.nobodys: frozenset[str] = frozenset()
         """Devices called as guests' are that somebody knows to be none of ours: another domain's ``vnet3``."""
 
+    async def load(self) -> tuple[Op, ...]:
+        """Guard what is configured, now that guests have their chains.  Raises as `follow` does."""
+        self._loaded = self._is_on()
+        return await self.follow()
+
     async def follow(self, changed: Collection[Key] | None = None) -> tuple[Op, ...]:
         """Guard what is configured now, and let through who has turned out to be nobody's guest.
 
-        *changed* is what has changed in the kernel, None where that may be anything.
+        Not before `load`: a firewall that a file has just switched on is loaded by who has read that file, the base
+        first.  *changed* is what has changed in the kernel, None where that may be anything.
         What cannot be read leaves the guard as it is.  Raises `KernelError`, `VerifyError`.
         """
         async with self._turn:
-            if not await self._others.differ(changed):
+            if not self._loaded or not await self._others.differ(changed):
                 return ()
             try:
                 live = await self._others.look()
@@ -74,7 +82,10 @@ class Guard:
 
     async def go(self) -> tuple[Op, ...]:
         """Let everybody through where the firewall is off; before guests' chains go.  Raises as `follow` does."""
-        return () if self._is_on() else await self._engine.desire(nft.GUARD, {})
+        if self._is_on():
+            return ()
+        self._loaded = False
+        return await self._engine.desire(nft.GUARD, {})
 
     async def wanted(self) -> State:
         """Return the guard's State; who may not look at the kernel sees the files alone.  Raises `ConfigError`."""
@@ -90,7 +101,9 @@ class Guard:
         bridges, known = self._judged(live)
         chains = guard(bridges, known, tells_bridge=self.tells_bridge)
         self._tell(frozenset(self._stopped(live, bridges, known)) if chains else frozenset(), live)
-        return state([nft.base(self._design), chains]) if chains else {}
+        # The base is its own as it is a guest's: the host's chains may be broken, and not have brought it.
+        base = nft.base(self._design).model_copy(update={"owner": nft.GUARD})
+        return state([base, chains]) if chains else {}
 
     async def status(self) -> dict[str, Any]:
         """Return the ports that nothing passes because nobody has announced them; and whether it is as it should be."""

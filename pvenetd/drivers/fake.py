@@ -158,6 +158,8 @@ class Fake(Links):
             self.ran += commands(op, op.resource)
         if isinstance(op.resource, Pinned) and op.verb != "-":
             refuse(errno.EOPNOTSUPP, unless=self._link(op.resource.dev).master == op.resource.bridge)
+        if isinstance(op.resource, Chains) and op.verb != "-":
+            refuse(errno.ENOENT, unless=op.resource.needs <= self._now.keys())
         if op.verb == "-":
             self._now.pop(op.resource.key, None)
         else:

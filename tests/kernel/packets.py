@@ -25,11 +25,10 @@ from typing import Self
 from tests.kernel.frames import body, ethernet
 from tests.kernel.lines import Line
 from tests.kernel.world import PROTOCOLS, STATIONS, World, in_ip, inside, packet_socket
+from tests.patience import PATIENCE
 
 QUIET = 0.3
 """Seconds without any packet after which nothing more comes: veth delivers at once, ARP asks once."""
-PATIENCE = 20.0
-"""Seconds that what has to arrive may take on a busy machine."""
 FIRST = 20000
 """The first packet's number, and its source port."""
 OUTGOING = 4

@@ -127,6 +127,28 @@ async def test_the_guard_goes_with_the_firewall_and_stays_where_files_are_broken
         assert ("chains", "guard") not in fake.observe()
 
 
+async def test_a_firewall_that_was_switched_on_is_guarded_once_it_is_loaded(tmp_path: Path) -> None:
+    fake, place = host(), "etc/pvenetd/firewall/cluster.fw"
+    with daemon(tmp_path, fake) as found:
+        Files(tmp_path).write(place, b"")
+        await found.load()
+        Files(tmp_path).write(place, FILES[place].encode())
+        fake.appear(Tap(name="tap0", master="vmbr0"))
+        await found.noticed()  # of the link; the file's turn comes later
+        assert not [key for key in fake.observe() if key[0] == "chains"]
+        assert await found.load() == {}
+        assert '{ "tap0" } accept' in passing(fake)
+
+
+async def test_the_guard_stands_where_the_hosts_own_rules_are_broken(tmp_path: Path) -> None:
+    fake = host()
+    with daemon(tmp_path, fake) as found:
+        Files(tmp_path).write("etc/pvenetd/firewall/host.fw", b"[RULES]\nIN ACCEPT -p tcp -dport 99999\n")
+        Files(tmp_path).remove("etc/pvenetd/qemu-server/100.conf")
+        assert (await found.load()).keys() == {"firewall"}
+        assert {key[1] for key in fake.observe() if key[0] == "chains"} >= {"base", "guard"}
+
+
 async def test_a_bridge_that_is_configured_is_guarded(tmp_path: Path) -> None:
     fake = host()
     with daemon(tmp_path, fake) as found:
