@@ -165,7 +165,7 @@ class Generation:
 
 _FEW = 8
 """Chains above which listing the whole tables takes no longer: for each one, nft's library asks for all chains."""
-_WHOLE = [f"table {table} pvenetd" for table in _TABLES]
+_WHOLE = [f"table {table} pvenetd" for table in nft.TABLES]
 
 
 class Nftables:
