@@ -159,7 +159,7 @@ class Fake(Links):
         if isinstance(op.resource, Pinned) and op.verb != "-":
             refuse(errno.EOPNOTSUPP, unless=self._link(op.resource.dev).master == op.resource.bridge)
         if isinstance(op.resource, Chains) and op.verb != "-":
-            refuse(errno.ENOENT, unless=op.resource.needs <= self._now.keys())
+            refuse(errno.ENOENT, unless=op.resource.name == "base" or ("chains", "base") in self._now)
         if op.verb == "-":
             self._now.pop(op.resource.key, None)
         else:
