@@ -14,6 +14,7 @@ import containers  # noqa: E402
 import domains  # noqa: E402
 import firewall  # noqa: E402
 import interfaces  # noqa: E402
+import nat  # noqa: E402
 import nics  # noqa: E402
 
 from pvenetd.ctl.command import Command  # noqa: E402
@@ -261,6 +262,11 @@ def pvenetd_firewall() -> str:
     return firewall.page(header, entries, escape)
 
 
+def pvenetd_nat() -> str:
+    """Return the page of translated addresses."""
+    return nat.page(header, entries, escape)
+
+
 PAGES = {
     "pvenetctl.1": pvenetctl,
     "pvenetd.8": pvenetd,
@@ -269,6 +275,7 @@ PAGES = {
     "pvenetd-libvirt.7": pvenetd_libvirt,
     "pvenetd-lxc.7": pvenetd_lxc,
     "pvenetd-guests.7": pvenetd_guests,
+    "pvenetd-nat.7": pvenetd_nat,
 }
 
 if __name__ == "__main__":

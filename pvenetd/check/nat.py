@@ -31,7 +31,7 @@ def wrong(scene: Scene) -> Iterator[Problem]:
     for device in scene.devices.values():
         for line in gather.lines(device):
             try:
-                option.read(line.key, line.value, device.base, gather.own(device))
+                option.read(line.key, line.value, device.base, gather.meant(device, line))
             except option.Wrong as error:
                 yield _at(line, device, error.code, str(error), error.hint)
 

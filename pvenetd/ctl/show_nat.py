@@ -20,6 +20,9 @@ def show(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
         for one in data
     ]  # fmt: skip
     yield Table(("kind", "what", "becomes", "way", "connections", "bytes", "line"), rows)
+    for version in sorted({one["version"] for one in data if one["routed"] == 0}):
+        name = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}[version]
+        yield f"IPv{version} is not routed, so nothing of it is translated: {name} is 0 (pvenetctl apply sets it)"
     if any(not one["loaded"] for one in data):
         yield "What has no counters is not loaded so: pvenetctl plan"
 

@@ -11,8 +11,10 @@ from pvenetd.engine import Engine
 from pvenetd.errors import Unavailable
 from pvenetd.firewall.ruleset import Piece, Rule, Span
 from pvenetd.firewall.tally import Tally
+from pvenetd.nat.gather import FORWARDING
 from pvenetd.nat.model import PROTOCOLS, Forward, Nat, Network, OneToOne
 from pvenetd.nat.rules import PIECE, piece
+from pvenetd.state import Sysctl
 
 Counts = Mapping[tuple[str, Rule], Tally]
 """By chain, and rule without its line."""
@@ -29,15 +31,24 @@ class Translations:
         """Return each wish; who must not ask the kernel gets no counters.  Raises `ConfigError`."""
         compiled = await self._interfaces.compiled(staged=False)
         compiled.checked()
+        if not compiled.nat:
+            return []
         try:
-            found = await self._engine.tallies((PIECE,)) if compiled.nat else ()
+            found = await self._engine.tallies((PIECE,))
+            routed = await self._routed()
         except Unavailable:
-            found = ()
+            found, routed = (), {}
         counts = _paired(piece(compiled.nat), found)
-        return [record(one, counts) for one in compiled.nat]
+        return [record(one, counts, routed) for one in compiled.nat]
+
+    async def _routed(self) -> dict[int, bool]:
+        """Return, by family, whether the host routes packets."""
+        keys = {("sysctl", name): version for version, name in FORWARDING.items()}
+        live = await self._engine.look(keys)
+        return {keys[key]: one.value == "1" for key, one in live.items() if key in keys and isinstance(one, Sysctl)}
 
 
-def record(nat: Nat, counts: Counts) -> dict[str, Any]:
+def record(nat: Nat, counts: Counts, routed: Mapping[int, bool]) -> dict[str, Any]:
     """Return *nat* as ``nat list --json`` shows it."""
     own = [tally for key in _rules(nat) if (tally := counts.get(key))]
     return {
@@ -47,6 +58,7 @@ def record(nat: Nat, counts: Counts) -> dict[str, Any]:
         "origin": nat.origin,
         **_facts(nat),
         "loaded": int(bool(own)),
+        "routed": int(routed[nat.version]) if nat.version in routed else None,
         "connections": sum(tally.packets for tally in own) if own else None,
         "bytes": sum(tally.bytes for tally in own) if own else None,
     }

@@ -15,6 +15,7 @@ from pvenetd.kinds import KINDS, kind_of
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import options
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
 
 ADDRESSING = ("address", "netmask", "cidr", "gateway")
 """Keys that have a twin for IPv6: ``cidr6``."""
@@ -114,7 +115,7 @@ def known() -> list[str]:
     """Return every key that somebody may want to type: Proxmox VE's, and the options of every kind."""
     own = [f"{key}{family}" for key in (*ADDRESSING, "comments", "method") for family in ("", "6")]
     found = {spelling for kind in KINDS.values() for spelling, (_, option) in options(kind).items() if option.name}
-    return sorted({*own, "autostart", "type", *_PROXMOX, *COMMANDS, *found})
+    return sorted({*own, "autostart", "type", *_PROXMOX, *COMMANDS, *NAT_OPTIONS, *found})
 
 
 def defaults(kind: str) -> dict[str, str]:

@@ -41,7 +41,7 @@ def asked(device: Device) -> Iterator[Asked]:
             yield Asked(found, device, line)
     for line in lines(device):
         try:
-            nats = option.read(line.key, line.value, device.base, own(device), line.origin)
+            nats = option.read(line.key, line.value, device.base, meant(device, line), line.origin)
         except option.Wrong:
             continue
         yield from (Asked(one, device, line) for one in nats)
@@ -57,6 +57,17 @@ def lines(device: Device) -> list[Line]:
 def own(device: Device) -> list[str]:
     """Return the addresses of *device*, as ``10.0.0.1/24``."""
     return [address.address for address, _ in device.addresses]
+
+
+def meant(device: Device, line: Line) -> list[str]:
+    """Return the addresses that *line* is about: for source addresses, those of the stanza that it stands in.
+
+    So ``inet`` and ``inet6`` have their own; a stanza without any speaks for all of the interface's.
+    """
+    if line.key not in option.OF_THE_STANZA:
+        return own(device)
+    of = next((stanza.options for stanza in device.stanzas if line in stanza.options), ())
+    return [address.address for address, there in device.addresses if there in of] or own(device)
 
 
 def forwarding(nats: Collection[Nat]) -> list[Sysctl]:

@@ -25,16 +25,16 @@ from pvenetd.nat.model import MOST_RENUMBERED, PROTOCOLS, Address, Forward, Nat,
 
 OPTIONS = {
     "nat-masquerade": (
-        "IFACE [NETWORK...]: what comes from this interface's networks, or from those named, and leaves by IFACE gets "
-        "the address of IFACE"
+        "IFACE [NETWORK...]: what comes from the networks of this stanza's addresses, or from those named, and leaves "
+        "by IFACE gets the address of IFACE"
     ),
     "nat-snat": "IFACE ADDRESS[-ADDRESS] [NETWORK...]: the same with an address, or any of a range, that is said",
     "nat-forward": (
-        "PROTOCOL [ADDRESS:]PORT[-PORT] ADDRESS[:PORT[-PORT]] [in IFACE]: what comes for a port of the host goes to a "
-        "guest; tcp, udp, sctp, or several with commas; IPv6 addresses with ports in brackets. Meant is the first "
-        "address, or any of the host but this interface's own; with in IFACE, only what comes in there, or from this "
-        "interface's guests. Ports in a range stay what they are, or become as many others (1024 at most). Guests of "
-        "the same network reach it too; their packets come from the host then"
+        "PROTOCOL [ADDRESS:]PORT[-PORT][,...] ADDRESS[:PORT[-PORT]] [in IFACE]: what comes for a port of the host goes "
+        "to a guest; tcp, udp, sctp, or several with commas; IPv6 addresses with ports in brackets. Meant is the "
+        "first address, or any of the host but this interface's own; with in IFACE, only what comes in there, or from "
+        "this interface's guests. Ports stay what they are, or one, or a range of up to 1024, become as many others. "
+        "Guests of the same network reach it too; their packets come from the host then"
     ),
     "nat-one-to-one": (
         "IFACE PUBLIC PRIVATE: what comes for the address PUBLIC goes to PRIVATE, on all ports that no nat-forward "
@@ -42,6 +42,9 @@ OPTIONS = {
     ),
 }
 """Option → what it takes, and what it means."""
+
+OF_THE_STANZA = frozenset({"nat-masquerade", "nat-snat"})
+"""Options that are about the addresses of the stanza they stand in, and not about all of its interface."""
 
 
 class Wrong(ValueError):
@@ -97,22 +100,25 @@ def _forward(words: list[str], iface: str, addresses: Sequence[str], origin: str
     protocols = words[0].split(",")
     if unknown := [name for name in protocols if name not in PROTOCOLS]:
         raise Wrong(f"'{unknown[0]}' has no ports to forward", f"one of {', '.join(PROTOCOLS)}")
-    public, ports = endpoint(words[1])
+    head, *more = words[1].split(",")
+    public, first = endpoint(head)
     to, to_ports = endpoint(words[2])
-    if ports is None:
+    if first is None:
         raise Wrong(f"'{words[1]}' names no port", f"{words[1]}:80; nat-one-to-one is for all of them")
     if to is None:
         raise Wrong(f"'{words[2]}' names no address", "the guest's address, and a port behind it")
     if public is not None and public.version != to.version:
         raise Wrong(f"{public} and {to} are of two families", "NAT does not change the family", "nat-family")
-    _fitting(ports, to_ports)
+    if more and to_ports:
+        raise Wrong(f"'{words[1]}' are several, and cannot become others in one line", "a line each", "nat-ports")
+    _fitting(first, to_ports)
     own = tuple(ip_interface(address).ip for address in addresses)
     return tuple(
         Forward(
             PROTOCOLS[name],
             ports,
             to,
-            None if to_ports == ports else to_ports,
+            None if to_ports == first else to_ports,
             ip_network(public) if public is not None else None,
             tuple(address for address in own if address.version == to.version),
             way,
@@ -120,6 +126,7 @@ def _forward(words: list[str], iface: str, addresses: Sequence[str], origin: str
             origin=origin,
         )
         for name in dict.fromkeys(protocols)
+        for ports in dict.fromkeys((first, *map(ports_of, more)))
     )
 
 

@@ -226,6 +226,6 @@ async def test_nat_is_told_with_its_lines_and_counters(api: Api) -> None:
     ]
     await api.data("POST", f"{OURS}/apply")
     found = await api.data("GET", f"{OURS}/nat")
-    assert {(one["loaded"], one["connections"]) for one in found} == {(1, 0)}
+    assert {(one["loaded"], one["routed"], one["connections"]) for one in found} == {(1, 1, 0)}
     assert [one["protocol"] for one in found] == ["", "tcp", "udp", ""]
     assert found[1]["origin"].endswith("etc/network/interfaces:17")

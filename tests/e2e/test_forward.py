@@ -65,8 +65,11 @@ def test_a_forward_from_its_edit_to_its_removal(world: World) -> None:
     assert forward["origin"].rpartition(":")[0].endswith("etc/network/interfaces")
     assert f"tcp the host:8000  {GUEST}:8080" in world.ctl("nat", "list")
 
+    world.host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+    assert "net/ipv4/ip_forward is 0" in world.ctl("nat", "list")
     world.ctl("interfaces", "set", "vmbr1", "--delete", "nat-forward")
     world.ctl("apply")
+    assert world.host.run("sysctl", "-n", "net.ipv4.ip_forward") == "1\n"
     with pytest.raises(AssertionError, match="timed out"):  # by the host's own rules
         world.page(f"http://{HOST}:8000/", 1)
     assert set(translated(world)) == {"masquerade"}

@@ -197,6 +197,19 @@ def test_the_narrower_rule_stands_first_wherever_its_line_does() -> None:
     assert next(rule.partition(" counter ")[2] for rule in found if " oifname " in rule) == "snat ip to 192.0.2.9"
 
 
+def test_source_addresses_are_of_the_stanza_that_says_so() -> None:
+    found = rules("nat-masquerade vmbr0", "", "iface vmbr1 inet6 static", "address 2001:db8:2::1/64")
+    assert [rule.split(" saddr ")[1].split()[0] for rule in found] == ["10.10.10.0/24", "2001:db8:1::/64"]
+    found = rules("", "iface vmbr1 inet6 static", "address 2001:db8:2::1/64", "nat-masquerade vmbr0")
+    assert [rule.split(" saddr ")[1].split()[0] for rule in found] == ["2001:db8:2::/64"]
+
+
+def test_several_ports_are_a_rule_each() -> None:
+    found = rules("nat-forward tcp 192.0.2.9:80,443,5000-5010 10.10.10.2")
+    before = [rule.partition(" th dport ")[2] for rule in found if rule.startswith("prerouting")]
+    assert [rule.split()[0] for rule in before] == ["80", "443", "5000-5010"]
+
+
 def test_several_protocols_are_several_forwards_and_the_same_wish_is_loaded_once() -> None:
     twice = rules("nat-forward tcp,udp 53 10.10.10.2", "nat-forward udp 53 10.10.10.2:53")
     assert len([rule for rule in twice if rule.startswith("prerouting")]) == 2
@@ -233,6 +246,9 @@ def test_nat_has_the_host_route_the_families_it_is_about() -> None:
         (["nat-forward tcp 65536 10.10.10.2"], "nat-ports", "error"),
         (["nat-forward tcp 90-80 10.10.10.2"], "nat-ports", "error"),
         (["nat-forward tcp 80- 10.10.10.2"], "nat-ports", "error"),
+        (["nat-forward tcp 80, 10.10.10.2"], "nat-ports", "error"),
+        (["nat-forward tcp 80,443 10.10.10.2:8000"], "nat-ports", "error"),
+        (["nat-forward tcp 80,443 10.10.10.2", "nat-forward tcp 443 10.10.10.3"], "nat-duplicate", "error"),
         (["nat-forward tcp 80-89 10.10.10.2:80"], "nat-ports", "error"),
         (["nat-forward tcp 80 10.10.10.2:80-89"], "nat-ports", "error"),
         (["nat-forward tcp 10000-12000 10.10.10.2:20000-22000"], "nat-ports", "error"),
