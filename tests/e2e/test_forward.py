@@ -102,9 +102,9 @@ def test_a_connection_goes_with_its_forward_and_stays_with_a_line_that_moves(wor
 def test_a_forward_that_is_not_confirmed_is_undone(world: World) -> None:
     world.ctl("interfaces", "set", "vmbr1", FORWARD)
     world.ctl("apply", "--confirm", "600")
-    assert "8000" in world.host.run("nft", "list", "table", "inet", "pvenetd")
+    assert "dport 8000" in world.host.run("nft", "list", "table", "inet", "pvenetd")
     world.ctl("rollback")
-    assert "8000" not in world.host.run("nft", "list", "table", "inet", "pvenetd")
+    assert "dport 8000" not in world.host.run("nft", "list", "table", "inet", "pvenetd")
     assert set(translated(world)) == {"masquerade"}
 
 
