@@ -91,11 +91,12 @@ def _sentence(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer.  Raises `NoDaemonError`, `NoAnswerError`."""
     command: Command = arguments.command
-    request: Request | FileRequest | None = command.request(arguments)
-    status = 0
-    while request and not status:
-        status, request = _turn(command, request, arguments)
-    return status
+    status, further = _turn(command, command.request(arguments), arguments)
+    if not further:
+        return status
+    from pvenetd.ctl.follow import follow
+
+    return follow(further, lambda request: _turn(command, request, arguments))
 
 
 def _turn(
