@@ -117,7 +117,7 @@ def _answers(rule: Rule, packet: Packet, facts: Facts) -> Iterator[bool | None]:
     yield not rule.not_mac or packet.mac not in ("", rule.not_mac)
     if rule.not_arp_mac or rule.not_arp_source:
         yield packet.ethertype == ARP
-        yield not rule.not_arp_mac or _sender(packet) != rule.not_arp_mac
+        yield not rule.not_arp_mac or _sender(packet) not in ("", rule.not_arp_mac)
     if rule.not_arp_source:
         yield packet.arp_source is not None and not _has(rule.not_arp_source, packet.arp_source)
     if rule.limit:

@@ -29,7 +29,16 @@ def body(line: Line, source: str, dest: str, sport: int, marker: bytes, about: b
         size = int(line.options.get("size", 0))
         flags = {"flags": _INVALID} if line.state == "invalid" else {}
         seq = int(marker[2:]) << 8
-        made = transport(line.proto, source, dest, sport, line.port, marker.rjust(size, b"."), seq=seq, **flags)
+        made = transport(
+            line.proto,
+            source,
+            dest,
+            sport,
+            line.port,
+            marker + marker.rjust(size - 8, b".") if size else marker,
+            seq=seq,
+            **flags,
+        )
         code = int(line.options.get("code", 0))
         return _icmp(line, source, dest, made[4:8], made[8:]) if code else made
     if line.number in (132, 33, 136):

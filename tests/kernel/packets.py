@@ -122,7 +122,9 @@ class Player:
         marker = b"pv%06d" % number
         payload = body(line, source, dest, int(line.options.get("sport", number)), marker, about.raw if about else b"")
         data = in_ip(line.number, source, dest, payload) if line.number else payload
-        if line.is_frame:
+        if "size" in line.options:
+            self._say_in_pieces(line, payload, dest)
+        elif line.is_frame:
             self.cables[line.source].send(ethernet(line, dest, data))
         else:
             self._say(line.source, line.version, data, dest)
@@ -136,6 +138,14 @@ class Player:
     def _say(self, zone: str, version: int, data: bytes, dest: str) -> None:
         with suppress(PermissionError):  # the host's own output hook says no at once
             self.mouths[zone, version].sendto(data, (dest, 0))
+
+    def _say_in_pieces(self, line: Line, payload: bytes, dest: str) -> None:
+        """Have the kernel make the IP header, and as many fragments as it takes."""
+        family = socket.AF_INET if line.version == 4 else socket.AF_INET6
+        with inside(self.world.names[line.source]):
+            mouth = socket.socket(family, socket.SOCK_RAW, line.number)
+        with mouth:
+            mouth.sendto(payload, (dest, 0))
 
     def _address(self, zone: str, other: str, version: int) -> str:
         """Return the address of *zone*, the host's that is nearest to the *other*."""
@@ -195,8 +205,8 @@ def _read(ear: socket.socket) -> Iterator[tuple[int, Heard]]:
 
 
 def _number(raw: bytes, found: Heard) -> int:
-    if marker := re.search(rb"pv(\d{6})", raw):
-        return int(marker[1])
+    if markers := re.findall(rb"pv(\d{6})", raw):
+        return int(markers[-1])  # an error quotes what it is about, with its number, before its own
     # What a reset answers to is its sequence number plus one, and the marker's length.
     return int.from_bytes(found.raw[-12:-8], "big") >> 8 if len(found.raw) in (40, 60) else 0
 
