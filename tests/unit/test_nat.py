@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,6 +197,13 @@ def test_the_narrower_rule_stands_first_wherever_its_line_does() -> None:
     targets = [rule.rpartition(" ")[2] for rule in found if rule.startswith("prerouting")]
     assert targets == ["10.10.10.4", "10.10.10.3", "10.10.10.3", "10.10.10.2", "10.10.10.9"]
     assert next(rule.partition(" counter ")[2] for rule in found if " oifname " in rule) == "snat ip to 192.0.2.9"
+
+
+def test_the_example_has_nothing_wrong() -> None:
+    text = Path(__file__).parents[2].joinpath("examples/nat-forwards/etc/network/interfaces").read_text()
+    found = compile_interfaces(single(parse(text, "interfaces")), ["eth0"])
+    assert found.problems == ()
+    assert [one.kind for one in found.nat] == ["masquerade", *["forward"] * 4, "one-to-one", "forward"]
 
 
 def test_source_addresses_are_of_the_stanza_that_says_so() -> None:
