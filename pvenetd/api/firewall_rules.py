@@ -1,10 +1,11 @@
-"""Rules that are loaded, and what they have counted."""
+"""Rules that are loaded, what they have counted, and what the files say otherwise."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pvenetd.api.route import OfNode, Routes, Vmid
+from pvenetd.daemon import rule_changes
 from pvenetd.daemon.daemon import Daemon
 
 routes = Routes()
@@ -21,3 +22,10 @@ class OfGuest(OfNode):
 async def rules(daemon: Daemon, params: OfGuest) -> list[dict[str, Any]]:
     """Return every rule that is loaded, with its FILE:LINE and the packets and bytes it has counted."""
     return await daemon.rules.records(params.vmid)
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/diff")
+async def difference(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+    """Return what the files say otherwise than what is loaded, in rules and options; comments are nothing."""
+    del params
+    return [*rule_changes.records(daemon.store, daemon.firewall.files)]

@@ -349,3 +349,15 @@ def rules(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
         for one in data
     ]
     yield Table(("chain", "packets", "bytes", "line", "rule"), rows)
+
+
+def rule_changes(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
+    """Show each line that is new or gone, below its file and section."""
+    if not data:
+        yield "what the files say is loaded"
+    place = None
+    for one in data:
+        if place != (place := (one["path"], one["section"])):
+            yield f"{one['path']} {one['section']}" + ("" if one["counts"] else " (broken: counts as it was)")
+        if one["text"]:
+            yield f"  {one['sign']} {one['text']}    # line {one['line']}"

@@ -43,3 +43,13 @@ def test_events_are_told_while_one_looks(world: World) -> None:
     world.start_tap()
     hook(world.root, "up", TAP)
     looker.expect(TAP)
+
+
+def test_a_broken_file_is_shown_beside_what_is_loaded(world: World) -> None:
+    assert world.ctl("firewall", "diff").strip() == "what the files say is loaded"
+    world.write("etc/pvenetd/firewall/100.fw", RULES)
+    world.ctl("firewall", "apply")
+    world.write("etc/pvenetd/firewall/100.fw", f"# more\n{RULES}OUT DENY\n")
+    told = world.ctl("firewall", "diff").splitlines()
+    assert told[0].endswith("100.fw [RULES] (broken: counts as it was)")
+    assert told[1:] == ["  + OUT DENY    # line 7"]

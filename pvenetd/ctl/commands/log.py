@@ -52,6 +52,13 @@ COMMANDS = (
         _one_guest,
     ),
     Command(
+        ("firewall", "diff"),
+        "show what the files say otherwise than what is loaded, rule by rule",
+        _request("firewall", "diff"),
+        show.rule_changes,
+        offline=True,
+    ),
+    Command(
         ("events",),
         "list what the daemon did and why",
         _request("events"),
