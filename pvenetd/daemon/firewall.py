@@ -17,6 +17,7 @@ from pvenetd.firewall import nft
 from pvenetd.firewall.closed import closed, is_closed
 from pvenetd.firewall.lint import Files, lint
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.resolve import Names
 from pvenetd.firewall.ruleset import Piece, Ruleset
 from pvenetd.firewall.syntax import Config
 from pvenetd.guests.doubles import doubles
@@ -69,14 +70,18 @@ class Firewall:
         common = self._book.common()
         texts = {name: self._store.rules(name) for name in common.configs}
         found = [problem for some in self._book.wrong(texts).values() for problem in some]
+        names = Names(texts[CLUSTER])
+        found += [problem for config in texts.values() for problem in names.problems(config)]
         known = set(self._store.guest_ids())
         for vmid in sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())}):
-            found += self._store.rules(str(vmid)).problems
+            config = self._store.rules(str(vmid))
+            found += [*config.problems, *Names(texts[CLUSTER], config).problems(config)]
         guests = [*self._store.guests()]
         for guest in guests:
             found += [*guest.problems, *self._of_guest(guest)]
         found += [problem for problems in doubles(guests).values() for problem in problems]
-        return tuple(dict.fromkeys(found))
+        files = [*dict.fromkeys(problem.path for problem in found)]
+        return tuple(sorted(dict.fromkeys(found), key=lambda one: (files.index(one.path), one.line)))
 
     def idle(self) -> tuple[Problem, ...]:
         """Return the lines of the firewall files that do nothing."""

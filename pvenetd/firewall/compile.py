@@ -106,6 +106,7 @@ def compile_guest(guest: Guest) -> Piece | None:
 
 def _supported(config: Config) -> Config:
     """Return *config*, or raise for what would not be done as it says."""
+    config.require()
     found = [(one.line, f"IP set '{one.name}'") for one in config.sets.values() if one.name in _SPECIAL]
     found += [(one.line, f"IP set '{one.name}'") for one in config.sets.values() if one.name.startswith("ipfilter-")]
     for rule in config.rules:

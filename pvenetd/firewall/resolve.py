@@ -43,8 +43,8 @@ class Match:
 class Names:
     """What the names in a file mean: in a guest's with *guest*, elsewhere without.
 
-    *local* is what ``local_network`` stands for where no file says so, *devices* has the kernel's own
-    names of interfaces by their alternative ones.
+    *local* is what ``local_network`` stands for where no file says so: nobody, on a host without a network.
+    *devices* has the kernel's own names of interfaces by their alternative ones.
     """
 
     def __init__(
@@ -154,9 +154,7 @@ class Names:
             if found := config.aliases.get(ref.name):
                 return (found.addresses,)
         if ref.name == LOCAL_NETWORK and ref.scope in ("", "dc"):
-            if self._local:
-                return (self._local,)
-            raise Wrong("local_network is not known here", "add it to [ALIASES] of cluster.fw")
+            return (self._local,) if self._local else ()
         raise Wrong(f"there is no alias '{ref}'", near(ref.name, known))
 
     def _set(self, ref: Ref) -> tuple[Operand, ...]:

@@ -118,6 +118,22 @@ async def test_a_broken_guest_keeps_nobody_else_from_being_served(api: Api) -> N
     assert (problem["path"], problem["line"], problem["severity"]) == ("/etc/pvenetd/firewall/100.fw", 2, "error")
 
 
+async def test_a_check_tells_all_that_is_wrong_with_the_rules_at_once(api: Api) -> None:
+    cluster = b"[OPTIONS]\nenable: 1\npolcy_in: DROP\n[IPSET management]\nnobody\n[RULES]\nGROUP none\nIN DENY\n"
+    api.files.write("etc/pvenetd/firewall/cluster.fw", cluster)
+    api.files.write("etc/pvenetd/firewall/100.fw", b"[OPTIONS]\nenable: yes\n[RULES]\nIN DROP -source +none\n")
+    found = (await api.data("GET", f"{OURS}/firewall/check"))["problems"]
+    told = [(one["path"].rpartition("/")[2], one["line"], one["code"]) for one in found if one["severity"] == "error"]
+    assert told == [
+        ("cluster.fw", 3, "unknown-option"),
+        ("cluster.fw", 5, "unknown-name"),
+        ("cluster.fw", 7, "unknown-name"),
+        ("cluster.fw", 8, "syntax"),
+        ("100.fw", 2, "unknown-value"),
+        ("100.fw", 4, "unknown-name"),
+    ]
+
+
 JSON = ("-H", "Content-Type: application/json")
 
 
