@@ -54,7 +54,7 @@ def shared(*refusals: Rule) -> tuple[Chain, ...]:
     dhcp_in = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
     dhcp_out = udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
     return (
-        Chain("bridge", "any-in", (*_any_frame(*refusals), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        Chain("bridge", "any-in", (*_any_frame(*refusals), *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
         # RARP is how QEMU tells the switches where a guest is after it has moved.
         Chain("bridge", "any-out", (*_any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
         Chain("bridge", "dhcp-in", tuple(dhcp_in)),
@@ -73,6 +73,16 @@ def _any_frame(*refusals: Rule) -> Iterator[Rule]:
     yield Rule("accept", state=("established", "related"), origin="established")
     yield from refusals
     yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
+
+
+def _rest() -> Iterator[Rule]:
+    """Yield what lets the rest of a packet follow its first part, which has the ports that rules ask for.
+
+    Bridges show whole packets.  In parts comes what the host has routed or sent, after it was judged whole; a guest
+    that does not get the first part makes nothing of the others.
+    """
+    for family in (IP, IP6):
+        yield Rule("accept", ethertypes=(family,), fragment=True, origin="fragment")
 
 
 def _icmp6(types: tuple[IcmpType, ...], origin: str) -> Rule:

@@ -152,6 +152,7 @@ def _about_transport(rule: Rule, packet: Packet) -> Iterator[bool | None]:
     if rule.protocol is not None:
         yield packet.version != 0
         yield None if packet.protocol is None else packet.protocol == rule.protocol
+    yield not rule.fragment  # whole packets are asked about
     if rule.sport or rule.dport:
         yield None if packet.protocol is None else packet.protocol in WITH_PORTS
     yield not rule.sport or _in(packet.sport, rule.sport)

@@ -112,6 +112,8 @@ def _packet(rule: Rule) -> Iterator[str]:
     if (protocol := rule.all_protocol) is not None:
         yield f"meta l4proto {protocol}"
     yield from _ends(rule)
+    if rule.fragment:
+        yield "ip frag-off & 0x1fff != 0" if IP in rule.ethertypes else "frag frag-off != 0"
     for ports, word in ((rule.sport, "sport"), (rule.dport, "dport")):
         if ports and ports != (Span(0, 65535),):
             yield f"th {word} {_set(_range(span) for span in ports)}"

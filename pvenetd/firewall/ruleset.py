@@ -136,6 +136,8 @@ class Rule:
     sport: tuple[Span, ...] = ()
     dport: tuple[Span, ...] = ()
     icmp: tuple[IcmpType, ...] = ()
+    fragment: bool = False
+    """Matches a part of an IP packet but the first, of the one family in *ethertypes*: it has no ports."""
     state: tuple[Connection, ...] = ()
     not_mac: str = ""
     """Matches when the frame's source address is another than this."""

@@ -72,7 +72,7 @@ class Unsaid(Exception):
 
 def rule_messages(chain: Chain, rule: Rule, design: Design, *, to_guest: bool) -> Iterator[bytes]:
     """Yield the messages of one rule: the sets it looks into, then the rule."""
-    if chain.hook or chain.table != "bridge" or rule.to_host or rule.routed or rule.translated:
+    if chain.hook or chain.table != "bridge" or rule.fragment or rule.to_host or rule.routed or rule.translated:
         raise Unsaid
     sets: list[bytes] = []
     expressions = b"".join(

@@ -22,6 +22,7 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
+from tests.kernel.fragments import Parts, whole
 from tests.kernel.frames import body, ethernet
 from tests.kernel.lines import Line
 from tests.kernel.world import PROTOCOLS, STATIONS, World, in_ip, inside, packet_socket
@@ -59,6 +60,7 @@ class Player:
         self.ears: dict[socket.socket, str] = {}
         self.mouths: dict[tuple[str, int], socket.socket] = {}
         self.cables: dict[str, socket.socket] = {}
+        self.parts: dict[socket.socket, Parts] = {}
         self.number = FIRST
         for zone, name in world.names.items():
             with inside(name):
@@ -160,7 +162,9 @@ class Player:
         deadline, until = now + PATIENCE, now + QUIET
         while (left := (until if wanted <= heard.keys() else deadline) - time.monotonic()) > 0:
             for ear in select.select(list(self.ears), [], [], left)[0]:
-                found = {(self.ears[ear], number): packet for number, packet in _read(ear)}
+                found = {
+                    (self.ears[ear], number): packet for number, packet in _read(ear, self.parts.setdefault(ear, {}))
+                }
                 if found:  # hosts chatter of their own accord: multicast groups, routers
                     until = time.monotonic() + QUIET
                     heard |= found
@@ -185,7 +189,7 @@ def _verdict(line: Line, number: int, heard: Ears, back: Ears) -> str:
     return "ACCEPT" if told or not line.is_answered else "ONE-WAY"
 
 
-def _read(ear: socket.socket) -> Iterator[tuple[int, Heard]]:
+def _read(ear: socket.socket, parts: Parts) -> Iterator[tuple[int, Heard]]:
     """Yield the numbers of all that waits at *ear*, with what it is."""
     while True:
         try:
@@ -198,7 +202,10 @@ def _read(ear: socket.socket) -> Iterator[tuple[int, Heard]]:
         elif sender[2] == OUTGOING:
             continue
         else:
-            raw = data[14:]
+            whole_packet = whole(data[14:], parts)
+            if whole_packet is None:
+                continue
+            raw = whole_packet
         found = _look(raw)
         if number := _number(raw, found):
             yield number, found
