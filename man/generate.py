@@ -54,7 +54,7 @@ CODES = {
     "nic-renamed": "a NIC that is not there, and one that looks like it (warning)",
     "nat-duplicate": "two that translate the same packets: the first has them all",
     "nat-family": "an IPv4 address that is to become an IPv6 one, or the other way round",
-    "nat-forwarding": "NAT of packets that the host is told not to route (warning)",
+    "nat-forwarding": "NAT of what the host is told not to route, or a host that loses its way by routing (warning)",
     "nat-interface": "NAT by an interface that no stanza makes (warning)",
     "nat-needless": "a conntrack zone for firewall bridges, of which there are none (warning)",
     "nat-own-port": "a forward of the port by which the host is managed (warning)",

@@ -32,6 +32,7 @@ _CHECKS: tuple[Callable[[Scene], Iterator[Problem]], ...] = (
     nat.places,
     nat.own_ports,
     nat.forwarding,
+    nat.advertised,
     nat.needless,
     tunnels.vxlans,
     mtu.mtus,

@@ -180,6 +180,17 @@ def forwarding(scene: Scene) -> Iterator[Problem]:
                 yield _at(line, device, "nat-forwarding", message, f"without {off.key}", severity="warning")
 
 
+def advertised(scene: Scene) -> Iterator[Problem]:
+    """Find default routes that a host which routes IPv6 does not heed: DHCPv6 leaves them to advertisements."""
+    first = next((one for one in scene.nat if one.nat.version == 6), None)
+    for device in scene.devices.values() if first else ():
+        leased = next((one for one in device.stanzas if (one.family, one.method) == ("inet6", "dhcp")), None)
+        if first and leased and "accept-ra" not in device.lines:
+            message = f"with it the host routes IPv6, and {device.name} heeds router advertisements no more"
+            hint = f"accept-ra 2 in {device.name}'s stanza"
+            yield _at(first.line, first.device, "nat-forwarding", message, hint, severity="warning")
+
+
 def needless(scene: Scene) -> Iterator[Problem]:
     """Find the conntrack zone that Proxmox VE's firewall bridges need."""
     for device in scene.devices.values():

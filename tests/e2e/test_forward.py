@@ -41,6 +41,11 @@ def translated(world: World) -> dict[str, dict[str, Any]]:
     return {one["kind"]: one for one in json.loads(world.ctl("--json", "nat", "list"))}
 
 
+def by_port(world: World, port: str) -> dict[str, Any]:
+    (found,) = (one for one in json.loads(world.ctl("--json", "nat", "list")) if one["ports"] == port)
+    return dict(found)
+
+
 @pytest.mark.netns
 def test_a_forward_from_its_edit_to_its_removal(world: World) -> None:
     guest, _ = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
@@ -59,11 +64,16 @@ def test_a_forward_from_its_edit_to_its_removal(world: World) -> None:
 
     found = translated(world)
     assert found["masquerade"]["loaded"]
-    forward = next(one for one in json.loads(world.ctl("--json", "nat", "list")) if one["ports"] == "8000")
+    forward = by_port(world, "8000")
     assert (forward["kind"], forward["target"], forward["target_ports"]) == ("forward", GUEST, "8080")
     assert forward["connections"] == 1
     assert forward["origin"].rpartition(":")[0].endswith("etc/network/interfaces")
     assert f"tcp the host:8000  {GUEST}:8080" in world.ctl("nat", "list")
+
+    world.ctl("interfaces", "set", "vmbr1", FORWARD, f"nat-forward=udp 53 {GUEST}")
+    world.ctl("apply")
+    assert by_port(world, "53")["connections"] == 0
+    assert by_port(world, "8000")["connections"] == 1, "what stays goes on counting"
 
     world.host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
     assert "net/ipv4/ip_forward is 0" in world.ctl("nat", "list")

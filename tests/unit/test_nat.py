@@ -302,6 +302,13 @@ def test_what_fits_is_taken(lines: list[str]) -> None:
     assert problems(*lines) == []
 
 
+@pytest.mark.parametrize(("more", "told"), [("", True), ("\taccept-ra 2\n", False)])
+def test_who_gets_his_route_by_advertisements_has_to_heed_them_though_he_routes(more: str, told: bool) -> None:
+    text = f"{UPLINK}iface eth1 inet6 dhcp\n{more}{BRIDGE}\tnat-forward tcp 80 [2001:db8:1::2]\n"
+    found = compile_interfaces(single(parse(text, "interfaces")), ["eth0", "eth1"])
+    assert [one.code for one in found.problems] == ["nat-forwarding"] * told
+
+
 def test_a_second_forward_that_a_command_asks_for_is_only_told_of() -> None:
     command = "post-up iptables -t nat -A PREROUTING -i vmbr0 -p tcp --dport 80 -j DNAT --to-destination 10.10.10.{}"
     assert problems(command.format(2), command.format(3)) == [(2, "nat-duplicate", "warning")]
