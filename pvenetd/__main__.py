@@ -25,6 +25,7 @@ from pvenetd.drivers.neighbours import Neighbours
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.systemd import Notifier
+from pvenetd.drivers.trace import Tracer
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
 from pvenetd.sources.files import Directories, watch_files
@@ -165,6 +166,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()
+        daemon.trace.start = Tracer
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         daemon.neighbours.source = Neighbours()

@@ -17,6 +17,7 @@ from pvenetd.api import (
     packet_log,
     simulate,
     tasks,
+    trace,
 )
 from pvenetd.api.route import Route
 
@@ -34,5 +35,6 @@ ROUTES: tuple[Route, ...] = (
     *firewall_rules.routes,
     *nat.routes,
     *packet_log.routes,
+    *trace.routes,
     *simulate.routes,
 )

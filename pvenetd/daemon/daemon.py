@@ -26,6 +26,7 @@ from pvenetd.daemon.query import Query
 from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import ACTIVE, Store
+from pvenetd.daemon.trace import Trace
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, PvenetError
 from pvenetd.firewall.nft_base import Design
@@ -64,6 +65,7 @@ class Daemon:
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
         self.rules = LoadedRules(store, engine)
+        self.trace = Trace()
         self.neighbours = Neighbours(engine, design)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)

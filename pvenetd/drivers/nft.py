@@ -88,6 +88,14 @@ class Library:
         reason = words.rpartition(": ")[2].partition(";")[0]
         raise OSError(_ERRNO.get(reason, 0), words)
 
+    def listing(self) -> str:
+        """Return everybody's tables, with the numbers of their rules.  Raises OSError."""
+        self._nft.set_handle_output(True)
+        try:
+            return self.run("list ruleset")
+        finally:
+            self._nft.set_handle_output(False)
+
 
 def probe() -> Design:
     """Return how guests' chains learn of connections: ``ct`` where bridge conntrack works, else ``mark``.

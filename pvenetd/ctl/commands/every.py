@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat, trace
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
@@ -14,5 +14,6 @@ COMMANDS: tuple[Command, ...] = (
     *firewall.COMMANDS,
     *nat.COMMANDS,
     *log.COMMANDS,
+    *trace.COMMANDS,
     *hook.COMMANDS,
 )

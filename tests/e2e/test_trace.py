@@ -1,0 +1,50 @@
+"""Real packets, followed through the rules."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.sandbox.process import Process
+from tests.sandbox.world import GUEST, PROVIDER, TAP, World
+
+pytestmark = pytest.mark.netns
+
+SEND = """\
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    s.sendto(b"x", ("{}", {}))
+    time.sleep(0.1)
+"""
+RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 # a comment\n"
+
+
+def test_a_packet_is_followed_to_the_line_that_drops_it(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", RULES)
+    world.ctl("firewall", "apply")
+    before = world.host.run("nft", "list", "tables")
+    guest, _pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    for port in (9999, 9998):
+        world.keep(Process("sender", [*guest.prefix(), "python3", "-c", SEND.format(PROVIDER, port)]))
+    asked = ["--in", TAP, "--proto", "udp", "--dest", PROVIDER, "--packets", "2", "--seconds", "60"]
+    told = json.loads(world.ctl("firewall", "trace", "--json", "--dport", "9999", *asked))
+    assert [one["packet"]["dpt"] for one in told] == ["9999", "9999"]
+    last = told[0]["steps"][-1]
+    assert (last["table"], last["chain"], last["origin"], last["verdict"]) == (
+        "pvenetd", "vm-100-out", "100.fw:4", "drop",
+    )  # fmt: skip
+    passed = json.loads(world.ctl("firewall", "trace", "--json", "--dport", "9998", *asked))
+    assert all(step["verdict"] != "drop" for one in passed for step in one["steps"])
+    assert any(step["origin"] == "policy_out" for one in passed for step in one["steps"])
+    assert world.host.run("nft", "list", "tables") == before
+
+
+def test_what_does_not_come_is_told_and_what_is_wrong_is_refused(world: World) -> None:
+    before = world.host.run("nft", "-s", "list", "ruleset")
+    asked = ["firewall", "trace", "--source", "192.0.2.77", "--seconds", "0.2"]
+    assert world.ctl(*asked).strip() == "no such packet came within 0.2 s"
+    with pytest.raises(AssertionError, match="needs proto tcp"):
+        world.ctl(*asked, "--dport", "22", "--dest", "2001:db8::1")
+    assert world.host.run("nft", "-s", "list", "ruleset") == before
