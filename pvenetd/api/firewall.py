@@ -16,7 +16,7 @@ routes = Routes()
 async def check(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     """Return all that is wrong with the firewall files and the guests' NICs."""
     del params
-    found = (*daemon.firewall.problems(), *daemon.firewall.idle())
+    found = (*await daemon.firewall.problems(), *daemon.firewall.idle())
     return {"problems": [problem_record(problem) for problem in found]}
 
 

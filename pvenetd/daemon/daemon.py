@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.simulation import Simulation
+from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.daemon.trace import Trace
 from pvenetd.engine import Engine
@@ -195,7 +197,7 @@ class Daemon:
         return {
             "version": __version__,
             "interfaces": await self._configuration(),
-            "bridges": [_bridge(link, live) for link in live.values() if isinstance(link, Bridge)],
+            "bridges": _bridges(live),
             "guests": guests,
             "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
@@ -212,6 +214,7 @@ class Daemon:
         """Return every link with what it is a port of or stands on, for a picture."""
         live = await self.engine.observe()
         links = [link for link in live.values() if isinstance(link, Link) and link.kind != "loopback"]
+        addresses = _addresses(live)
         return [
             {
                 "name": link.name,
@@ -225,11 +228,9 @@ class Daemon:
                 "pvid": link.pvid,
                 "vids": link.vids or "",
                 "managed": int(not isinstance(link, Foreign)),
-                "addresses": [
-                    one.address for one in live.values() if isinstance(one, Address) and one.dev == link.name
-                ],
+                "addresses": addresses[link.name],
             }
-            for link in links
+            async for link in in_slices(links)
         ]
 
     async def _configuration(self) -> dict[str, Any]:
@@ -268,12 +269,30 @@ class Daemon:
         self.events.add({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts})
 
 
-def _bridge(bridge: Bridge, live: State) -> dict[str, Any]:
-    return {
-        "name": bridge.name,
-        "up": int(bridge.up),
-        "vlan_aware": int(bridge.vlan_aware),
-        "mtu": bridge.mtu,
-        "ports": [link.name for link in live.values() if isinstance(link, Link) and link.master == bridge.name],
-        "addresses": [one.address for one in live.values() if isinstance(one, Address) and one.dev == bridge.name],
-    }
+def _bridges(live: State) -> list[dict[str, Any]]:
+    ports: defaultdict[str, list[str]] = defaultdict(list)
+    for link in live.values():
+        if isinstance(link, Link) and link.master:
+            ports[link.master].append(link.name)
+    addresses = _addresses(live)
+    return [
+        {
+            "name": bridge.name,
+            "up": int(bridge.up),
+            "vlan_aware": int(bridge.vlan_aware),
+            "mtu": bridge.mtu,
+            "ports": ports[bridge.name],
+            "addresses": addresses[bridge.name],
+        }
+        for bridge in live.values()
+        if isinstance(bridge, Bridge)
+    ]
+
+
+def _addresses(live: State) -> defaultdict[str, list[str]]:
+    """Return the addresses by their link."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for one in live.values():
+        if isinstance(one, Address):
+            found[one.dev].append(one.address)
+    return found

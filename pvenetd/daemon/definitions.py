@@ -79,14 +79,12 @@ class Definitions:
             if guest := self._guest(vmid, directories):
                 yield guest
 
-    def readable(self) -> dict[int, Guest]:
-        """Return every guest whose file can be read, by VMID."""
-        found = {}
+    def readable(self) -> Iterator[tuple[int, Guest]]:
+        """Yield every guest whose file can be read, with its VMID."""
         for vmid, directories in self._places().items():
             with suppress(ConfigError):
                 if guest := self._guest(vmid, directories):
-                    found[vmid] = guest
-        return found
+                    yield vmid, guest
 
     def remembered(self) -> dict[int, Guest]:
         """Return all guests as they were when somebody last asked for each, by VMID; no file is read."""

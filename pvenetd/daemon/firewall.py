@@ -9,6 +9,7 @@ from typing import Any
 
 from pvenetd.daemon.rule_files import RuleFiles
 from pvenetd.daemon.rulebook import CLUSTER, HOST, Common, Rulebook
+from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Problem
@@ -65,7 +66,7 @@ class Firewall:
         """Return whether the firewall is on, by the cluster.fw that counts."""
         return self._book.common().enabled
 
-    def problems(self) -> tuple[Problem, ...]:
+    async def problems(self) -> tuple[Problem, ...]:
         """Return all that is wrong with the firewall files and the guests' NICs, whatever counts in their place."""
         common = self._book.common()
         texts = {name: self._store.rules(name) for name in common.configs}
@@ -73,12 +74,13 @@ class Firewall:
         names = Names(texts[CLUSTER])
         found += [problem for config in texts.values() for problem in names.problems(config)]
         known = set(self._store.guest_ids())
-        for vmid in sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())}):
+        vmids = sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())})
+        async for vmid in in_slices(vmids):
             config = self._store.rules(str(vmid))
             found += [*config.problems, *Names(texts[CLUSTER], config).problems(config)]
-        guests = [*self._store.guests()]
-        for guest in guests:
-            found += [*guest.problems, *self._of_guest(guest)]
+        guests = [guest async for guest in in_slices(self._store.guests())]
+        async for guest in in_slices(guests):
+            found += [*guest.problems, *self._of_guest(guest, common)]
         found += [problem for problems in doubles(guests).values() for problem in problems]
         files = [*dict.fromkeys(problem.path for problem in found)]
         return tuple(sorted(dict.fromkeys(found), key=lambda one: (files.index(one.path), one.line)))
@@ -95,20 +97,16 @@ class Firewall:
         bridges = {name: config for name, config in texts.items() if name not in (CLUSTER, HOST)}
         return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics))
 
-    def _of_guest(self, guest: Guest) -> tuple[Problem, ...]:
+    def _of_guest(self, guest: Guest, common: Common) -> tuple[Problem, ...]:
         try:
-            self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))))
+            self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
         except ConfigError as error:
             return error.problems
         return ()
 
-    def chains_of(self, guest: Guest) -> State:
-        """Return a guest's chains by its file as it is.  Raises `ConfigError`."""
-        return self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid)))) if self.is_on() else {}
-
-    def _chains_of(self, facts: rules.Guest) -> State:
+    def _chains_of(self, facts: rules.Guest, common: Common) -> State:
         """Return the chains of a guest and what they stand on.  Raises `ConfigError`."""
-        of, kept = (facts, self._book.common().cluster), self._made.get(facts.vmid)
+        of, kept = (facts, common.cluster), self._made.get(facts.vmid)
         if kept is None or kept[0] != of:
             kept = self._made[facts.vmid] = (of, self._owned(rules.compile_guest(facts)))
         return kept[1]
@@ -127,7 +125,8 @@ class Firewall:
         *had* is what it wanted before; after a restart of the daemon the kernel knows its rules.  Has it none
         that are good, it is let nothing pass.
         """
-        if not self.is_on():
+        common = self._book.common()
+        if not common.enabled:
             return Rules({})
         now = self.files.now(str(guest.vmid))
         problems = now.problems
@@ -135,7 +134,7 @@ class Firewall:
             if config is None:
                 continue
             try:
-                found = dict(self._chains_of(self._facts(guest, config)))
+                found = dict(self._chains_of(self._facts(guest, config), common))
             except ConfigError as error:
                 problems = problems or error.problems
             else:
@@ -200,14 +199,13 @@ class Firewall:
 
         Raises `ConfigError`.
         """
-        configs = {
-            name: config.require() for name in self._book.common().configs if (config := self._store.rules(name))
-        }
+        common = self._book.common()
+        configs = {name: config.require() for name in common.configs if (config := self._store.rules(name))}
         found: dict[Key, Resource] = dict(state(nft.pieces(self._compiled(configs), self._design)))
         if configs[CLUSTER].flag("enable", default=False):
             for guest in self._store.guests():
                 if vmid in (None, guest.vmid):
-                    found |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))))
+                    found |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
         if vmid is not None:
             found = {key: one for key, one in found.items() if key[1] in ("base", f"vm:{vmid}")}
         return nft.render([*found.values(), *(others if vmid is None else ())])
@@ -251,15 +249,16 @@ class Firewall:
             "backend": "nftables",
             "design": self._design,
             "loaded": sorted(loaded),
-            "drift": self._drift(loaded, _local_network(live)),
+            "drift": await self._drift(loaded, _local_network(live)),
         }
 
-    def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
+    async def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
         """Return the pieces that are not loaded as the files have them; a broken file has none."""
+        common = self._book.common()
         wanted: dict[Key, Resource] = dict(self.host(local))
-        for guest in self._store.guests():
+        async for guest in in_slices(self._store.guests() if common.enabled else ()):
             with suppress(ConfigError):
-                wanted |= self.chains_of(guest)
+                wanted |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
         return sorted(
             one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest
         )

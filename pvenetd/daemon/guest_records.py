@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pvenetd.daemon.definitions import Definitions
+from pvenetd.daemon.slices import in_slices
 from pvenetd.engine import Engine
 from pvenetd.errors import Problem
 from pvenetd.guests.doubles import doubles
@@ -28,7 +29,7 @@ class GuestRecords:
 
     async def all(self) -> list[dict[str, Any]]:
         """Return every guest with its NICs; one that nothing defines any more, too, while it has something."""
-        everybody = self._definitions.readable()
+        everybody = {vmid: guest async for vmid, guest in in_slices(self._definitions.readable())}
         left = {int(owner[3:]) for owner in self._engine.owners() if owner.startswith("vm:")}
         vmids = sorted({*self._definitions.ids(), *left})
         return await self._told({vmid: everybody.get(vmid) for vmid in vmids}, everybody)
@@ -41,11 +42,12 @@ class GuestRecords:
     async def _told(self, asked: Mapping[int, Guest | None], everybody: Mapping[int, Guest]) -> list[dict[str, Any]]:
         """Return the records of those *asked* for; of two with one MAC *everybody* is told."""
         devices = {guest.device(index) for guest in asked.values() if guest for index in guest.lines}
-        live, counters = await self._engine.observe(), await self._engine.counters(devices)
+        keys = {("link", device) for device in devices} | {("chains", f"vm:{vmid}") for vmid in asked}
+        live, counters = await self._engine.look(keys), await self._engine.counters(devices)
         failed, twice = self._engine.failed, doubles(everybody.values())
         return [
             record(vmid, guest, live, counters, failed.get(f"vm:{vmid}", ""), twice.get(vmid, ()))
-            for vmid, guest in asked.items()
+            async for vmid, guest in in_slices(asked.items())
         ]
 
 

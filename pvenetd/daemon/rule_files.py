@@ -66,13 +66,13 @@ class RuleFiles:
     def now(self, name: str) -> Counted:
         """Return a file as it counts by what is in it alone; names in it may still be missing elsewhere."""
         config = self._store.rules(name)
-        if self._is_refused(name, text_of(config)):
+        if self._is_refused(name, config):
             message = "what it says was not confirmed: what counted before does, until it is changed or applied"
             return Counted(self.kept(name) or self._store.rules_of(name, ""), (_problem(config, message),))
         if config.broken:
             kept = self.kept(name)
             return Counted(kept, config.problems)
-        if text_of(config):
+        if any(config.lines):
             self._missing.pop(name, None)
         elif (kept := self.kept(name)) and self.clock() - self._missing.setdefault(name, self.clock()) < GRACE:
             return Counted(kept)
@@ -145,11 +145,11 @@ class RuleFiles:
 
     def refused(self) -> Collection[str]:
         """Return the files whose text was not confirmed."""
-        return sorted(name for name in self._refusals() if self._is_refused(name, text_of(self._store.rules(name))))
+        return sorted(name for name in self._refusals() if self._is_refused(name, self._store.rules(name)))
 
-    def _is_refused(self, name: str, text: str) -> bool:
+    def _is_refused(self, name: str, config: Config) -> bool:
         found = self._refusals().get(name)
-        return found is not None and found == _digest(text)
+        return found is not None and found == _digest(text_of(config))
 
     def _refusals(self) -> dict[str, str]:
         if self._refused is None:

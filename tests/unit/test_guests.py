@@ -144,7 +144,7 @@ async def test_two_nics_with_one_mac_on_one_bridge_are_told_of_on_both_sides(hos
         f"/etc/pvenetd/qemu-server/100.conf:1: {what} 101 net0, too",
         f"/etc/pvenetd/qemu-server/101.conf:1: {what} 100 net0, too",
     ]
-    assert [str(problem) for problem in host.daemon.firewall.problems()] == told
+    assert [str(problem) for problem in await host.daemon.firewall.problems()] == told
 
 
 async def test_a_device_of_another_kind_is_left_alone_and_told_of(host: Host) -> None:

@@ -1,7 +1,11 @@
-"""What it takes to follow a change in the kernel: it depends on what has changed, not on how many guests there are."""
+"""What it takes to follow a change in the kernel: it depends on what has changed, not on how many guests there are.
+
+Who asks for all of them waits, and nobody else.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.slices import SLICE, in_slices
 from pvenetd.daemon.store import ACTIVE, OWNER, Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
@@ -118,3 +123,18 @@ async def test_an_address_of_the_hosts_that_changes_is_followed(tmp_path: Path) 
             chains = machine.observe()["chains", "host"]
             assert f"{network}.0/24" in getattr(chains, "text", "")
         daemon.close()
+
+
+async def test_others_have_their_turn_between_the_guests() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert [one async for one in in_slices(range(10 * SLICE))] == [*range(10 * SLICE)]
+    task.cancel()
+    assert turns == 10
