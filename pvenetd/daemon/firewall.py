@@ -139,13 +139,16 @@ class Firewall:
                 problems = problems or error.problems
             else:
                 return Rules(found, problems, good=None if problems else config)
-        return await self._as_loaded(guest, had, problems)
+        return await self._as_loaded(guest, {} if now.closed else had, problems, look=not now.closed)
 
-    async def _as_loaded(self, guest: Guest, had: State, problems: tuple[Problem, ...]) -> Rules:
-        """Return the rules that are loaded, those that let nothing pass where there are none."""
+    async def _as_loaded(self, guest: Guest, had: State, problems: tuple[Problem, ...], *, look: bool) -> Rules:
+        """Return the rules that are loaded, those that let nothing pass where there are none.
+
+        They are *had*, or, with *look*, what the kernel has.
+        """
         key = ("chains", f"vm:{guest.vmid}")
         kept: dict[Key, Resource] = {one.key: one for one in had.values() if isinstance(one, Chains | Sysctl)}
-        if key not in kept:
+        if key not in kept and look:
             kept |= await self._engine.look({key})
         loaded = kept.get(key)
         text = loaded.text if isinstance(loaded, Chains) and not is_closed(loaded.text) else ""
