@@ -22,7 +22,11 @@ _HOOKS = {
     "nat-output": Hook("nat", "output", "-100"),
     "nat-postrouting": Hook("nat", "postrouting", "srcnat"),
 }
-_LOOPBACK = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
+_NEVER: dict[int, tuple[Network, ...]] = {
+    4: (ip_network("127.0.0.0/8"),),
+    6: (ip_network("::1/128"), ip_network("fe80::/10")),
+}
+"""Addresses of the host's that nothing is ever routed to, nor from."""
 
 
 def compile_nat(wanted: Iterable[Nat], owner: str = INTERFACES) -> tuple[Chains, ...]:
@@ -90,7 +94,7 @@ def _from_host(one: Forward) -> Iterator[Rule]:
 
 def _forwarding(one: Forward) -> Rule:
     somewhere = one.public is None and not one.as_written
-    spared = [ip_network(address) for address in one.spared] + [_LOOPBACK[one.version]]
+    spared = [*map(ip_network, one.spared), *_NEVER[one.version]]
     return Rule(
         "dnat",
         ethertypes=(_ethertype(one.version),),
