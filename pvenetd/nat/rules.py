@@ -5,6 +5,7 @@ In each chain the first rule that matches decides for the whole connection, so t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -22,6 +23,7 @@ _HOOKS = {
     "nat-output": Hook("nat", "output", "-100"),
     "nat-postrouting": Hook("nat", "postrouting", "srcnat"),
 }
+_UNSAID = re.compile(r"[^\w.:@ -]", re.ASCII)
 _NEVER: dict[int, tuple[Network, ...]] = {
     4: (ip_network("127.0.0.0/8"),),
     6: (ip_network("::1/128"), ip_network("fe80::/10")),
@@ -57,11 +59,11 @@ def piece(wanted: Iterable[Nat]) -> Piece | None:
 
 
 def note(origin: str) -> str:
-    """Return what a rule's comment says of where it comes from.
+    """Return what a rule's comment says of where it comes from, in characters that nft's language takes.
 
     Staged or active, it is the same line: once applied, the plan has to be empty.
     """
-    return origin.rpartition("/")[2].replace(".new:", ":") or "nat"
+    return _UNSAID.sub("_", origin.rpartition("/")[2].replace(".new:", ":")) or "nat"
 
 
 def _once(rules: Iterable[Rule]) -> Iterator[Rule]:

@@ -310,6 +310,17 @@ def test_who_gets_his_route_by_advertisements_has_to_heed_them_though_he_routes(
     assert [one.code for one in found.problems] == ["nat-forwarding"] * told
 
 
+def test_names_that_nft_has_no_words_for_are_told_of_or_spelt_otherwise() -> None:
+    odd = 'iface a"b\n\tbridge-ports none\n\taddress 10.10.10.1/24\n\tnat-forward tcp 80 10.10.10.2'
+    for way, codes in ((" in vmbr0", ["unknown-value"]), ("", [])):
+        text = f'auto vmbr0 a"b\n{UPLINK.partition(chr(10))[2]}{odd}{way}\n'
+        found = compile_interfaces(single(parse(text, 'x/in"ter + faces')), ["eth0"])
+        assert [one.code for one in found.problems] == codes
+    piece = found.checked()["chains", "nat"]
+    assert isinstance(piece, Chains)
+    assert 'comment "in_ter _ faces:10"' in piece.text
+
+
 def test_a_second_forward_that_a_command_asks_for_is_only_told_of() -> None:
     command = "post-up iptables -t nat -A PREROUTING -i vmbr0 -p tcp --dport 80 -j DNAT --to-destination 10.10.10.{}"
     assert problems(command.format(2), command.format(3)) == [(2, "nat-duplicate", "warning")]
