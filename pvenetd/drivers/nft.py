@@ -23,7 +23,7 @@ from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, nft
 from pvenetd.firewall.counters import carried
-from pvenetd.firewall.exchange import Exchange, exchange, sweep
+from pvenetd.firewall.exchange import Exchange, exchange, held, sweep
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.tally import Tally, tallies
@@ -208,7 +208,7 @@ class Nftables:
     def _only_held(self, name: str) -> bool:
         """Return whether all there is of a piece is there for others' sake."""
         there = self._found[name]
-        return name in _REFERRED and not there.digest and there.is_held(self._held(name))
+        return name in _REFERRED and not there.digest and there.is_held(held(name, self._found))
 
     def disturbed(self) -> bool:
         """Return whether anybody but us may have changed our tables since this was last asked."""
@@ -262,16 +262,11 @@ class Nftables:
     def _exchange(self, op: Op) -> Exchange:
         piece = _piece(op)
         old = self._found.get(piece.name)
-        held = self._held(piece.name) if old and piece.name in _REFERRED else frozenset[str]()
-        change = exchange(piece, old, held, keep=op.verb != "-")
-        if old and change.new and old.chains:
+        change = exchange(piece, self._found, keep=op.verb != "-")
+        if old and change.new and old.chains and not old.listed:
             there = {key: self._counted.of(*key) for key in old.chains if key in change.new.chains}
             return replace(change, counted=carried(old, change.new, there))
         return change
-
-    def _held(self, name: str) -> frozenset[str]:
-        """Return what pieces other than *name* refer to."""
-        return listing.referred(found for other, found in self._found.items() if other != name)
 
     def _note(self, change: Exchange) -> None:
         name = change.piece.name
@@ -291,10 +286,10 @@ class Nftables:
             there = self._found.get(name)
             if there is None:
                 continue
-            held = self._held(name)
+            used = held(name, self._found)
             free = Found(
-                {key: block for key, block in left.chains.items() if key[1] not in held},
-                {key: block for key, block in left.sets.items() if key[1].rpartition(" ")[2] not in held},
+                {key: block for key, block in left.chains.items() if key[1] not in used},
+                {key: block for key, block in left.sets.items() if key[1].rpartition(" ")[2] not in used},
             )
             if not (free.chains or free.sets):
                 continue

@@ -100,7 +100,7 @@ def compile_guest(guest: Guest) -> Piece | None:
     return Piece(
         f"vm:{guest.vmid}",
         (Chain("bridge", f"{name}-in", into), Chain("bridge", f"{name}-out", out)),
-        (*(Port(nic.port, f"{name}-in", f"{name}-out") for nic in nics.values()), *open_ports),
+        (*(Port(nic.port, f"{name}-in", f"{name}-out", nic.mac) for nic in nics.values()), *open_ports),
     )
 
 

@@ -1,6 +1,7 @@
 """Counters that outlive their rules: what a rule has counted goes on in the same rule of what takes its place.
 
-A rule is the same where it says the same, whichever line of a file it comes from.
+A rule is the same where it says the same, whichever line of a file it comes from.  What was only read from nft's
+listing, after a restart, is spelled in another way: then the first change begins at nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Counter = tuple[int, int]
 Counters = dict[tuple[str, str], list[Counter | None]]
 """(table, chain) → the counter of each rule, in order; None for a rule without one."""
 
-_NOTE = re.compile(r' comment "([^"]*)"$')
+_NOTE = re.compile(r' comment "[^"]*"$')
 
 
 def carried(old: Found, new: Found, counted: Mapping[tuple[str, str], Sequence[Counter | None]]) -> Counters:
@@ -32,19 +33,16 @@ def carried(old: Found, new: Found, counted: Mapping[tuple[str, str], Sequence[C
             continue
         known: dict[str, deque[Counter]] = defaultdict(deque)
         for line, value in zip(before, values, strict=True):
-            if value and value[0]:
-                known[_same(line, listed=old.listed)].append(value)
-        if known:
-            found[key] = [_next(known.get(_same(line, listed=old.listed))) for line in rules(block)]
+            if value:
+                known[_same(line)].append(value)
+        if any(value and value[0] for value in values):
+            found[key] = [_next(known.get(_same(line))) for line in rules(block)]
     return found
 
 
-def _same(line: str, *, listed: bool) -> str:
-    """Return what makes a rule the one it is; in nft's own spelling that is only where it comes from."""
-    note = _NOTE.search(line)
-    if listed and note:
-        return f"{note[1]} {line[: note.start()].rpartition(' ')[2]}"
-    return line[: note.start()] if note else line
+def _same(line: str) -> str:
+    """Return what makes a rule the one it is: all but where it comes from."""
+    return _NOTE.sub("", line)
 
 
 def _next(values: deque[Counter] | None) -> Counter | None:

@@ -6,12 +6,13 @@ still refer to stay, too, until nobody does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pvenetd.firewall import wire
 from pvenetd.firewall.counters import Counters, written
-from pvenetd.firewall.listing import Found, pieces
-from pvenetd.firewall.nft import GUARD, piece_key, seal
+from pvenetd.firewall.listing import Found, pieces, referred
+from pvenetd.firewall.nft import GROUPS, GUARD, SETS, element, element_key, piece_key, seal
 from pvenetd.state import Chains
 
 
@@ -24,6 +25,8 @@ class Exchange:
     new: Found | None
     left: Found = field(default_factory=Found)
     """What stays of *old* although *new* does not have it."""
+    taken: frozenset[tuple[str, str, str, str]] = frozenset()
+    """Elements of *piece* that somebody else has: two guests may have one MAC address, and one of them answers."""
     counted: Counters = field(default_factory=dict)
     """What the rules of *new* begin to count at."""
 
@@ -31,7 +34,7 @@ class Exchange:
     def messages(self) -> bytes | None:
         """Return what is sent for a guest's piece past nft's library; None where its messages cannot say it."""
         name, old, new = self.piece.name, self.old, self.new or Found()
-        if not name.startswith("vm:") or (self.new and not self.piece.wire) or (old and old.sets):
+        if not name.startswith("vm:") or (self.new and not self.piece.wire) or (old and old.sets) or self.taken:
             return None
         found = b""
         if old:
@@ -56,13 +59,15 @@ class Exchange:
         if more := self.left.count:
             name, digest, rules = self.piece.name, self.new.digest, self.new.rules
             text = text.replace(seal(name, digest, rules), seal(name, digest, rules + more))
+        for one in self.taken:
+            text = text.replace(element(*one), "")
         return found + text
 
     @property
     def after(self) -> dict[str, Found]:
         """Return what there is of the piece afterwards."""
         name = self.piece.name
-        found = pieces(self.piece.text) if self.new else {}
+        found = {name: self.new} if self.new else {}
         if self.left.chains or self.left.sets:
             found.setdefault(name, Found()).add(self.left)
         return found
@@ -70,7 +75,7 @@ class Exchange:
     def _removal(self, old: Found) -> str:
         new = self.new or Found()
         lines = [
-            f'delete element {table} pvenetd {way} {{ "{port}" }}'
+            f"delete element {table} pvenetd {way} {{ {element_key(way, port)} }}"
             for table, way, port, lead in old.elements
             if (table, way, port, lead) not in new.elements
         ]
@@ -95,10 +100,25 @@ class Exchange:
         return " hook " in block or (key not in new.chains and self.piece.name not in ("base", GUARD))
 
 
-def exchange(piece: Chains, old: Found | None, held: frozenset[str], *, keep: bool) -> Exchange:
-    """Return how *piece* comes, or with *keep* false goes, where there is *old*; others refer to what is *held*."""
-    new = pieces(piece.text).get(piece.name, Found()) if keep else None
-    return Exchange(piece, old, new, old.beside(new or Found(), held) if old and held else Found())
+def exchange(piece: Chains, others: Mapping[str, Found], *, keep: bool) -> Exchange:
+    """Return how *piece* comes, or with *keep* false goes, where there are *others*, and maybe itself."""
+    name, old = piece.name, others.get(piece.name)
+    new = pieces(piece.text).get(name, Found()) if keep else None
+    left, taken = Found(), frozenset[tuple[str, str, str, str]]()
+    if old and name in (SETS, GROUPS):
+        left = old.beside(new or Found(), held(name, others))
+    if new and (answers := [one for one in new.elements if one[1] == "answers"]):
+        theirs = {
+            one[2] for other, found in others.items() if other != name for one in found.elements if one[1] == "answers"
+        }
+        taken = frozenset(one for one in answers if one[2] in theirs)
+        new.elements = [one for one in new.elements if one not in taken]
+    return Exchange(piece, old, new, left, taken)
+
+
+def held(name: str, others: Mapping[str, Found]) -> frozenset[str]:
+    """Return what pieces other than *name* refer to."""
+    return referred(found for other, found in others.items() if other != name)
 
 
 def sweep(name: str, there: Found, left: Found) -> str:

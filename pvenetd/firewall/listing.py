@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.nft import FIREWALL, GROUPS, GUARD, SETS, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
@@ -16,9 +17,11 @@ from pvenetd.state import INTERFACES, Chains
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(chain|set|map|ct helper) ([\w.-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)(?: ([^"]+))?"')
-_LEAD = re.compile(r'"([^"]+)"((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))')
+_LEAD = re.compile(
+    r'(?:"([^"]+)"|\b((?:[0-9a-f]{2}:){5}[0-9a-f]{2}))((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))'
+)
 """Port or bridge, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
-_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|bridges) (.*)", re.MULTILINE)
+_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|bridges|answers) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
 _FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, GUARD: GUARD}
 """The first word of a chain's name → its piece."""
@@ -56,7 +59,8 @@ class Found:
     @property
     def count(self) -> int:
         """Return how many rules and elements there are."""
-        return sum(map(count, (*self.chains.values(), *self.sets.values()))) + len(self.elements)
+        leads = [one for one in self.elements if one[1] != "answers"]
+        return sum(map(count, (*self.chains.values(), *self.sets.values()))) + len(leads)
 
     def resource(self, name: str) -> Chains:
         """Return the piece; one that is damaged has no digest, so whatever is wanted differs from it."""
@@ -142,8 +146,8 @@ def referred(found: Iterable[Found]) -> frozenset[str]:
 
 def _lead(found: dict[str, Found], table: str, way: str, text: str) -> None:
     """Add the elements that *text* has of the map *way*."""
-    for port, lead, piece, chain in _LEAD.findall(text):
-        found.setdefault(piece or _piece(chain), Found()).elements.append((table, way, port, lead))
+    for port, mac, lead, piece, chain in _LEAD.findall(text):
+        found.setdefault(piece or _piece(chain), Found()).elements.append((table, way, port or mac, lead))
 
 
 def _lasting(block: str) -> str:
@@ -154,7 +158,8 @@ def _lasting(block: str) -> str:
 
 
 def _piece(chain: str) -> str:
-    """Return the piece a chain belongs to, by its name; the host's are those that are nobody else's."""
+    """Return the piece a chain belongs to, by its name."""
+    chain = chain.removeprefix(ANSWER)
     if found := _GUEST.fullmatch(chain):
         return f"vm:{found[1]}"
     first, _, rest = chain.partition("-")

@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import cache
 
 from pvenetd.firewall import wire
+from pvenetd.firewall.answer import ANSWER, answers, reached, refusing, twins
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import BRIDGED, Design, base_text
 from pvenetd.firewall.nft_words import helper, meter, network, quotable, said, set_name, spelled
@@ -75,26 +76,32 @@ def sysctls(design: Design) -> list[Sysctl]:
 def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
     refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()
-    text = base_text(design) + "".join(_block(chain, design) for chain in shared(*refusals))
+    found = shared(*refusals)
+    text = base_text(design) + "".join(_block(one, design, to_guest=_is_into_guests(one)) for one in found)
+    if design == "ct":
+        text += "".join(_block(chain, design) for chain in twins(found))
     return sealed("base", text, owner=FIREWALL)
 
 
 def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     """Return one piece as nft text; a guest's belongs to the guest."""
-    into = {port.into for port in piece.ports}
+    into = {chain.name for port in piece.ports for chain in reached(piece, port.into)}
     found = list(_placed(piece, design))
+    answering, leads = answers(piece, _refusing()) if design == "ct" else ((), ())
     text = "".join(_named(one) for one in piece.sets) + _helpers(found, design)
     text += "".join(_block(chain, design, to_guest=chain.name in into or _is_into_guests(chain)) for chain in found)
+    text += "".join(_block(chain, design) for chain in answering)
     for port in piece.ports:
         text += element("bridge", "in", port.name, _lead(port.into, piece))
         text += element("bridge", "out", port.name, _lead(port.out, piece))
+    text += "".join(element("bridge", "answers", mac, f" : jump {chain}") for mac, chain in leads)
     if piece.bridge:
         text += element(found[0].table, "bridges", piece.bridge, _lead(found[0].name, piece))
     resource = sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
     if not piece.ports:
         return resource
     with suppress(Unsaid):
-        noted = wire.add(piece, f"{resource.digest} {count(text)}", design)
+        noted = wire.add(piece, f"{resource.digest} {count(text)}", design, answering, leads)
         return resource.model_copy(update={"wire": noted})
     return resource
 
@@ -113,10 +120,18 @@ def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
         yield chain
         if piece.name == GROUPS and chain.name.endswith("-forward") and ("bridge", chain.name) not in there:
             yield from [replace(chain, table="bridge")] if design == "ct" else []
+    if piece.name == GROUPS and design == "ct":
+        yield from twins(piece.chains)
 
 
 def _is_into_guests(chain: Chain) -> bool:
-    return chain.table == "bridge" and chain.name.startswith("group-") and chain.name.endswith("-in")
+    """Return whether, of the chains that guests share, this is one for what is sent to them."""
+    return chain.table == "bridge" and chain.name.endswith("-in") and not chain.name.startswith(ANSWER)
+
+
+@cache
+def _refusing() -> frozenset[str]:
+    return refusing(shared())
 
 
 def _named(one: NamedSet) -> str:
@@ -199,7 +214,12 @@ find the element already and the chain still empty, and has to come back to the 
 
 def element(table: str, way: str, port: str, lead: str) -> str:
     """Return the command that says what becomes of the frames of one port, one way, or of one bridge."""
-    return f'add element {table} pvenetd {way} {{ "{quotable(port)}"{lead} }}\n'
+    return f"add element {table} pvenetd {way} {{ {element_key(way, port)}{lead} }}\n"
+
+
+def element_key(way: str, name: str) -> str:
+    """Return the key of a map's element as nft spells it."""
+    return quotable(name) if way == "answers" else f'"{quotable(name)}"'
 
 
 def is_filtered(port: str, text: str) -> bool:
@@ -216,7 +236,7 @@ def count(text: str) -> int:
     """Return how many rules, map elements and addresses *text* has; ours and nft's listing break lines alike."""
     leads = sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
     addresses = sum(str(listed).count(",") + 1 for listed in _ELEMENTS.findall(text))
-    return len(rules(text)) + leads + addresses
+    return len(rules(text)) + leads + addresses - text.count("add element bridge pvenetd answers ")
 
 
 def rules(text: str) -> list[str]:
@@ -225,7 +245,7 @@ def rules(text: str) -> list[str]:
 
 
 def render(resources: Iterable[Resource]) -> str:
-    """Return one nft script that loads all of it, whatever of ours was loaded before; the base first."""
+    """Return one nft script that loads all of it, whatever of ours was loaded before; first what others refer to."""
     fresh = [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in ("inet", "bridge")]
-    parts = sorted((one for one in resources if isinstance(one, Chains)), key=lambda one: one.name != "base")
+    parts = sorted((one for one in resources if isinstance(one, Chains)), key=lambda one: len(one.needs))
     return "".join(fresh) + "".join(one.text for one in parts)

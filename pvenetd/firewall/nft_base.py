@@ -40,6 +40,9 @@ table bridge pvenetd {
 	set pieces {
 		type ifname
 	}
+	map answers {
+		type ether_addr : verdict
+	}
 	map in {
 		type ifname : verdict
 	}
@@ -81,12 +84,20 @@ table inet pvenetd {{
 table bridge pvenetd {{
 	chain refuse-out {{
 {_REJECT}	}}
+	chain refuse-in {{
+		drop
+	}}
 	chain refusal {{
 		meta l4proto 6 tcp flags & (syn | rst) == rst counter accept
 		meta protocol ip icmp type 3 counter accept
 		meta protocol ip6 icmpv6 type 1 counter accept
 	}}
-{_DISPATCH}	chain forward {{
+{_DISPATCH}	chain answer {{
+		type filter hook prerouting priority 20; policy accept;
+		ct state established,related accept
+		ether daddr vmap @answers
+	}}
+	chain forward {{
 		type filter hook forward priority 10; policy accept;
 		meta ibrname vmap @bridges
 	}}
@@ -130,7 +141,7 @@ table inet pvenetd {{
 		meta mark & {REJECTED:#010x} != 0 goto refuse
 	}}
 	chain bridged {{
-		type filter hook forward priority -5; policy accept;
+		type filter hook forward priority -20; policy accept;
 		meta mark & {BRIDGED:#010x} != 0 iifname vmap @bridges
 	}}
 }}
@@ -138,6 +149,9 @@ table bridge pvenetd {{
 	chain refuse-out {{
 		meta protocol {{ ip, ip6 }} counter meta mark set meta mark | {REJECTED:#010x} accept
 		counter drop
+	}}
+	chain refuse-in {{
+		goto refuse-out
 	}}
 	chain arrival {{
 		type filter hook prerouting priority -300; policy accept;

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 from pvenetd.firewall import nft_nat
+from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design
 from pvenetd.firewall.ruleset import (
     ICMP,
@@ -78,8 +79,8 @@ def _line(rule: Rule, chain: Chain, design: Design, place: int, *, to_guest: boo
         *nft_nat.matches(rule),
         *_state(rule, chain, design),
         *_limit(rule, meter(rule, chain, place)),
-        "counter",
-        _verdict(rule, chain, design, to_guest=to_guest),
+        *(() if chain.name.startswith(ANSWER) else ("counter",)),
+        _verdict(rule, chain, to_guest=to_guest),
     ]
     return " ".join(words) + (f' comment "{quotable(rule.note)}"' if rule.origin else "")
 
@@ -123,7 +124,7 @@ def _packet(rule: Rule) -> Iterator[str]:
         yield _icmp("icmp" if rule.protocol == ICMP else "icmpv6", rule.icmp)
     if rule.not_nd_target:
         yield "icmpv6 type 136"
-        yield f"@th,64,128 != {_set(_number(span) for span in rule.not_nd_target.spans)}"
+        yield from (f"@th,64,128 != {_number(span)}" for span in rule.not_nd_target.spans)
 
 
 def _ends(rule: Rule) -> Iterator[str]:
@@ -228,14 +229,14 @@ def _limit(rule: Rule, counted_in: str) -> Iterator[str]:
     yield f"update @{counted_in} {{ {source} {words} }}"
 
 
-def _verdict(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str:
+def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
     match rule.verdict:
         case "jump":
             return f"jump {rule.target}"
         case "reject" if chain.table == "inet":
             return "goto refuse"
         case "reject":
-            return refusal(design, to_guest=to_guest)
+            return f"goto {refusal(to_guest=to_guest)}"
         case "log":
             return f'log prefix "{quotable(prefix(rule))}" group {LOG_GROUP}'
         case "queue":
@@ -245,13 +246,13 @@ def _verdict(rule: Rule, chain: Chain, design: Design, *, to_guest: bool) -> str
     return nft_nat.verdict(rule)
 
 
-def refusal(design: Design, *, to_guest: bool) -> str:
-    """Return what a bridge's chain does with a frame that is to be refused.
+def refusal(*, to_guest: bool) -> str:
+    """Return the chain to which a bridge's chain sends a frame that is to be refused.
 
-    Bridges that track connections answer only where a frame comes in (`firewall.answer`); where it
-    leaves for a guest's port it is only dropped.
+    Where bridges track connections, they answer only where a frame comes in (`firewall.answer`); where it leaves for
+    a guest's port it is only dropped.
     """
-    return "drop" if to_guest and design in ("ct", "mark") else "goto refuse-out"
+    return "refuse-in" if to_guest else "refuse-out"
 
 
 def prefix(rule: Rule) -> str:

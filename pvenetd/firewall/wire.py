@@ -12,9 +12,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
+from pvenetd.firewall.answer import Lead, reached
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.nft_words import said
-from pvenetd.firewall.ruleset import Piece
+from pvenetd.firewall.ruleset import Chain, Piece
 from pvenetd.firewall.wire_format import (
     ACCEPT,
     ATTRIBUTES,
@@ -42,14 +43,15 @@ from pvenetd.firewall.wire_format import (
 from pvenetd.firewall.wire_rule import rule_messages
 
 
-def add(piece: Piece, seal: str, design: Design) -> bytes:
+def add(piece: Piece, seal: str, design: Design, answering: Sequence[Chain] = (), leads: Sequence[Lead] = ()) -> bytes:
     """Return the messages that add a guest's chains, what leads to them, and the piece's *seal*.
 
-    Raises `Unsaid`.
+    *answering* are the chains that answer for it, *leads* what leads to those.  Raises `Unsaid`.
     """
-    into = {port.into for port in piece.ports}
-    found = [message(NEWCHAIN, CREATE, text(1, "pvenetd"), text(3, chain.name)) for chain in piece.chains]
-    for chain in piece.chains:
+    into = {chain.name for port in piece.ports for chain in reached(piece, port.into)}
+    chains = (*piece.chains, *answering)
+    found = [message(NEWCHAIN, CREATE, text(1, "pvenetd"), text(3, chain.name)) for chain in chains]
+    for chain in chains:
         for rule in chain.rules:
             for one in said(rule, chain, design):
                 found += rule_messages(chain, one, design, to_guest=chain.name in into)
@@ -57,6 +59,9 @@ def add(piece: Piece, seal: str, design: Design) -> bytes:
         elements = [_lead(port.name, port.into if way == "in" else port.out, piece.name) for port in piece.ports]
         if elements:
             found.append(with_elements(NEWSETELEM, way, elements))
+    if leads:
+        listed = [_element(map_key("answers", mac), VerdictTo(JUMP, chain)) for mac, chain in leads]
+        found.append(with_elements(NEWSETELEM, "answers", listed))
     found.append(with_elements(NEWSETELEM, "pieces", [set_key(port_key(piece.name)) + attribute(6, comment(seal))]))
     return b"".join(found)
 
@@ -70,8 +75,8 @@ def remove(
     *emptied*; then the chains that are *gone*.  *sealed* tells whether the piece's digest is in the set of pieces.
     """
     found = []
-    for way in ("in", "out"):
-        keys = [set_key(port_key(port)) for other, port in ports if other == way]
+    for way in ("in", "out", "answers"):
+        keys = [map_key(way, port) for other, port in ports if other == way]
         if keys:
             found.append(with_elements(DELSETELEM, way, keys))
     found += [message(DELRULE, 0, text(1, "pvenetd"), text(2, chain)) for chain in emptied]
@@ -92,7 +97,8 @@ def counting(messages: bytes, counters: Mapping[str, Sequence[tuple[int, int] | 
             values = left.get(_chain_of(told, at))
             if values and (value := values.pop()):
                 place = told.index(COUNTER, at, at + size) + len(COUNTER) - COUNTED
-                struct.pack_into("!Q4xQ", told, place, value[1], value[0])
+                struct.pack_into("!Q", told, place, value[1])
+                struct.pack_into("!Q", told, place + COUNTED - 8, value[0])
         at += size
     return bytes(told)
 
@@ -106,8 +112,17 @@ def _chain_of(told: bytearray, at: int) -> str:
     return told[place + 4 : place + size - 1].decode()
 
 
+def map_key(way: str, name: str) -> bytes:
+    """Return the key of a map's element: a port's, or a MAC address's."""
+    return set_key(bytes.fromhex(name.replace(":", "")) if way == "answers" else port_key(name))
+
+
 def _lead(port: str, chain: str, piece: str) -> bytes:
     """Return a map's element: the chain that the frames of a port are led to; without one they pass."""
     verdict = VerdictTo(JUMP, chain) if chain else VerdictTo(ACCEPT)
     note = b"" if chain else attribute(6, comment(piece))
-    return set_key(port_key(port)) + attribute(2 | NESTED, verdict.data()) + note
+    return _element(map_key("", port), verdict) + note
+
+
+def _element(key: bytes, verdict: VerdictTo) -> bytes:
+    return key + attribute(2 | NESTED, verdict.data())

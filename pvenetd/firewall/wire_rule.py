@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 
+from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.nft_words import LOG_GROUP, prefix, queues, refusal, set_name, state_bits
 from pvenetd.firewall.ruleset import ICMP, IP, Addresses, Chain, Limit, Rule, SetRef, Span, TcpFlags
@@ -53,7 +54,7 @@ _STATES = {"invalid": 1, "established": 2, "related": 4}
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _IPV4 = struct.pack("!H", IP)
 _ADVERTISEMENT = bytes((136,))
-_INTEGER, _IPADDR, _IP6ADDR, _ETHERTYPE, _SERVICE, _ICMP_TYPE, _ICMP6_TYPE = 4, 7, 8, 10, 13, 14, 29
+_IPADDR, _IP6ADDR, _ETHERTYPE, _SERVICE, _ICMP_TYPE, _ICMP6_TYPE = 7, 8, 10, 13, 14, 29
 """Types of nft's own."""
 _BIG_ENDIAN = bytes((0, 4)) + struct.pack("=I", 2)
 """NFTNL_UDATA_SET_KEYBYTEORDER: most significant byte first."""
@@ -81,8 +82,8 @@ def rule_messages(chain: Chain, rule: Rule, design: Design, *, to_guest: bool) -
             *_packet(rule, sets),
             _state(rule, design) if rule.state else b"",
             _limit(rule.limit) if rule.limit else b"",
-            COUNTER,
-            _verdict(rule, design, to_guest=to_guest),
+            b"" if chain.name.startswith(ANSWER) else COUNTER,
+            _verdict(rule, to_guest=to_guest),
         ]
     )
     yield from sets
@@ -127,7 +128,7 @@ def _packet(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
         yield _icmp(rule, sets)
     if rule.not_nd_target:
         yield _payload(_TRANSPORT, 0, 1) + _compare(_EQ, _ADVERTISEMENT)
-        yield _target(rule.not_nd_target, sets)
+        yield from map(_beside, rule.not_nd_target.spans)
 
 
 def _ends(
@@ -148,9 +149,10 @@ def _tcp_flags(flags: TcpFlags) -> bytes:
     return _payload(_TRANSPORT, 13, 1) + _masked(bytes((flags.mask,))) + _compare(_EQ, bytes((flags.set,)))
 
 
-def _target(side: Addresses, sets: list[bytes]) -> bytes:
-    """Return what compares the target of a neighbour advertisement, which nft 1.0.6 has numbers for alone."""
-    return _payload(_TRANSPORT, 8, 16) + _within(side.spans, 16, _INTEGER, sets, outside=True)
+def _beside(span: Span) -> bytes:
+    """Return what matches where the target of a neighbour advertisement is none of *span*."""
+    first, last = (number.to_bytes(16, "big") for number in (span.first, span.last))
+    return _payload(_TRANSPORT, 8, 16) + _between(first, last, outside=True)
 
 
 def _state(rule: Rule, design: Design) -> bytes:
@@ -266,7 +268,7 @@ def _looked_up(name: bytes, number: bytes = b"", *, outside: bool) -> bytes:
     return expression("lookup", attribute(2, _REGISTER_1), attribute(1, name), number, inverted)
 
 
-def _verdict(rule: Rule, design: Design, *, to_guest: bool) -> bytes:
+def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
     match rule.verdict:
         case "accept":
             verdict = VerdictTo(ACCEPT)
@@ -274,9 +276,9 @@ def _verdict(rule: Rule, design: Design, *, to_guest: bool) -> bytes:
             verdict = VerdictTo(RETURN)
         case "jump":
             verdict = VerdictTo(JUMP, rule.target)
-        case "reject" if refusal(design, to_guest=to_guest) != "drop":
-            verdict = VerdictTo(GOTO, "refuse-out")
-        case "drop" | "reject":
+        case "reject":
+            verdict = VerdictTo(GOTO, refusal(to_guest=to_guest))
+        case "drop":
             verdict = VerdictTo(DROP)
         case "log":
             group = attribute(1, struct.pack("!H", LOG_GROUP))

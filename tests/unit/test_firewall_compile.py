@@ -117,7 +117,7 @@ def text_of(line: str) -> str:
     ("line", "text"),
     [
         ("IN ACCEPT", "counter accept"),
-        ("IN REJECT", "counter drop"),
+        ("IN REJECT", "counter goto refuse-in"),
         ("OUT REJECT", "counter goto refuse-out"),
         ("IN ACCEPT -p tcp -dport 22", "meta l4proto 6 th dport 22 counter accept"),
         ("IN ACCEPT -p udp -sport 1:2,9", "meta l4proto 17 th sport { 1-2, 9 } counter accept"),

@@ -1,0 +1,86 @@
+"""Who is refused by a guest is told so, where bridges track connections.
+
+There the kernel answers only where a frame comes in (nft_reject_bridge.c), and by which port it would leave is known
+later.  So for each chain into a guest that refuses anything there is one that only answers: it is led to by the
+guest's MAC address, asks the same in the same order, counts and drops nothing, and what it does not refuse goes on to
+the chain that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from pvenetd.firewall.ruleset import Chain, Piece, Rule
+
+ANSWER = "answer-"
+"""What the names of such chains begin with."""
+
+Lead = tuple[str, str]
+"""A MAC address, and the chain that answers for it."""
+
+
+def twins(chains: Iterable[Chain]) -> Iterator[Chain]:
+    """Yield the chains that answer for those into guests that several of them jump to."""
+    for chain in chains:
+        if chain.table == "bridge" and chain.name.endswith("-in") and not chain.hook:
+            yield _twin(chain, chain.name, "", frozenset())
+
+
+def answers(piece: Piece, refusing: frozenset[str]) -> tuple[tuple[Chain, ...], tuple[Lead, ...]]:
+    """Return the chains that answer for a guest, and its addresses; *refusing* are shared chains that refuse."""
+    found: dict[str, Chain] = {}
+    leads: dict[str, str] = {}
+    for port in piece.ports:
+        own = reached(piece, port.into)
+        rules = [rule for chain in own for rule in chain.rules]
+        if not port.mac or not any(_refuses(rule, refusing) for rule in rules):
+            continue
+        suffix = f"-{port.name}" if any(rule.oif for rule in rules) else ""
+        names = frozenset(chain.name for chain in own)
+        for chain in own:
+            found.setdefault(f"{chain.name}{suffix}", _twin(chain, f"{chain.name}{suffix}", port.name, names))
+        leads[port.mac.lower()] = f"{ANSWER}{port.into}{suffix}"
+    return tuple(found.values()), tuple(leads.items())
+
+
+def reached(piece: Piece, name: str) -> list[Chain]:
+    """Return the chains of *piece* that are reached from the one called *name*, itself first."""
+    there = {chain.name: chain for chain in piece.chains if chain.table == "bridge" and not chain.hook}
+    names = [name] if name in there else []
+    for one in names:
+        names += [rule.target for rule in there[one].rules if rule.target in there and rule.target not in names]
+    return [there[one] for one in dict.fromkeys(names)]
+
+
+def refusing(chains: Iterable[Chain]) -> frozenset[str]:
+    """Return the names of those that refuse anything."""
+    return frozenset(chain.name for chain in chains if any(rule.verdict == "reject" for rule in chain.rules))
+
+
+def _refuses(rule: Rule, refusing: frozenset[str]) -> bool:
+    return rule.verdict == "reject" or rule.target.startswith("group-") or rule.target in refusing
+
+
+def _twin(chain: Chain, name: str, port: str, own: frozenset[str]) -> Chain:
+    suffix = name.removeprefix(chain.name)
+    rules = [_asked(rule, suffix, own) for rule in chain.rules if _matters(rule, port)]
+    while rules and rules[-1].verdict not in ("reject", "jump"):
+        rules.pop()
+    return Chain("bridge", f"{ANSWER}{name}", tuple(rules))
+
+
+def _matters(rule: Rule, port: str) -> bool:
+    return rule.verdict not in ("log", "helper") and rule.oif in ("", port)
+
+
+def _asked(rule: Rule, suffix: str, own: frozenset[str]) -> Rule:
+    """Return *rule* as it is asked before the port is known: it refuses, or leaves the frame to who decides."""
+    asked = replace(rule, oif="", origin="", limit=None, queue=None)
+    if rule.limit:
+        return replace(asked, verdict="accept", target="")
+    if rule.verdict == "jump" and rule.target in own:
+        return replace(asked, target=f"{ANSWER}{rule.target}{suffix}")
+    if rule.verdict == "jump":  # what is no chain into guests refuses nothing
+        return replace(asked, target=f"{ANSWER if rule.target.endswith('-in') else ''}{rule.target}")
+    return asked if rule.verdict in ("reject", "return") else replace(asked, verdict="accept")
