@@ -53,7 +53,7 @@ RATE = {
     "both": "1 MiB may go at once, as in Proxmox VE. Another rate is set in place",
     "somebody else's": "where a port has a root qdisc of somebody else's that limits (htb, tbf) or an ingress qdisc, "
     "as libvirt makes for <bandwidth>, that way is left to him; one that does not limit is an "
-    "error, and never replaced",
+    "error, and never replaced, but for the noqueue that libvirt gives a tap: ours (7f:) gives it back",
     "kernel": "needs sch_tbf, sch_ingress, cls_matchall and act_police, which Debian's kernels have as modules",
 }
 PINNED = {

@@ -30,6 +30,7 @@ from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
 from pvenetd.sources.files import Directories, watch_files
 from pvenetd.sources.libvirt import Libvirt
+from pvenetd.sources.libvirt_hook import is_unknown
 from pvenetd.sources.links import watch
 from pvenetd.sources.monitors import Monitors
 from pvenetd.sources.nflog import Nflog
@@ -106,6 +107,7 @@ def followed(daemon: Daemon, root: Path) -> Iterator[Libvirt]:
         uri = "qemu:///system" if root == Path("/") else ""
     if uri:
         libvirt = daemon.domains.hypervisor = Libvirt(uri, daemon.domains)
+        daemon.domains.hook_is_unknown = lambda heard: is_unknown(root, heard)
         yield libvirt
 
 

@@ -201,7 +201,7 @@ class Daemon:
             "guests": guests,
             "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
-            "libvirt": self.domains.connection,
+            "libvirt": self.domains.told(),
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
 

@@ -6,7 +6,9 @@ While a hook is answered libvirt is never asked: it waits for the hook, and woul
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable
 from difflib import unified_diff
 from typing import Protocol
 
@@ -48,6 +50,11 @@ class Hypervisor(Protocol):
         """Put *element*, our metadata, into a domain.  Raises `NotFound`, `Conflict`, `Unavailable`."""
 
 
+def _is_known(heard: float) -> bool:
+    del heard
+    return False
+
+
 class Domains:
     """The domains that libvirt tells of."""
 
@@ -60,12 +67,25 @@ class Domains:
         self.connection = "off"
         """How the connection to libvirt is, for people."""
         self.hypervisor: Hypervisor | None = None
+        self.hook_is_unknown: Callable[[float], bool] = _is_known
+        """Returns whether libvirtd does not know our hook, by when (Unix time) it was *heard* last."""
+        self._heard = 0.0
+
+    def told(self) -> str:
+        """Return how it stands with libvirt, for people."""
+        if not self.hook_is_unknown(self._heard):
+            return self.connection
+        return (
+            f"{self.connection}; libvirtd started before pvenetd's hook was installed, and does not call it: "
+            "systemctl restart libvirtd (guests run on)"
+        )
 
     async def hook(self, operation: str, name: str, xml: str) -> tuple[Op, ...]:
         """Follow what libvirt's hook tells of the domain *name*; return what was done.
 
         Raises what keeps a guest from starting: `ConfigError`, `Conflict`, `KernelError`, `VerifyError`.
         """
+        self._heard = time.time()
         if operation not in _FOLLOWED:
             return ()
         try:

@@ -129,10 +129,16 @@ class Libvirt:
 class Domain:
     """Guest 100; one with an address has a system that gives it to its first NIC, any other only runs its BIOS."""
 
-    name = f"vm{VMID}"
-
-    def __init__(self, libvirt: Libvirt, interfaces: Sequence[str], *, metadata: str = "", address: str = "") -> None:
-        self.libvirt = libvirt
+    def __init__(
+        self,
+        libvirt: Libvirt,
+        interfaces: Sequence[str],
+        *,
+        metadata: str = "",
+        address: str = "",
+        name: str = f"vm{VMID}",
+    ) -> None:
+        self.libvirt, self.name = libvirt, name
         boot = ""
         if address:
             words = " ".join([*WORDS, f"guest.address={address},eth0"])
@@ -148,7 +154,7 @@ class Domain:
 
     def define(self) -> Domain:
         """Tell libvirt of it."""
-        self.libvirt.virsh("define", self._file(self.xml))
+        self.libvirt.virsh("define", self.file(self.xml))
         return self
 
     def start(self) -> None:
@@ -197,11 +203,11 @@ class Domain:
 
     def attach(self, interface: str) -> None:
         """Hotplug a NIC."""
-        self.libvirt.virsh("attach-device", self.name, self._file(interface), "--live")
+        self.libvirt.virsh("attach-device", self.name, self.file(interface), "--live")
 
     def detach(self, interface: str) -> None:
         """Ask the guest to give a NIC back."""
-        self.libvirt.virsh("detach-device", self.name, self._file(interface), "--live")
+        self.libvirt.virsh("detach-device", self.name, self.file(interface), "--live")
 
     def tell(self, metadata: str) -> None:
         """Give it other metadata, live."""
@@ -213,7 +219,8 @@ class Domain:
         command = [sys.executable, "-m", "tests.guest.relay", self.libvirt.run / f"{self.name}.serial"]
         return Shell(Process(f"serial line of {self.name}", command, {"PYTHONPATH": str(CHECKOUT)}))
 
-    def _file(self, text: str) -> Path:
+    def file(self, text: str) -> Path:
+        """Return a file with *text*, for virsh."""
         file = self.libvirt.run / f"{self.name}.xml"
         file.write_text(text)
         return file

@@ -108,6 +108,19 @@ def test_a_root_of_somebody_elses_that_limits_nothing_is_in_the_way(host: Host) 
         bring(host, BRIDGE, TAP, rate("tap100i0", MEGABYTE, MEGABYTE))
 
 
+def test_a_noqueue_which_libvirt_gives_a_tap_is_replaced_and_given_back(host: Host) -> None:
+    bring(host, BRIDGE, TAP)
+    run("tc", "qdisc", "replace", "dev", "tap100i0", "root", "noqueue")
+    bring(host, BRIDGE, TAP, rate("tap100i0", MEGABYTE, MEGABYTE))
+    assert qdiscs("tap100i0")[0] == ("tbf", "7f:")
+    bring(host, BRIDGE, TAP, rate("tap100i0", 2 * MEGABYTE, MEGABYTE))
+    assert qdiscs("tap100i0")[0] == ("tbf", "7f:")
+    run("tc", "qdisc", "replace", "dev", "tap100i0", "root", "noqueue")
+    assert bring(host, BRIDGE, TAP, rate("tap100i0", 2 * MEGABYTE, MEGABYTE)) != [], "it is missed"
+    bring(host, BRIDGE, TAP)
+    assert [kind for kind, _ in qdiscs("tap100i0")] == ["noqueue"]
+
+
 def test_what_somebody_else_limits_is_his(host: Host) -> None:
     bring(host, BRIDGE, TAP)
     run("tc", "qdisc", "add", "dev", "tap100i0", "root", "handle", "1:", "htb", "default", "1")

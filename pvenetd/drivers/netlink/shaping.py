@@ -1,10 +1,11 @@
 """`Rate` ⇄ RTM_NEWQDISC, RTM_NEWTFILTER: a tbf at the port's root, a policer behind its clsact.
 
 Ours are told by the root's handle, 7e:, and by the policer's cookie.  A root or an ingress qdisc of somebody
-else's is never replaced, nor a clsact taken away that holds other filters.
+else's is never replaced, nor a clsact taken away that holds other filters.  But libvirt gives each tap a noqueue when
+it has made and plugged it: ours, then with the handle 7f:, takes its place, and gives it back.
 
-Sources: linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h (struct tcmsg, TCA_*), net/sched/sch_tbf.c,
-net/sched/act_police.c, net/sched/cls_matchall.c.
+Sources: libvirt since 6.9 (virNetDevSetRootQDisc); linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h (struct
+tcmsg, TCA_*), net/sched/sch_tbf.c, net/sched/act_police.c, net/sched/cls_matchall.c.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ _LIMITLESS = frozenset(
 _ROOT, _CLSACT, _INGRESS, _EGRESS = 0xFFFFFFFF, 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
 """TC_H_ROOT, TC_H_CLSACT, and its halves."""
 _CLSACT_HANDLE = 0xFFFF << 16
-_OURS = 0x7E << 16
-"""The handle 7e: of the root."""
+_OURS, _OVER_NOQUEUE = 0x7E << 16, 0x7F << 16
+"""The handle 7e: of the root, and 7f: of one that stands for a noqueue somebody has set."""
 _KIND, _OPTIONS = 1, 2
+_NOQUEUE = "noqueue"
 _PREFERENCE = 0x7E << 16
 _ALL_PROTOCOLS = 0x0300
 """ETH_P_ALL, in network order."""
@@ -87,10 +89,9 @@ def bring(wire: Wire, wanted: Rate) -> None:
     number = index(wanted.dev)
     had = _root(wire, number)
     if wanted.to_guest and had not in (None, wanted.to_guest):
-        _refuse_others(wire, number)
-        wire.change([_tbf(number, wanted.to_guest)])
+        wire.change([_tbf(number, _place(wire, number), wanted.to_guest)])
     elif had and wanted.to_guest == 0:
-        wire.change([_message(_DELQDISC, 0, number, _OURS, _ROOT)])
+        wire.change([_without(wire, number)])
     if wanted.from_guest is not None and _ingress(wire, number) is not None:
         _bring_policer(wire, number, wanted.from_guest)
 
@@ -102,7 +103,7 @@ def _root(wire: Wire, number: int) -> int | None:
     if kind != "tbf":
         return 0 if kind in _LIMITLESS else None
     handle, kind, options = _qdisc(wire, number, _ROOT)
-    return _bytes_a_second(options[_TBF_PARMS], options.get(_TBF_RATE64)) if handle == _OURS else None
+    return _bytes_a_second(options[_TBF_PARMS], options.get(_TBF_RATE64)) if handle in (_OURS, _OVER_NOQUEUE) else None
 
 
 def _ingress(wire: Wire, number: int) -> int | None:
@@ -113,11 +114,26 @@ def _ingress(wire: Wire, number: int) -> int | None:
     return None if filters and _qdisc(wire, number, _CLSACT)[1] == "ingress" else 0  # tc's users'; we have a clsact
 
 
-def _refuse_others(wire: Wire, number: int) -> None:
-    """Refuse to take the place of somebody else's root; one that the kernel chose has no handle."""
+def _place(wire: Wire, number: int) -> int:
+    """Return the handle of ours as the root; one that the kernel chose has none.
+
+    Raises `RefusedError` where it would take the place of somebody else's that keeps or orders packets.
+    """
     handle, kind, _ = _qdisc(wire, number, _ROOT)
-    if handle not in (0, _OURS):
-        raise RefusedError(errno.EEXIST, f"its root qdisc is somebody else's ({kind} {handle >> 16:x}:)")
+    if handle in (0, _OURS, _OVER_NOQUEUE):
+        return handle or _OURS
+    if kind == _NOQUEUE:
+        return _OVER_NOQUEUE
+    raise RefusedError(errno.EEXIST, f"its root qdisc is somebody else's ({kind} {handle >> 16:x}:)")
+
+
+def _without(wire: Wire, number: int) -> bytes:
+    """Return what takes our root away: what was there before it is there again."""
+    handle, *_ = _qdisc(wire, number, _ROOT)
+    if handle == _OVER_NOQUEUE:
+        attrs = nla(_KIND, f"{_NOQUEUE}\0".encode())
+        return _message(_NEWQDISC, CREATE | REPLACE, number, 0, _ROOT, attrs=attrs)
+    return _message(_DELQDISC, 0, number, _OURS, _ROOT)
 
 
 def _qdisc(wire: Wire, number: int, parent: int) -> tuple[int, str, dict[int, bytes]]:
@@ -136,12 +152,12 @@ def _qdisc(wire: Wire, number: int, parent: int) -> tuple[int, str, dict[int, by
     return 0, "", {}
 
 
-def _tbf(number: int, rate: int) -> bytes:
+def _tbf(number: int, handle: int, rate: int) -> bytes:
     queue = min(max(rate // _WAIT, _LEAST_QUEUE), _MOST_32)
     parms = _spec(rate) + _NO_RATE + struct.pack("=III", queue, 0, 0)
     options = nla(_TBF_PARMS, parms) + nla(_TBF_BURST, struct.pack("=I", _BURST)) + _long(_TBF_RATE64, rate)
     return _message(
-        _NEWQDISC, CREATE | REPLACE, number, _OURS, _ROOT, attrs=nla(_KIND, b"tbf\0") + nla(_OPTIONS, options)
+        _NEWQDISC, CREATE | REPLACE, number, handle, _ROOT, attrs=nla(_KIND, b"tbf\0") + nla(_OPTIONS, options)
     )
 
 
