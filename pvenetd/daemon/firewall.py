@@ -59,7 +59,7 @@ class Firewall:
         self._book = Rulebook(store, self.files, self._compiled)
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
-        self._made: dict[int, tuple[tuple[rules.Guest, Config], State]] = {}
+        self._made: dict[int, tuple[tuple[rules.Guest, Config, str | None], State]] = {}
         """VMID → what its chains were made of, and what came of it."""
 
     def is_on(self) -> bool:
@@ -106,10 +106,15 @@ class Firewall:
 
     def _chains_of(self, facts: rules.Guest, common: Common) -> State:
         """Return the chains of a guest and what they stand on.  Raises `ConfigError`."""
-        of, kept = (facts, common.cluster), self._made.get(facts.vmid)
+        of, kept = (facts, common.cluster, self._loaded_for), self._made.get(facts.vmid)
         if kept is None or kept[0] != of:
-            kept = self._made[facts.vmid] = (of, self._owned(rules.compile_guest(facts)))
+            kept = self._made[facts.vmid] = (of, self._owned(self._piece(*of)))
         return kept[1]
+
+    def _piece(self, facts: rules.Guest, cluster: Config, local: str | None) -> Piece | None:
+        """Return the chains of a guest on a host with the network *local*.  Raises `ConfigError`."""
+        local = self._settings.firewall.local_network or local
+        return rules.compile_guest(facts, cluster, rules.network(local) if local else None)
 
     def _owned(self, piece: Piece | None) -> State:
         """Return a guest's piece with what it stands on."""
@@ -175,21 +180,22 @@ class Firewall:
         common = self._book.common()
         if not common.enabled:
             return Ruleset(), _all(common)
-        pieces: list[Piece | None] = [*self._ruleset(common, _local_network(live)).pieces]
+        local = _local_network(live)
+        pieces: list[Piece | None] = [*self._ruleset(common, local).pieces]
         problems = [*_all(common)]
         for guest in self._store.guests():
-            piece, wrong = self._counted(guest)
+            piece, wrong = self._counted(guest, common.cluster, local)
             pieces.append(piece)
             problems += wrong
         return Ruleset(tuple(piece for piece in pieces if piece)), tuple(problems)
 
-    def _counted(self, guest: Guest) -> tuple[Piece | None, tuple[Problem, ...]]:
+    def _counted(self, guest: Guest, cluster: Config, local: str | None) -> tuple[Piece | None, tuple[Problem, ...]]:
         now = self.files.now(str(guest.vmid))
         problems = now.problems
         for config in (now.config, self.files.kept(str(guest.vmid))):
             if config:
                 try:
-                    return rules.compile_guest(self._facts(guest, config)), problems
+                    return self._piece(self._facts(guest, config), cluster, local), problems
                 except ConfigError as error:
                     problems = problems or error.problems
         return closed(self._facts(guest, Config("", "guest"))), problems
@@ -207,7 +213,7 @@ class Firewall:
                 if vmid in (None, guest.vmid):
                     found |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
         if vmid is not None:
-            found = {key: one for key, one in found.items() if key[1] in ("base", f"vm:{vmid}")}
+            found = {key: one for key, one in found.items() if key[1] in ("base", nft.SETS, nft.GROUPS, f"vm:{vmid}")}
         return nft.render([*found.values(), *(others if vmid is None else ())])
 
     async def load_host(self) -> tuple[Op, ...]:
@@ -268,6 +274,7 @@ class Firewall:
         return rules.compile_ruleset(
             configs[CLUSTER],
             configs[HOST],
+            bridges={name: config for name, config in configs.items() if name not in (CLUSTER, HOST)},
             local_network=self._settings.firewall.local_network or local,
             cluster_nodes=self._settings.firewall.cluster_nodes,
         )
@@ -286,7 +293,7 @@ class Firewall:
 
     def _facts(self, guest: Guest, config: Config) -> rules.Guest:
         nics = {
-            index: rules.Nic(guest.device(index), nic.firewall, nic.mac or "")
+            index: rules.Nic(guest.device(index), nic.firewall, nic.mac or "", nic.addresses)
             for index, nic in guest.nics.items()
             if nic.bridge
         }

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 
-from pvenetd.firewall.rule import Direction
+from pvenetd.firewall.claims import unspecified
+from pvenetd.firewall.logs import Way
+from pvenetd.firewall.resolve import Operand
 from pvenetd.firewall.ruleset import (
     ARP,
     ICMP,
@@ -27,7 +30,9 @@ from pvenetd.firewall.ruleset import (
     IcmpType,
     Rule,
     Span,
+    Table,
 )
+from pvenetd.firewall.screen import CLOSED, noise
 
 MANAGEMENT = (Span(22, 22), Span(3128, 3128), Span(5900, 5999), Span(8006, 8006), Span(60000, 60050))
 """TCP ports of the host its own network always reaches: SSH, SPICE proxy, VNC, API, migration."""
@@ -45,6 +50,8 @@ ERRORS4 = (IcmpType(3), IcmpType(11), IcmpType(12))
 ERRORS6 = (IcmpType(1), IcmpType(2), IcmpType(3), IcmpType(4))
 """Errors a host cannot do without: path MTU discovery stops with them (RFC 4890, 4.3.1)."""
 
+ESTABLISHED = Rule("accept", state=("established", "related"), origin="established")
+
 
 def shared(*refusals: Rule) -> tuple[Chain, ...]:
     """Return the chains that guests' chains jump to: the same rules once, not once a guest.
@@ -54,25 +61,32 @@ def shared(*refusals: Rule) -> tuple[Chain, ...]:
     dhcp_in = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
     dhcp_out = udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
     return (
-        Chain("bridge", "any-in", (*_any_frame(*refusals), *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        Chain("bridge", "any-in", (*any_frame(), *refusals, *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
         # RARP is how QEMU tells the switches where a guest is after it has moved.
-        Chain("bridge", "any-out", (*_any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
+        Chain("bridge", "any-out", (*any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
+        unspecified(),
         Chain("bridge", "dhcp-in", tuple(dhcp_in)),
         Chain("bridge", "dhcp-out", tuple(dhcp_out)),
         Chain("bridge", "ndp-in", (_icmp6((*MLD_QUERY, *ND, ROUTER_ADVERTISEMENT), "ndp"),)),
         Chain("bridge", "ndp-out", (_icmp6((*MLD_REPORT, *ND), "ndp"),)),
+        *noises("bridge", "noise"),
     )
 
 
-def _any_frame(*refusals: Rule) -> Iterator[Rule]:
-    """Yield the rules both directions of a guest begin with.
+def noises(table: Table, name: str) -> Iterator[Chain]:
+    """Yield what a policy stops without a word, for each policy and way: chains such as ``NAME-drop-in``."""
+    for verdict in CLOSED:
+        for way in ("in", "out"):
+            yield Chain(table, f"{name}-{verdict}-{way}", tuple(noise(verdict)))
+
+
+def any_frame() -> Iterator[Rule]:
+    """Yield the rules that every frame of a bridge meets first.
 
     A second VLAN tag hides the packet from every rule below, so no policy lets it through.
     """
     yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
-    yield Rule("accept", state=("established", "related"), origin="established")
-    yield from refusals
-    yield Rule("drop", ethertypes=(IP, IP6), state=("invalid",), origin="invalid")
+    yield ESTABLISHED
 
 
 def _rest() -> Iterator[Rule]:
@@ -91,22 +105,34 @@ def _icmp6(types: tuple[IcmpType, ...], origin: str) -> Rule:
 
 def vital(*, ndp: bool) -> Iterator[Rule]:
     """Yield what a host cannot live without, whatever its rules say; errors before "invalid" can hit them."""
-    yield Rule("accept", state=("established", "related"), origin="established")
+    yield ESTABLISHED
     yield Rule("accept", protocol=ICMP, icmp=ERRORS4, origin="icmp")
     yield _icmp6(ERRORS6, "icmp")
+    yield from neighbours(ndp=ndp)
+
+
+def neighbours(*, ndp: bool) -> Iterator[Rule]:
+    """Yield what neighbours tell each other of groups, and with *ndp* of themselves and their routers."""
     yield Rule("accept", protocol=IGMP, origin="igmp")
     yield _icmp6((*MLD_QUERY, *MLD_REPORT), "igmp")
     if ndp:
         yield _icmp6((*ND, ROUTER_ADVERTISEMENT), "ndp")
 
 
-def services(direction: Direction, local: Addresses | None, nodes: Iterable[Addresses]) -> Iterator[Rule]:
-    """Yield the host's own services: management from its network, corosync between the nodes."""
+def services(way: Way, managers: Iterable[Operand], nodes: Iterable[Addresses]) -> Iterator[Rule]:
+    """Yield the host's own services: management by *managers*, corosync between the nodes."""
     management = Rule("accept", protocol=TCP, dport=MANAGEMENT, origin="management")
     corosync = Rule("accept", protocol=UDP, dport=COROSYNC, origin="corosync")
-    peers = [(management, local)] if local else []
-    for rule, peer in [*peers, *((corosync, node) for node in nodes)]:
-        yield replace(rule, source=peer) if direction == "in" else replace(rule, dest=peer)
+    for rule, peers in ((management, managers), (corosync, nodes)):
+        for peer in peers:
+            yield replace(rule, source=peer) if way == "in" else replace(rule, dest=peer)
+
+
+@cache
+def dhcp_servers(but: frozenset[int]) -> tuple[Rule, ...]:
+    """Return what stops the answers of DHCP servers, for IPv4 and IPv6; *but* those from some ports."""
+    answers = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp server")
+    return tuple(replace(rule, verdict="drop") for rule in answers if rule.sport[0].first not in but)
 
 
 def udp(*, source: int, dest: int, source6: int, dest6: int, origin: str) -> Iterator[Rule]:

@@ -46,12 +46,19 @@ def spelled(chain: Chain, design: Design, *, to_guest: bool = False) -> Iterator
 
 def said(rule: Rule, chain: Chain, design: Design) -> Iterator[Rule]:
     """Yield *rule* as the kernel is told: for each family where sources are counted, not at all where it is empty."""
-    if _is_empty(rule) or (rule.verdict == "helper" and chain.table == "bridge" and design == "mark"):
+    helps_nobody = rule.verdict == "helper" and chain.table == "bridge" and design == "mark"
+    if helps_nobody or _is_empty(rule) or _is_elsewhere(rule, chain):
         return
     if rule.limit and rule.limit.per_source and not {IP, IP6} & set(rule.all_ethertypes):
         yield from (replace(rule, ethertypes=(kind,)) for kind in (IP, IP6))
     else:
         yield rule
+
+
+def _is_elsewhere(rule: Rule, chain: Chain) -> bool:
+    """Return whether it is about frames that IP's hooks never see."""
+    kinds = set(rule.all_ethertypes)
+    return chain.table == "inet" and bool(kinds) and not kinds & {IP, IP6}
 
 
 def _is_empty(rule: Rule) -> bool:

@@ -99,17 +99,17 @@ def _switch(value: str) -> None:
 
 
 POLICY = Option("ACCEPT, DROP or REJECT", ("ACCEPT", "DROP", "REJECT"))
-LEVEL = Option(f"one of {', '.join(LEVELS)}", LEVELS, idle="nolog")
+LEVEL = Option(f"one of {', '.join(LEVELS)}", LEVELS)
 
 OPTIONS: dict[Scope, dict[str, Option]] = {
     "cluster": {
         # Proxmox takes a number above 1 for the time of a trial of 60 s: "on for ever" is not meant by it.
         "enable": Option("0 or 1", check=_switch),
-        "ebtables": flag("1"),
+        "ebtables": flag(),
         "policy_in": POLICY,
         "policy_out": POLICY,
-        "policy_forward": Option(POLICY.takes, POLICY.choices, idle="ACCEPT"),
-        "log_ratelimit": Option("enable=…,rate=…,burst=…", check=rate_limit, idle=""),
+        "policy_forward": POLICY,
+        "log_ratelimit": Option("enable=…,rate=…,burst=…", check=rate_limit),
     },
     "host": {
         "enable": flag(),
@@ -119,18 +119,18 @@ OPTIONS: dict[Scope, dict[str, Option]] = {
         "log_level_forward": LEVEL,
         "tcp_flags_log_level": LEVEL,
         "smurf_log_level": LEVEL,
-        "nosmurfs": flag("0"),
-        "tcpflags": flag("0"),
+        "nosmurfs": flag(),
+        "tcpflags": flag(),
         "nf_conntrack_max": number(32768, idle=""),
         "nf_conntrack_tcp_timeout_established": number(7875, idle=""),
         "nf_conntrack_tcp_timeout_syn_recv": number(30, 60, idle=""),
-        "nf_conntrack_allow_invalid": flag("0"),
-        "nf_conntrack_helpers": Option("a list of conntrack helpers", check=helpers, idle=""),
-        "protection_synflood": flag("0"),
-        "protection_synflood_rate": number(1, idle=""),
-        "protection_synflood_burst": number(1, idle=""),
+        "nf_conntrack_allow_invalid": flag(),
+        "nf_conntrack_helpers": Option("a list of conntrack helpers", check=helpers),
+        "protection_synflood": flag(),
+        "protection_synflood_rate": number(1),
+        "protection_synflood_burst": number(1),
         "protection_limit": flag("0"),
-        "log_nf_conntrack": flag("0"),
+        "log_nf_conntrack": flag(),
         "nftables": flag("[01]"),
     },
     "guest": {
@@ -141,16 +141,16 @@ OPTIONS: dict[Scope, dict[str, Option]] = {
         "ndp": flag(),
         "radv": flag(),
         "macfilter": flag(),
-        "ipfilter": flag("0"),
+        "ipfilter": flag(),
         "log_level_in": LEVEL,
         "log_level_out": LEVEL,
-        "ips": flag("0"),
-        "ips_queues": Option("N or N:M", check=queues, idle=""),
-        "layer2_protocols": Option("a list of /etc/ethertypes", check=ethertypes, idle=""),
+        "ips": flag(),
+        "ips_queues": Option("N or N:M", check=queues),
+        "layer2_protocols": Option("a list of /etc/ethertypes", check=ethertypes),
     },
     "bridge": {
-        "enable": flag("0"),
-        "policy_forward": Option("ACCEPT or DROP", ("ACCEPT", "DROP"), idle="ACCEPT"),
+        "enable": flag(),
+        "policy_forward": Option("ACCEPT or DROP", ("ACCEPT", "DROP")),
         "log_level_forward": LEVEL,
     },
 }

@@ -13,7 +13,8 @@ Verdict = Literal["accept", "drop", "reject", "return", "jump", "log", "queue", 
 """``log`` and ``helper`` decide nothing: the next rule is asked; ``return`` goes back to who jumped here."""
 
 Table = Literal["inet", "bridge"]
-Connection = Literal["established", "related", "invalid"]
+Connection = Literal["established", "related", "invalid", "new"]
+"""``new`` is asked of the host's hooks alone, and of bridges that track connections themselves."""
 
 IP, ARP, RARP, VLAN, IP6, QINQ = 0x0800, 0x0806, 0x8035, 0x8100, 0x86DD, 0x88A8
 """Ethertypes (IEEE 802 numbers)."""

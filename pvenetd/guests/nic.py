@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Annotated, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -112,6 +113,11 @@ class Nic(BaseModel):
 
     def __str__(self) -> str:
         return ",".join(f"{key}={text}" for key, name in keys(type(self)).items() if (text := self._text(name)))
+
+    @property
+    def addresses(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """Return the addresses it is given by its configuration: a VM's has none."""
+        return ()
 
     @property
     def mac(self) -> str | None:

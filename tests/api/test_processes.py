@@ -107,7 +107,7 @@ def test_without_a_daemon(root: Path) -> None:
     assert "absent" in ctl(root, "interfaces list")
     assert run("ip", "-d", "address") == before
     assert not run("nft", "list", "ruleset")
-    assert "loaded: base, guard, host, vm:100" in ctl(root, "firewall apply")
+    assert "loaded: base, groups, guard, host, vm:100" in ctl(root, "firewall apply")
     assert "tap100i0" in run("nft", "list", "table", "bridge", "pvenetd")
     assert run("ip", "-d", "address") == before
     text = ctl(root, "firewall compile --vmid 100")

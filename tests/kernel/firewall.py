@@ -17,7 +17,7 @@ from pvenetd.firewall.compile import Guest, Nic, compile_guest, compile_ruleset
 from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Piece, Ruleset
-from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
+from pvenetd.firewall.syntax import Config, parse_bridge, parse_cluster, parse_guest, parse_host
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.nat.model import Nat
@@ -67,17 +67,20 @@ class Rules:
 
 
 def compiled(files: dict[str, str], guarded: Guarded | None = None) -> Rules:
-    """Return what *files* say (``cluster.fw``, ``100.fw``, …, ``nat``: lines of vmbr1's stanza).
+    """Return what *files* say (``cluster.fw``, ``100.fw``, ``vmbr0.fw``, …, ``nat``: lines of vmbr1's stanza).
 
     Of a guest whose file is broken it is what ``good/VMID.fw`` says, its last good one, or else nothing.
     With *guarded*, ports that it does not name as announced are stopped; else the guests are those with a file.
     """
     announced = guarded.announced if guarded else [vmid for vmid in GUESTS if f"{vmid}.fw" in files]
-    guests = [guest for vmid in announced if (guest := _guest(vmid, files, strict=guarded is None))]
+    cluster = parse_cluster(files.get("cluster.fw", ""))
+    guests = [guest for vmid in announced if (guest := _guest(vmid, files, cluster, strict=guarded is None))]
+    bridges = [name.removesuffix(".fw") for name in files if name.startswith("vmbr")]
     ruleset = compile_ruleset(
-        cluster := parse_cluster(files.get("cluster.fw", "")),
+        cluster,
         parse_host(files.get("host.fw", "")),
         guests,
+        bridges={name: parse_bridge(files[f"{name}.fw"], f"{name}.fw") for name in bridges},
         local_network="192.0.2.0/24",
     )
     nats = nat(files.get("nat", ""))
@@ -91,12 +94,12 @@ def compiled(files: dict[str, str], guarded: Guarded | None = None) -> Rules:
     return Rules(ruleset, piece(nats), tuple(others), stopped)
 
 
-def _guest(vmid: int, files: dict[str, str], *, strict: bool) -> Guest | None:
+def _guest(vmid: int, files: dict[str, str], cluster: Config, *, strict: bool) -> Guest | None:
     """Return a guest, with its last good file where its own is broken; or raise then, where that is not wanted."""
     for name in (f"{vmid}.fw", f"good/{vmid}.fw"):
         guest = Guest(vmid, parse_guest(files.get(name, ""), f"{vmid}.fw"), _nics(vmid))
         try:
-            compile_guest(guest)
+            compile_guest(guest, cluster)
         except ConfigError:
             if strict or f"good/{vmid}.fw" not in files:
                 break

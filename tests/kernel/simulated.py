@@ -60,7 +60,8 @@ def packet(line: Line, world: World) -> Packet:
         "untracked" if line.proto in _ND else _STATES[line.state],
         mac=line.options.get("mac", ""),
         arp_mac=line.options.get("arp-mac", ""),
-        arp_source=int(ip_address(line.options["arp-ip"])) if "arp-ip" in line.options else None,
+        arp_source=int(ip_address(line.options.get("arp-ip", source))) if kind == ARP else None,
+        nd_target=int(ip_address(line.options.get("target", source))) if line.proto == "na" else None,
         tcp_flags=0x03 if line.state == "invalid" else None,
         to_all=is_ip and (ip_address(dest).is_multicast or dest == "255.255.255.255"),
     )

@@ -64,12 +64,15 @@ def test_loading_is_idempotent_and_another_driver_sees_the_same() -> None:
     wanted = desired(FILES | {"nat": MASQUERADE}, "mark")
     loaded = run(Nftables(), wanted)
     assert loaded[0] == "+ chains base"
-    assert sorted(loaded[1:]) == ["+ chains host", "+ chains nat", "+ chains vm:100", "+ chains vm:101"]
+    assert sorted(loaded[1:]) == [
+        *("+ chains groups", "+ chains host", "+ chains nat", "+ chains vm:100", "+ chains vm:101")
+    ]
     again = Nftables()
     assert plan(wanted, again.observe()) == ()
     owners = {key[1]: one.owner for key, one in again.observe().items()}
     assert owners == {
         "base": "firewall",
+        "groups": "firewall",
         "host": "firewall",
         "nat": "interfaces",
         "vm:100": "vm:100",
@@ -148,10 +151,13 @@ def test_everything_goes_with_the_base_and_foreign_tables_stay() -> None:
 @pytest.mark.parametrize(
     ("meddling", "healed"),
     [
-        ("flush ruleset", ["+ chains base", "+ chains host", "+ chains vm:100", "+ chains vm:101"]),
-        ("delete table bridge pvenetd", ["+ chains vm:100", "+ chains vm:101", "~ chains base", "~ chains host"]),
+        ("flush ruleset", ["+ chains base", "+ chains groups", "+ chains host", "+ chains vm:100", "+ chains vm:101"]),
+        (
+            "delete table bridge pvenetd",
+            ["+ chains groups", "+ chains vm:100", "+ chains vm:101", "~ chains base", "~ chains host"],
+        ),
         ("delete table inet pvenetd", ["~ chains base", "~ chains host"]),
-        ("flush table bridge pvenetd", ["~ chains base", "~ chains vm:100", "~ chains vm:101"]),
+        ("flush table bridge pvenetd", ["~ chains base", "~ chains groups", "~ chains vm:100", "~ chains vm:101"]),
         ("flush chain bridge pvenetd vm-100-in", ["~ chains vm:100"]),
         ("flush map bridge pvenetd in", ["~ chains vm:100", "~ chains vm:101"]),
         ('delete element bridge pvenetd out { "tap101i0" }', ["~ chains vm:101"]),

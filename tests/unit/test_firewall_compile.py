@@ -23,12 +23,12 @@ def guest(text: str = "[OPTIONS]\nenable: 1\n", *, firewall: bool = True) -> Gue
 @pytest.mark.parametrize(
     ("cluster", "host", "guest_text", "firewall", "names"),
     [
-        (1, "", "[OPTIONS]\nenable: 1\n", True, ["host", "vm:100"]),
+        (1, "", "[OPTIONS]\nenable: 1\n", True, ["groups", "host", "vm:100"]),
         (0, "", "[OPTIONS]\nenable: 1\n", True, []),
-        (1, "", "[OPTIONS]\nenable: 0\n", True, ["host", "vm:100 open"]),
-        (1, "", "", True, ["host", "vm:100 open"]),
-        (1, "", "[OPTIONS]\nenable: 1\n", False, ["host", "vm:100 open"]),
-        (1, "[OPTIONS]\nenable: 0\n", "[OPTIONS]\nenable: 1\n", True, ["vm:100"]),
+        (1, "", "[OPTIONS]\nenable: 0\n", True, ["groups", "host", "vm:100 open"]),
+        (1, "", "", True, ["groups", "host", "vm:100 open"]),
+        (1, "", "[OPTIONS]\nenable: 1\n", False, ["groups", "host", "vm:100 open"]),
+        (1, "[OPTIONS]\nenable: 0\n", "[OPTIONS]\nenable: 1\n", True, ["groups", "vm:100"]),
     ],
 )
 def test_three_switches_filter_a_guest(
@@ -44,15 +44,15 @@ def test_a_broken_file_is_never_compiled() -> None:
     with pytest.raises(ConfigError):
         compile_ruleset(parse_cluster("[OPTIONS]\nenable: yes\n"), parse_host(""))
     with pytest.raises(ConfigError):
-        compile_guest(guest("[OPTIONS]\nenable: true\n"))
+        compile_guest(guest("[OPTIONS]\nenable: true\n"), ON)
 
 
 def test_a_nic_without_a_mac_is_not_left_open_to_forgery() -> None:
     nics = {0: Nic("tap100i0", firewall=True, mac="")}
     with pytest.raises(ConfigError, match="net0 has no MAC"):
-        compile_guest(Guest(100, guest().config, nics))
+        compile_guest(Guest(100, guest().config, nics), ON)
     off = parse_guest("[OPTIONS]\nenable: 1\nmacfilter: 0\n", "100.fw")
-    assert compile_guest(Guest(100, off, nics))
+    assert compile_guest(Guest(100, off, nics), ON)
 
 
 def rules(piece: Piece | None, chain: str) -> tuple[Rule, ...]:
@@ -61,7 +61,7 @@ def rules(piece: Piece | None, chain: str) -> tuple[Rule, ...]:
 
 
 def origins(text: str, chain: str) -> list[str]:
-    return [rule.origin for rule in rules(compile_guest(guest(f"[OPTIONS]\nenable: 1\n{text}")), chain)]
+    return [rule.origin for rule in rules(compile_guest(guest(f"[OPTIONS]\nenable: 1\n{text}"), ON), chain)]
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,24 @@ def origins(text: str, chain: str) -> list[str]:
     [
         (
             "",
-            ["any-in", "dhcp-in", "ndp-in", "policy_in"],
-            ["macfilter", "macfilter", "any-out", "dhcp-out", "radv", "ndp-out", "policy_out"],
+            ["any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
+            [
+                *("macfilter", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
+                *("dhcp server", "dhcp server", "policy_out"),
+            ],
         ),
         (
             "dhcp: 0\nmacfilter: 0\n",
-            ["any-in", "ndp-in", "policy_in"],
-            ["any-out", "radv", "ndp-out", "policy_out"],
+            ["any-in", "screen-in", "ndp-in", "policy_in"],
+            ["any-out", "screen-out", "radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"],
         ),
         (
             "ndp: 0\n[RULES]\nIN DROP\n|IN DROP\nOUT DROP -i net0\nOUT DROP -i net1\n",
-            ["any-in", "dhcp-in", "100.fw:5", "policy_in"],
-            ["macfilter", "macfilter", "any-out", "dhcp-out", "radv", "100.fw:7", "policy_out"],
+            ["any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
+            [
+                *("macfilter", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
+                *("dhcp server", "dhcp server", "policy_out"),
+            ],
         ),
     ],
 )
@@ -89,7 +95,7 @@ def test_the_order_of_a_guests_rules(text: str, into: list[str], out: list[str])
 
 
 def test_a_guests_interface_is_its_port() -> None:
-    found = compile_guest(guest("[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -i net0\nOUT DROP -i net0\n"))
+    found = compile_guest(guest("[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -i net0\nOUT DROP -i net0\n"), ON)
     assert [(rule.iif, rule.oif) for rule in rules(found, "-in") if rule.origin == "100.fw:4"] == [("", "tap100i0")]
     assert [(rule.iif, rule.oif) for rule in rules(found, "-out") if rule.origin == "100.fw:5"] == [("tap100i0", "")]
 
@@ -97,7 +103,7 @@ def test_a_guests_interface_is_its_port() -> None:
 def test_the_hosts_own_rules_come_before_the_clusters_and_management_before_the_policy() -> None:
     cluster = parse_cluster("[OPTIONS]\nenable: 1\npolicy_out: REJECT\n[RULES]\nIN DROP -i eth0\n", "cluster.fw")
     host = parse_host("[RULES]\nIN ACCEPT -i eth0\n", "host.fw")
-    (piece,) = compile_ruleset(cluster, host, local_network="192.0.2.7/24").pieces
+    _, piece = compile_ruleset(cluster, host, local_network="192.0.2.7/24").pieces
     found = rules(piece, "host-in")
     assert [rule.origin for rule in found[-4:]] == ["host.fw:2", "cluster.fw:5", "management", "policy_in"]
     assert {rule.iif for rule in found[-4:-2]} == {"eth0"}
@@ -107,7 +113,7 @@ def test_the_hosts_own_rules_come_before_the_clusters_and_management_before_the_
 def text_of(line: str) -> str:
     config = parse_guest(f"[OPTIONS]\nenable: 1\n[RULES]\n{line}\n", "100.fw")
     assert not config.broken, config.problems
-    piece = compile_guest(Guest(100, config, {0: NIC}))
+    piece = compile_guest(Guest(100, config, {0: NIC}), ON)
     assert piece
     found = [one for one in nft.chains(piece, "ct").text.splitlines() if '"100.fw:4"' in one]
     return found[0].strip().removesuffix(' comment "100.fw:4"')
@@ -163,6 +169,7 @@ def test_the_pieces_and_who_owns_them() -> None:
     ]
     assert [(one.name, one.owner) for one in found if isinstance(one, Chains)] == [
         ("base", "firewall"),
+        ("groups", "firewall"),
         ("host", "firewall"),
         ("vm:100", "vm:100"),
     ]
@@ -172,7 +179,7 @@ def test_the_pieces_and_who_owns_them() -> None:
 
 def test_nothing_gets_into_nfts_language_but_names() -> None:
     piece = compile_guest(
-        Guest(100, guest().config, {0: Nic('x"; flush ruleset; "', firewall=True, mac="02:00:00:00:00:01")})
+        Guest(100, guest().config, {0: Nic('x"; flush ruleset; "', firewall=True, mac="02:00:00:00:00:01")}), ON
     )
     assert piece
     with pytest.raises(ValueError, match="cannot be written"):

@@ -126,12 +126,18 @@ def test_a_wrong_rule_breaks_its_file(text: str, code: str, message: str) -> Non
         ("[IPSET]\n", "f:1: error syntax: unknown section [IPSET] ([IPSET name])"),
         ("[rules]\nFORWARD REJECT\n", "f:2: error syntax: FORWARD has no REJECT (DROP)"),
         ('[RULES]\nIN DROP -i x"\n', 'f:2: error syntax: -i x": not the name of a network interface'),
-        ("[OPTIONS]\nebtables: 0\n", "f:2: warning unsupported: ebtables: has no effect in this version"),
         ("[OPTIONS]\nenable: 0\nenable: 1\n", "f:3: warning syntax: enable is set in line 2 already; this one counts"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, problem: str) -> None:
     assert [str(one) for one in parse_cluster(text, "f").problems] == [problem]
+
+
+def test_an_option_without_effect_is_named() -> None:
+    problems = parse_host("[OPTIONS]\nprotection_limit: 1\n", "f").problems
+    assert [str(one) for one in problems] == [
+        "f:2: warning unsupported: protection_limit: has no effect in this version"
+    ]
 
 
 def test_all_problems_are_told_at_once() -> None:

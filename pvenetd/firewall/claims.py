@@ -1,0 +1,71 @@
+"""Who a guest may say it is: its MAC, its addresses, what it may tell others about them.
+
+All of it is asked before anything is let through, established connections included.
+
+Sources: RFC 826 (ARP), RFC 5227 (its probes come from 0.0.0.0), RFC 4861 and 4862 (neighbour discovery, whose
+probes come from ::), RFC 4291, appendix A (the interface identifier made of a MAC), RFC 2131, 4.1 (a client
+without an address sends from 0.0.0.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Rule, Span, merge
+
+LINK_LOCAL = Span(0xFE80 << 112, (0xFE80 << 112) | (1 << 118) - 1)
+"""fe80::/10."""
+_NONE = Span(0, 0)
+"""0.0.0.0 and ::, who has no address yet."""
+_BROADCAST = Addresses(4, (Span(0xFFFFFFFF, 0xFFFFFFFF),))
+
+
+def link_local(mac: str) -> Span:
+    """Return the link-local address that is made of a MAC."""
+    number = int(mac.replace(":", ""), 16) ^ 0x02 << 40
+    address = LINK_LOCAL.first | (number >> 24) << 40 | 0xFFFE << 24 | number & 0xFFFFFF
+    return Span(address, address)
+
+
+def mac_filter(port: str, mac: str) -> tuple[Rule, Rule]:
+    """Return what drops frames, and ARP's words, from another MAC than the NIC's."""
+    return (
+        Rule("drop", iif=port, not_mac=mac, origin="macfilter"),
+        Rule("drop", iif=port, ethertypes=(ARP,), not_arp_mac=mac, origin="macfilter"),
+    )
+
+
+def ip_filter(port: str, four: tuple[Span, ...], six: tuple[Span, ...]) -> Iterator[Rule]:
+    """Yield what drops packets from other addresses than a NIC's, and what it tells neighbours of others'.
+
+    Who has no address yet passes here, and is judged by `unspecified`.
+    """
+    four = merge((_NONE, *four))
+    yield Rule("drop", iif=port, ethertypes=(ARP,), not_arp_source=Addresses(4, four), origin="ipfilter")
+    yield Rule("drop", iif=port, ethertypes=(IP,), not_source=Addresses(4, four), origin="ipfilter")
+    yield Rule("drop", iif=port, ethertypes=(IP6,), not_source=Addresses(6, merge((_NONE, *six))), origin="ipfilter")
+    yield Rule("drop", iif=port, protocol=ICMP6, not_nd_target=Addresses(6, six), origin="ipfilter")
+
+
+def unspecified() -> Chain:
+    """Return what drops all that somebody without an address has no reason to send.
+
+    Left are neighbour discovery and its groups, and a DHCP client's request.
+    """
+    return Chain(
+        "bridge",
+        "unspecified",
+        (
+            Rule("return", protocol=ICMP6, origin="ipfilter"),
+            Rule(
+                "return",
+                protocol=UDP,
+                dest=_BROADCAST,
+                sport=(Span(68, 68),),
+                dport=(Span(67, 67),),
+                origin="ipfilter",
+            ),
+            Rule("drop", source=Addresses(4, (_NONE,)), origin="ipfilter"),
+            Rule("drop", source=Addresses(6, (_NONE,)), origin="ipfilter"),
+        ),
+    )

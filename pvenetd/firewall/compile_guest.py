@@ -1,0 +1,95 @@
+"""One guest's file and NICs → its chains: two, for all its NICs, which every packet from and to it meets.
+
+What a guest sends is first held against who it is; what belongs to a connection passes after that, and
+only then its own rules are asked.
+
+Source: Proxmox VE's administration guide, chapter "Firewall", "VM/Container configuration".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+
+from pvenetd.errors import ConfigError, Problem
+from pvenetd.firewall.guest_chains import Filtered, into, out, protocols, queued_groups
+from pvenetd.firewall.resolve import Names
+from pvenetd.firewall.ruleset import Addresses, Chain, Piece, Port
+from pvenetd.firewall.syntax import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """What the firewall has to know of a guest's NIC."""
+
+    port: str
+    """Its port on the bridge: ``tap100i0``."""
+    firewall: bool
+    mac: str
+    """The guest's MAC address, ``02:00:00:00:00:01``; nothing where it has none yet."""
+    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    """Those a container's configuration gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest's file, and its NICs by index (net0 is 0)."""
+
+    vmid: int
+    config: Config
+    nics: Mapping[int, Nic]
+
+
+def compile_guest(guest: Guest, cluster: Config, local: Addresses | None = None) -> Piece | None:
+    """Return the chains of one guest and where its ports lead to, None when it has no port (cluster.fw's switch apart).
+
+    What is not to be filtered is named too: the guard stops who is not.  *local* is the network of the host.
+    Raises ConfigError for what is wrong in the guest's own file, and for that alone.
+    """
+    config, names = guest.config.require(), Names(cluster, guest.config, local=local)
+    enabled = config.flag("enable", default=False)
+    nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall and enabled}
+    if not nics:
+        return _piece(guest, (), ())
+    found = Filtered(guest.vmid, config, nics, names, cluster)
+    _require(found)
+    received = tuple(into(found))
+    names_of = _chains(guest.vmid)
+    return _piece(
+        guest,
+        nics.values(),
+        (
+            Chain("bridge", names_of[0], received),
+            Chain("bridge", names_of[1], tuple(out(found, received))),
+            *protocols(found),
+            *queued_groups(found),
+        ),
+    )
+
+
+def _require(found: Filtered) -> None:
+    """Raise for names that mean nothing, and where a filter has nothing to compare with: the NIC would be open."""
+    config = found.config
+    problems = [problem for problem in found.names.problems(config) if problem.severity == "error"]
+    problems += [
+        Problem(
+            config.path, 1, "address", f"{name} has no MAC address to filter by", hint="give it one, or macfilter: 0"
+        )
+        for name, nic in found.nics.items()
+        if not nic.mac and (found.flag("macfilter", default=True) or found.is_ip_filtered(name))
+    ]
+    if problems:
+        raise ConfigError((*config.problems, *problems))
+
+
+def _chains(vmid: int) -> tuple[str, str]:
+    return f"vm-{vmid}-in", f"vm-{vmid}-out"
+
+
+def _piece(guest: Guest, filtered: Iterable[Nic], chains: tuple[Chain, ...]) -> Piece | None:
+    """Return the piece of a guest, None where it has no port."""
+    led = [Port(nic.port, *_chains(guest.vmid), nic.mac) for nic in filtered]
+    names = {port.name for port in led}
+    ports = (*led, *(Port(nic.port) for nic in guest.nics.values() if nic.port not in names))
+    return Piece(f"vm:{guest.vmid}", chains if led else (), ports) if ports else None
