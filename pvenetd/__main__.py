@@ -94,6 +94,9 @@ async def run(root: Path) -> None:
                 await daemon.interfaces.roll_back()
             except PvenetError:
                 log.exception("rollback failed: the next start tries again")
+        if daemon.trial.pending:
+            log.warning("stopping with rules that were not confirmed: those before count again")
+            await daemon.trial.roll_back()
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

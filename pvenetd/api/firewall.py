@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon.daemon import Daemon
@@ -37,13 +39,20 @@ async def compiled(daemon: Daemon, params: Compile) -> dict[str, str]:
     return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid, guard)}
 
 
+class Apply(OfNode):
+    """How to apply."""
+
+    confirm: Annotated[int, Field(ge=1, le=86400)] | None = None
+    """Seconds within which it has to be confirmed, or what was loaded before is again."""
+
+
 @routes.post("/nodes/{node}/pvenetd/firewall/apply")
-async def apply(daemon: Daemon, params: OfNode) -> dict[str, Any]:
-    """Load the rules of the host and of every guest; whose file is broken keeps what was loaded."""
-    del params
-    daemon.firewall.files.decide()
-    failed = await daemon.load_rules()
-    await daemon.firewall.files.flush()
+async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
+    """Load the rules of the host and of every guest; whose file is broken keeps what was loaded.
+
+    With `confirm`, ``confirm`` of the answer names what waits.
+    """
+    failed = await daemon.apply_rules(params.confirm)
     return {"failed": failed, **await daemon.filtering()}
 
 

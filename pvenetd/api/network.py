@@ -176,6 +176,8 @@ async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
     """
     if params.dry_run:
         return {"ops": shown_all(await daemon.interfaces.forecast()), "outcome": "nothing was changed"}
+    if params.confirm is not None:
+        daemon.trial.require_none()
     asked = Asked(params.confirm, params.session, sure=params.yes, replace=params.replace, probe=not params.no_probe)
     done = await daemon.interfaces.apply(asked)
     ops, pending = shown_all(done), daemon.engine.pending
@@ -196,6 +198,11 @@ class Confirm(OfNode):
 @routes.post("/nodes/{node}/pvenetd/confirm")
 async def confirm(daemon: Daemon, params: Confirm) -> dict[str, Any]:
     """Keep what was applied, or let it wait longer; any session may, of whoever may write."""
+    if daemon.trial.pending and not daemon.engine.pending:
+        if params.extend is None:
+            return {"outcome": "confirmed", "id": daemon.trial.confirm(params.id)}
+        waits = daemon.trial.extend(params.extend, params.id)
+        return {"outcome": f"rolled back in {waits.left():.0f} s unless confirmed", "id": waits.id}
     if params.extend is None:
         return {"outcome": "confirmed", "id": await daemon.interfaces.confirm(params.id)}
     pending = daemon.interfaces.extend(params.extend, params.id)
@@ -206,7 +213,10 @@ async def confirm(daemon: Daemon, params: Confirm) -> dict[str, Any]:
 async def rollback(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     """Undo what waits to be confirmed, or return to the configuration before the last apply."""
     del params
-    await daemon.interfaces.roll_back()
+    if daemon.trial.pending and not daemon.engine.pending:
+        await daemon.trial.roll_back()
+    else:
+        await daemon.interfaces.roll_back()
     return {"outcome": "rolled back"}
 
 

@@ -156,6 +156,10 @@ def _addresses(scene: Scene) -> set[Address]:
 def own_ports(scene: Scene) -> Iterator[Problem]:
     """Find forwards that take the host's own management ports."""
     for nat, device, line in scene.nat:
+        if isinstance(nat, OneToOne) and nat.public == _first_address(scene.devices.get(nat.out), nat.version):
+            message = f"{nat.public} is {nat.out}'s first address: all that comes for the host goes to {nat.private}"
+            hint = "an address of its own, beside the host's"
+            yield _at(line, device, "nat-own-port", message, hint, severity="warning")
         if not isinstance(nat, Forward) or nat.protocol != TCP or nat.as_written or nat.ports is None:
             continue
         if nat.public is not None and nat.public.network_address not in _addresses(scene):
@@ -166,6 +170,11 @@ def own_ports(scene: Scene) -> Iterator[Problem]:
                 yield _at(
                     line, device, "nat-own-port", message, "another port, or an address of its own", severity="warning"
                 )
+
+
+def _first_address(device: Device | None, version: int) -> Address | None:
+    found = (interface(text).ip for text in (gather.own(device) if device else ()))
+    return next((address for address in found if address.version == version), None)
 
 
 def forwarding(scene: Scene) -> Iterator[Problem]:

@@ -11,6 +11,8 @@ from pvenetd import __version__
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.page import Block
 
+_MOST_SECONDS = 86400
+
 
 class Takes(Protocol):
     """What arguments are declared to: a parser, or who documents or completes them."""
@@ -114,6 +116,13 @@ def number(text: str) -> int:
     """Return a VMID.  Raises ArgumentTypeError."""
     if not text.isascii() or not text.isdigit() or not 100 <= int(text) <= 999_999_999:
         raise argparse.ArgumentTypeError(f"'{text}' should be a VMID: 100 to 999999999")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    """Return how long an apply waits to be confirmed.  Raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"'{text}' should be 1 to {_MOST_SECONDS} seconds")
     return int(text)
 
 

@@ -40,7 +40,7 @@ from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import State
 
-_BY_KERNEL = ("plan", "drift", "compile", "apply")
+_BY_KERNEL = ("plan", "drift", "compile", "simulate", "apply")
 """Requests whose answer depends on what the kernel's nftables can do."""
 _ME = Caller("pvenetctl", may_write=True)
 

@@ -308,6 +308,8 @@ def text(data: dict[str, str], _: argparse.Namespace) -> Iterator[Block]:
 def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     """Show what is loaded, and what differs."""
     yield f"firewall: {_firewall(data)}"
+    if pending := data.get("confirm"):
+        yield f"rolled back in {pending['seconds']:.0f} s unless confirmed: pvenetctl confirm {pending['id']}"
 
 
 def broken_rules(data: dict[str, Any]) -> Iterator[Block]:

@@ -29,8 +29,9 @@ from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.daemon.trace import Trace
+from pvenetd.daemon.trial import Trial
 from pvenetd.engine import Engine
-from pvenetd.errors import ConfigError, PvenetError
+from pvenetd.errors import ConfigError, Conflict, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
 from pvenetd.journal import Journal
 from pvenetd.kinds.bridge import Bridge
@@ -74,6 +75,7 @@ class Daemon:
         self.heard = Heard(store, engine, self.guests, self.load, self.load_rules, self.firewall.files)
         self.once = False
         """Whether one question is answered, and nothing followed: what it loads nobody brings up to date."""
+        self.trial = Trial(store.files, self.firewall.files, self.load_rules, self._told)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self._changed: set[Key] = set()
@@ -87,12 +89,16 @@ class Daemon:
         """Try nothing any more."""
         self.guests.close()
         self.heard.close()
+        self.trial.close()
 
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
+        if self.trial.recover():
+            log.warning("rules were never confirmed: those before count again")
+            self._told("recovered", {"firewall": ""})
         if self.store.owns():
             await self._quietly(self.firewall.load_host)  # no packet before its rules
             await self._quietly(self._bring_up)
@@ -103,6 +109,7 @@ class Daemon:
             await self.guests.sweep()
         await self.interfaces.remember_nics()
         await self.load()
+        self.firewall.files.settle()
         await self.neighbours.warn(await self.guests.records())
 
     async def _bring_up(self) -> None:
@@ -128,6 +135,30 @@ class Daemon:
         What is broken keeps what was loaded, and keeps nobody else from being served.
         """
         return await self._load(self.guests.load)
+
+    async def apply_rules(self, confirm: float | None = None) -> dict[str, str]:
+        """Load what the firewall files say now, a file that is gone taken for meant; return owner → error.
+
+        With *confirm*, what was loaded before is again after so many seconds.  Raises `Conflict` where rules, or
+        the interfaces, wait to be confirmed; `Unavailable` where nobody stays to see the time pass.
+        """
+        self.trial.require_none()
+        if confirm is None:
+            self.trial.forget()
+            failed = await self._apply_rules()
+            self.firewall.files.settle()
+            return failed
+        if self.once:
+            raise Unavailable("--confirm is the daemon's to keep, and it does not run")
+        if self.engine.pending:
+            raise Conflict(f"apply {self.engine.pending.id} waits to be confirmed: pvenetctl confirm, or rollback")
+        return await self.trial.begin(confirm, self._apply_rules)
+
+    async def _apply_rules(self) -> dict[str, str]:
+        self.firewall.files.decide()
+        failed = await self.load_rules()
+        await self.firewall.files.flush()
+        return failed
 
     async def load_rules(self) -> dict[str, str]:
         """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone.
@@ -208,6 +239,8 @@ class Daemon:
     async def filtering(self) -> dict[str, Any]:
         """Return what is loaded, what differs from the files, and the ports that nobody has announced."""
         found, guard = await self.firewall.status(), await self.guard.status()
+        if pending := self.trial.pending:
+            found["confirm"] = {"id": pending.id, "seconds": round(pending.left(), 1)}
         return {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
 
     async def topology(self) -> list[dict[str, Any]]:

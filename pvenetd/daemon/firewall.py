@@ -54,7 +54,7 @@ class Firewall:
         self._store = store
         self._engine = engine
         self._settings = settings
-        self._design = design
+        self.design = design
         self.files = RuleFiles(store)
         self._book = Rulebook(store, self.files, self._compiled)
         self._loaded_for: str | None = None
@@ -120,9 +120,9 @@ class Firewall:
         """Return a guest's piece with what it stands on."""
         if piece is None:
             return {}
-        below: list[Resource] = [*(nft.sysctls(self._design) if piece.chains else ()), nft.base(self._design)]
+        below: list[Resource] = [*(nft.sysctls(self.design) if piece.chains else ()), nft.base(self.design)]
         owned = (one.model_copy(update={"owner": piece.name}) for one in below)
-        return state([*owned, nft.chains(piece, self._design)])
+        return state([*owned, nft.chains(piece, self.design)])
 
     async def usable(self, guest: Guest, had: State) -> Rules:
         """Return what *guest* is filtered by: what the files say, or the last good rules where they are broken.
@@ -144,13 +144,16 @@ class Firewall:
                 problems = problems or error.problems
             else:
                 return Rules(found, problems, good=None if problems else config)
-        return await self._as_loaded(guest, had, problems)
+        return await self._as_loaded(guest, {} if now.closed else had, problems, look=not now.closed)
 
-    async def _as_loaded(self, guest: Guest, had: State, problems: tuple[Problem, ...]) -> Rules:
-        """Return the rules that are loaded, those that let nothing pass where there are none."""
+    async def _as_loaded(self, guest: Guest, had: State, problems: tuple[Problem, ...], *, look: bool) -> Rules:
+        """Return the rules that are loaded, those that let nothing pass where there are none.
+
+        They are *had*, or, with *look*, what the kernel has.
+        """
         key = ("chains", f"vm:{guest.vmid}")
         kept: dict[Key, Resource] = {one.key: one for one in had.values() if isinstance(one, Chains | Sysctl)}
-        if key not in kept:
+        if key not in kept and look:
             kept |= await self._engine.look({key})
         loaded = kept.get(key)
         text = loaded.text if isinstance(loaded, Chains) and not is_closed(loaded.text) else ""
@@ -168,8 +171,8 @@ class Firewall:
         common = self._book.common()
         if not common.enabled:
             return {}
-        resources = nft.pieces(self._ruleset(common, local), self._design)
-        return state([*nft.sysctls(self._design), nft.base(self._design), *resources])
+        resources = nft.pieces(self._ruleset(common, local), self.design)
+        return state([*nft.sysctls(self.design), nft.base(self.design), *resources])
 
     def ruleset(self, live: State) -> tuple[Ruleset, tuple[Problem, ...]]:
         """Return all rules as they count, guests' among them, and why some are not what the files say.
@@ -207,7 +210,7 @@ class Firewall:
         """
         common = self._book.common()
         configs = {name: config.require() for name in common.configs if (config := self._store.rules(name))}
-        found: dict[Key, Resource] = dict(state(nft.pieces(self._compiled(configs), self._design)))
+        found: dict[Key, Resource] = dict(state(nft.pieces(self._compiled(configs), self.design)))
         if configs[CLUSTER].flag("enable", default=False):
             for guest in self._store.guests():
                 if vmid in (None, guest.vmid):
@@ -253,7 +256,7 @@ class Firewall:
         return {
             "enabled": int(self.is_on()),
             "backend": "nftables",
-            "design": self._design,
+            "design": self.design,
             "loaded": sorted(loaded),
             "drift": await self._drift(loaded, _local_network(live)),
         }

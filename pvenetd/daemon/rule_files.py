@@ -12,11 +12,11 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 from pvenetd.daemon.store import Store
 from pvenetd.errors import Problem
@@ -28,6 +28,8 @@ KEPT = "var/lib/pvenetd/firewall"
 REFUSED = f"{KEPT}/refused.json"
 GRACE = 1.0
 """Seconds for which a file that is gone, or empty, counts as it was."""
+SETTLED = 300.0
+"""Seconds after which a change that was followed is no part of what is put on trial."""
 
 
 class Clock(Protocol):
@@ -45,6 +47,8 @@ class Counted:
     """None where it is broken and never was right."""
     problems: tuple[Problem, ...] = ()
     """Why it is not what the file says now."""
+    closed: bool = False
+    """Whether nothing may pass, whatever is loaded."""
 
 
 class RuleFiles:
@@ -61,17 +65,26 @@ class RuleFiles:
         self._turn = Lock()
         self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
         self._keeping: Future[None] | None = None
-        self._refused: dict[str, str] | None = None
+        self._refused: dict[str, list[object]] | None = None
+        self._closed: set[str] = set()
+        """Files that are broken and never were right."""
+        self._recent: dict[str, tuple[float, str | None]] = {}
+        """File that another text was loaded of → when that began, and what counted before."""
 
     def now(self, name: str) -> Counted:
         """Return a file as it counts by what is in it alone; names in it may still be missing elsewhere."""
         config = self._store.rules(name)
-        if self._is_refused(name, config):
-            message = "what it says was not confirmed: what counted before does, until it is changed or applied"
-            return Counted(self.kept(name) or self._store.rules_of(name, ""), (_problem(config, message),))
         if config.broken:
             kept = self.kept(name)
+            if not kept:
+                self._closed.add(name)
             return Counted(kept, config.problems)
+        if self._is_refused(name, config):
+            message = "what it says was not confirmed: what counted before does, until it is changed or applied"
+            problems = (_problem(config, message),)
+            if self._refusals()[name][1]:
+                return Counted(None, problems, closed=True)
+            return Counted(self.kept(name) or self._store.rules_of(name, ""), problems)
         if any(config.lines):
             self._missing.pop(name, None)
         elif (kept := self.kept(name)) and self.clock() - self._missing.setdefault(name, self.clock()) < GRACE:
@@ -99,6 +112,12 @@ class RuleFiles:
         """Keep a file as it was loaded; an empty one, or none, is forgotten."""
         if self._loaded.get(name) == text_of(config):
             return
+        was = self._counts(name)
+        if was != text_of(config):
+            self._recent.setdefault(name, (self.clock(), was))
+            if self.clock() - self._recent[name][0] >= SETTLED:
+                self._recent[name] = (self.clock(), was)
+        self._closed.discard(name)
         self._loaded[name] = text_of(config)
         with self._turn:
             self._to_keep[name] = text_of(config)
@@ -122,41 +141,58 @@ class RuleFiles:
         for name, text in todo.items():
             self._store.files.put(_place(name), text.encode("utf-8", "surrogateescape") or None)
 
-    # What was on trial and nobody confirmed.
-
     def texts(self) -> dict[str, str]:
-        """Return every file that counts with a text, as it counts."""
-        names = {*self._store.rule_names(), *self._kept_names(), *self._loaded}
-        found = {name: self.kept(name) for name in names}
+        """Return every file that counts with a text, as it was loaded last."""
+        found = {name: self.kept(name) for name in {*self._store.rule_names(), *self._kept_names(), *self._loaded}}
         return {name: text_of(config) for name, config in found.items() if config}
 
-    def return_to(self, before: Mapping[str, str]) -> None:
-        """Have *before* count in place of what the files say now; they are left as they are."""
-        names = {*self._store.rule_names(), *self._kept_names(), *before}
-        refused = {}
-        for name in names:
-            text = text_of(self._store.rules(name))
-            if text != before.get(name, ""):
-                refused[name] = _digest(text)
-        for name in names:
-            self._loaded[name] = before.get(name, "")
-        self._write({name: before.get(name, "") for name in names})
+    # What was on trial and nobody confirmed.
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return, as JSON, what counts, as it did before the changes of the last minutes, and what the files are."""
+        names = {*self._store.rule_names(), *self._kept_names(), *self._loaded}
+        old = {name: was for name, (when, was) in self._recent.items() if self.clock() - when < SETTLED}
+        return {"files": {name: [_digest(self._text(name)), self._counts(name)] for name in names}, "recent": old}
+
+    def return_to(self, checkpoint: Mapping[str, Any]) -> None:
+        """Have count what did at a *checkpoint*, in place of what has changed; the files are left as they are."""
+        files, recent = checkpoint["files"], checkpoint["recent"]
+        refused: dict[str, list[object]] = {}
+        for name in {*self._store.rule_names(), *self._kept_names(), *files, *recent}:
+            digest, counted = files.get(name, (_digest(""), ""))
+            now = _digest(self._text(name))
+            if name not in recent and now == digest and (counted == "" or self._store.rules(name).broken):
+                continue  # a file that was there, and nobody's, or is no better than it was
+            target = recent.get(name, counted)
+            if now != _digest(target or ""):
+                refused[name] = [now, target is None]
+            self._loaded[name] = target or ""
+            self._write({name: target or ""})
+        self._recent.clear()
         self._refuse(refused)
 
-    def refused(self) -> Collection[str]:
-        """Return the files whose text was not confirmed."""
-        return sorted(name for name in self._refusals() if self._is_refused(name, self._store.rules(name)))
+    def settle(self) -> None:
+        """Take what counts now for what is to count."""
+        self._recent.clear()
+
+    def _text(self, name: str) -> str:
+        return text_of(self._store.rules(name))
+
+    def _counts(self, name: str) -> str | None:
+        """Return the text that counts, None for a file that is broken and never was right."""
+        kept = self.kept(name)
+        return text_of(kept) if kept else None if name in self._closed else ""
 
     def _is_refused(self, name: str, config: Config) -> bool:
-        found = self._refusals().get(name)
-        return found is not None and found == _digest(text_of(config))
+        return name in self._refusals() and self._refusals()[name][0] == _digest(text_of(config))
 
-    def _refusals(self) -> dict[str, str]:
+    def _refusals(self) -> dict[str, list[object]]:
+        """Return the files that were not confirmed: their text's digest, and whether nothing good was before it."""
         if self._refused is None:
             self._refused = json.loads(self._store.files.read(REFUSED) or b"{}")
         return self._refused or {}
 
-    def _refuse(self, refused: dict[str, str]) -> None:
+    def _refuse(self, refused: dict[str, list[object]]) -> None:
         if refused == self._refusals():
             return
         self._refused = refused

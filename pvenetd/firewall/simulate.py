@@ -54,6 +54,8 @@ class Map:
     """Of each of the host's links, the networks there: IP version, first and last address."""
     alone: Mapping[str, Place] = field(default_factory=dict)
     """Of each of the host's links, the only guest's NIC there, where there is one alone."""
+    translates_first: bool = False
+    """Whether what comes in by a bridge is translated before the guest's chain is asked, as br_netfilter does."""
     stopped: Collection[str] = ()
     """Ports that the guard stops: nobody has announced them."""
 
@@ -131,13 +133,20 @@ class _Walk:
 
     def go(self, start: Place, end: Place) -> str:
         """Walk all there is from *start* to *end*; return the zone it reaches.  Raises `_End`."""
+        if early := self.host.translates_first and bool(start.segment[0]) and self.packet.version != 0:
+            before = self.packet
+            self._hook("prerouting", start.link or start.segment[0], "", "the host gets", end)
+            end = self._found(before, end)
         self._from(start)
         if start.segment == end.segment and start.segment[0]:
             self._bridge(start.segment[0], start, end)
-            return self._to(end)
+            reached = self._to(end)
+            if early:
+                self._hook("postrouting", "", end.link or end.segment[0], "the host sends on", end)
+            return reached
         if start.zone != "host" and end.zone != "host" and not (start.link and end.link):
             return self._around(start, end)
-        return self._through_host(start, end)
+        return self._through_host(start, end, is_translated=early)
 
     def _around(self, start: Place, end: Place) -> str:
         """Let a router outside do what the host cannot: it has no address on one side."""
@@ -149,7 +158,7 @@ class _Walk:
         self._bridge(end.segment[0], Place("outside"), end)
         return self._to(end)
 
-    def _through_host(self, start: Place, end: Place) -> str:
+    def _through_host(self, start: Place, end: Place, *, is_translated: bool) -> str:
         packet, iif = self.packet, start.link
         if start.zone == "host":
             if not end.link and end.zone != "host":
@@ -161,7 +170,8 @@ class _Walk:
             self._bridge(start.segment[0], start, Place("host"))
             if not packet.version:
                 return self._deaf(end)
-            self._hook("prerouting", iif, "", "the host gets", end)
+            if not is_translated:
+                self._hook("prerouting", iif, "", "the host gets", end)
         end = self._found(packet, end)
         if end.zone == "host":
             self._hook("input", iif or "lo", "", "the host takes", end)
@@ -263,7 +273,8 @@ class _Walk:
         note = "whoever listens at the queue decides; nobody does, it passes" if verdict == "queue" else ""
         if verdict == "reject" and (silent := self._silent()):
             note, verdict = silent, "drop"
-        self.steps.append(Step(point, chain.name, tuple(hits), shown, note))
+        if hits or shown:  # who translates nothing has no say
+            self.steps.append(Step(point, chain.name, tuple(hits), shown, note))
         if verdict in ("drop", "reject"):
             raise _End(verdict.upper())
         return verdict

@@ -95,6 +95,7 @@ def _forward(words: list[str], iface: str, addresses: Sequence[str], origin: str
     way = ""
     if len(words) == 5 and words[3] == "in":
         way, words = _ifname(words[4]), words[:3]
+        _ifname(iface)
     if len(words) != 3:
         raise Wrong("wants PROTOCOL PORT ADDRESS:PORT", "tcp 8080 10.10.10.2:80, and in IFACE behind it")
     protocols = words[0].split(",")

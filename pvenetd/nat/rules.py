@@ -5,6 +5,7 @@ In each chain the first rule that matches decides for the whole connection, so t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -22,7 +23,12 @@ _HOOKS = {
     "nat-output": Hook("nat", "output", "-100"),
     "nat-postrouting": Hook("nat", "postrouting", "srcnat"),
 }
-_LOOPBACK = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
+_UNSAID = re.compile(r"[^\w.:@ -]", re.ASCII)
+_NEVER: dict[int, tuple[Network, ...]] = {
+    4: (ip_network("127.0.0.0/8"),),
+    6: (ip_network("::1/128"), ip_network("fe80::/10")),
+}
+"""Addresses of the host's that nothing is ever routed to, nor from."""
 
 
 def compile_nat(wanted: Iterable[Nat], owner: str = INTERFACES) -> tuple[Chains, ...]:
@@ -53,11 +59,11 @@ def piece(wanted: Iterable[Nat]) -> Piece | None:
 
 
 def note(origin: str) -> str:
-    """Return what a rule's comment says of where it comes from.
+    """Return what a rule's comment says of where it comes from, in characters that nft's language takes.
 
     Staged or active, it is the same line: once applied, the plan has to be empty.
     """
-    return origin.rpartition("/")[2].replace(".new:", ":") or "nat"
+    return _UNSAID.sub("_", origin.rpartition("/")[2].replace(".new:", ":")) or "nat"
 
 
 def _once(rules: Iterable[Rule]) -> Iterator[Rule]:
@@ -90,7 +96,7 @@ def _from_host(one: Forward) -> Iterator[Rule]:
 
 def _forwarding(one: Forward) -> Rule:
     somewhere = one.public is None and not one.as_written
-    spared = [ip_network(address) for address in one.spared] + [_LOOPBACK[one.version]]
+    spared = [*map(ip_network, one.spared), *_NEVER[one.version]]
     return Rule(
         "dnat",
         ethertypes=(_ethertype(one.version),),

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.patience import until
 from tests.sandbox.world import HOST, World
 
 WINDOW = 3
@@ -13,6 +14,7 @@ SLACK = 30
 """Seconds beyond the window: the apply and the rollback themselves, on a machine that does other things."""
 INTERFACES = "etc/network/interfaces"
 STAGED = "etc/network/interfaces.new"
+CLUSTER = "etc/pvenetd/firewall/cluster.fw"
 
 pytestmark = pytest.mark.netns
 
@@ -62,3 +64,41 @@ def move_address_away(world: World) -> None:
 def addresses(world: World) -> set[str]:
     (link,) = world.host.show("ip", "-j", "-4", "address", "show", "vmbr0")
     return {address["local"] for address in link["addr_info"]}
+
+
+LOCKED_OUT = "[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -source 192.0.2.1\n"
+
+
+def test_rules_that_lock_the_admin_out_are_rolled_back(world: World) -> None:
+    rules = world.read(CLUSTER)
+    world.write(CLUSTER, LOCKED_OUT)
+    world.ctl("firewall", "apply", "--confirm", WINDOW)
+    assert world.daemon
+    assert "192.0.2.1" in host_chain(world)
+    world.daemon.expect("not confirmed in time: those before count again")
+    until(lambda: "192.0.2.1" not in host_chain(world), "the rules before are loaded")
+    assert world.read(CLUSTER) == LOCKED_OUT, "the file stays"
+    assert "was not confirmed" in world.ctl("status")
+    world.write(CLUSTER, rules)
+    until(lambda: "was not confirmed" not in world.ctl("status"), "another text counts")
+
+
+def test_confirmed_rules_stay_and_those_of_a_daemon_that_is_killed_do_not(world: World) -> None:
+    world.write(CLUSTER, LOCKED_OUT)
+    world.ctl("firewall", "apply", "--confirm", 600)
+    assert "pvenetctl confirm" in world.ctl("firewall", "status")
+    with pytest.raises(AssertionError, match="waits to be confirmed"):
+        world.ctl("apply", "--confirm", 600)
+    world.ctl("confirm")
+    world.restart_daemon()
+    assert "192.0.2.1" in host_chain(world)
+    world.write(CLUSTER, LOCKED_OUT.replace("192.0.2.1", "192.0.2.7"))
+    world.ctl("firewall", "apply", "--confirm", 600)
+    assert "192.0.2.7" in host_chain(world)
+    world.restart_daemon(signal.SIGKILL)
+    assert "192.0.2.7" not in host_chain(world)
+    assert "192.0.2.1" in host_chain(world)
+
+
+def host_chain(world: World) -> str:
+    return world.host.run("nft", "list", "chain", "inet", "pvenetd", "host-in")

@@ -21,7 +21,7 @@ _STATES: dict[str, State] = {
 }
 
 
-def outcome(line: Line, rules: Rules, world: World) -> Outcome:
+def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool) -> Outcome:
     """Return what becomes of the packet of *line*, by the simulator."""
     addresses = {(version, int(ip_address(text))): zone for (zone, version), text in world.addresses.items()}
     host = Map(
@@ -31,6 +31,7 @@ def outcome(line: Line, rules: Rules, world: World) -> Outcome:
             for version in (4, 6)
         ],
         stations={key: _place(zone) for key, zone in addresses.items() if zone != "host"},
+        translates_first=bridge_nf,
         stopped=rules.stopped,
     )
     return simulate(rules.whole, host, packet(line, world), _place(line.source), _place(line.dest))

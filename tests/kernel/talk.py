@@ -53,7 +53,7 @@ class Listeners:
             try:
                 client.connect((address, port))
                 client.send(b"who?")
-                seen = self._answer(patience)
+                seen = self._answer(client, patience)
                 client.recv(10)
             except (ConnectionRefusedError, ConnectionResetError):
                 return "refused"
@@ -63,11 +63,16 @@ class Listeners:
                 return error.strerror or str(error)
         return seen
 
-    def _answer(self, patience: float) -> str:
-        """Answer the one that has come, and return who got it and from whom.  Raises TimeoutError."""
-        ready = select.select(list(self._sockets), [], [], patience)[0]
+    def _answer(self, client: socket.socket, patience: float) -> str:
+        """Answer the one that has come, and return who got it and from whom.
+
+        Raises TimeoutError, and what *client* is told instead.
+        """
+        ready = select.select([*self._sockets, client], [], [], patience)[0]
         if not ready:
             raise TimeoutError
+        if client in ready:
+            client.recv(10)
         (here,) = ready
         if here.type == socket.SOCK_STREAM:
             peer, sender = here.accept()

@@ -39,7 +39,7 @@ BACKENDS = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_packets_meet_their_verdict(case: Path, loader: Loader, bridge_nf: bool) -> None:
     files = sections(case.read_text())
-    lines = parse(files["packets"])
+    lines = parse(files["packets" if bridge_nf or "packets-ct" not in files else "packets-ct"])
     if bridge_nf:
         have_bridge_netfilter()
     with world(bridge_nf=bridge_nf) as made:
@@ -49,7 +49,7 @@ def test_packets_meet_their_verdict(case: Path, loader: Loader, bridge_nf: bool)
         loader(made, rules)
         with Player(made) as player:
             played = player.play(lines)
-        simulated = [outcome(line, rules, made) for line in lines]
+        simulated = [outcome(line, rules, made, bridge_nf=bridge_nf) for line in lines]
     wrong = [
         f"{line}: {verdict} {how} on the kernel, {simulation.verdict} by the simulator"
         for line, (verdict, heard), simulation in zip(lines, played, simulated, strict=True)

@@ -43,7 +43,7 @@ def verdicts(there: World, asked: list[tuple[str, str, str, int, str]]) -> list[
     """Return *asked*, (zone, protocol, address, port, what is expected of it), with what became of each."""
     with Listeners(there, *(zone for zone in there.names if zone != "host"), ports=PORTS) as listening:
         return [
-            (*one[:4], listening.ask(*one[:4], patience=PATIENCE if " from " in one[4] else SILENCE)) for one in asked
+            (*one[:4], listening.ask(*one[:4], patience=SILENCE if one[4] == "silence" else PATIENCE)) for one in asked
         ]
 
 
@@ -111,6 +111,11 @@ FORWARDED = [
     ("vm/102", "udp", "192.0.2.254", 9000, "outside:9000 from 192.0.2.1"),
     ("vm/102", "tcp", "2001:db8::fe", 9000, "outside:9000 from 2001:db8::1"),
     ("outside", "tcp", "198.51.100.102", 81, "silence"),
+    # An error about a packet belongs to it, and is translated with it.
+    ("vm/102", "udp", "192.0.2.254", 9999, "refused"),
+    ("vm/102", "udp", "2001:db8::fe", 9999, "refused"),
+    ("outside", "udp", "192.0.2.1", 5000, "refused"),
+    ("outside", "udp", "2001:db8::1", 5000, "refused"),
     ("outside", "tcp", "198.51.100.102", 80, "vm/102:80 from 192.0.2.254"),
     ("vm/100", "tcp", "198.51.100.102", 80, "vm/102:80 from 192.0.2.100"),
 ]

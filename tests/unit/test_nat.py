@@ -30,7 +30,7 @@ iface vmbr1
 	address fe80::1/64
 """
 LOOPBACK = "ip daddr != { 10.10.10.1, 127.0.0.0/8 }"
-LOOPBACK6 = "ip6 daddr != { ::1, 2001:db8:1::1, fe80::1 }"
+LOOPBACK6 = "ip6 daddr != { ::1, 2001:db8:1::1, fe80::/10 }"
 
 WORDS = """
     tcp udp tcp,udp 80 80-90 0 65536 in out vmbr0 vmbr1 10.0.0.1 10.0.0.1:80 [2001:db8::1]:80 2001:db8::1 10.0.0.0/8
@@ -277,6 +277,7 @@ def test_nat_has_the_host_route_the_families_it_is_about() -> None:
         (["nat-forward tcp 192.0.2.77:80 10.10.10.9"], "nat-unreachable", "warning"),
         (["nat-forward tcp 22 10.10.10.2"], "nat-own-port", "warning"),
         (["nat-forward tcp 8000-9000 10.10.10.2 in vmbr0"], "nat-own-port", "warning"),
+        (["nat-one-to-one vmbr0 192.0.2.1 10.10.10.9"], "nat-own-port", "warning"),
         (["ip-forward no", "nat-forward tcp 80 10.10.10.2"], "nat-forwarding", "warning"),
         (["post-up iptables -t raw -I PREROUTING -i fwbr+ -j CT --zone 1"], "nat-needless", "warning"),
     ],
@@ -307,6 +308,17 @@ def test_who_gets_his_route_by_advertisements_has_to_heed_them_though_he_routes(
     text = f"{UPLINK}iface eth1 inet6 dhcp\n{more}{BRIDGE}\tnat-forward tcp 80 [2001:db8:1::2]\n"
     found = compile_interfaces(single(parse(text, "interfaces")), ["eth0", "eth1"])
     assert [one.code for one in found.problems] == ["nat-forwarding"] * told
+
+
+def test_names_that_nft_has_no_words_for_are_told_of_or_spelt_otherwise() -> None:
+    odd = 'iface a"b\n\tbridge-ports none\n\taddress 10.10.10.1/24\n\tnat-forward tcp 80 10.10.10.2'
+    for way, codes in ((" in vmbr0", ["unknown-value"]), ("", [])):
+        text = f'auto vmbr0 a"b\n{UPLINK.partition(chr(10))[2]}{odd}{way}\n'
+        found = compile_interfaces(single(parse(text, 'x/in"ter + faces')), ["eth0"])
+        assert [one.code for one in found.problems] == codes
+    piece = found.checked()["chains", "nat"]
+    assert isinstance(piece, Chains)
+    assert 'comment "in_ter _ faces:10"' in piece.text
 
 
 def test_a_second_forward_that_a_command_asks_for_is_only_told_of() -> None:

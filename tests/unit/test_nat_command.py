@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pvenetd.nat.command import is_modelled, is_needless, recognise, recognise_removal
 from pvenetd.nat.model import Forward, Nat, Outgoing
@@ -12,6 +14,8 @@ MASQUERADE = "iptables -t nat -A POSTROUTING -s '10.10.10.0/24' -o vmbr0 -j MASQ
 SNAT = "iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j SNAT --to-source 192.0.2.7"
 DNAT = "iptables -t nat -A PREROUTING -i vmbr0 -p tcp --dport 8080 -j DNAT --to-destination 10.10.10.2:80"
 ZONE = "iptables -t raw -I PREROUTING -i fwbr+ -j CT --zone 1"
+
+WORDS = [*MASQUERADE.split(), *SNAT.split(), *DNAT.split(), *ZONE.split(), "!", "-m", "--comment", "'", "-w", "8:9"]
 
 
 def rules(*nats: Nat | None) -> list[str]:
@@ -150,6 +154,17 @@ def test_what_says_more_or_less_stays_a_command(command: str) -> None:
 def test_a_command_is_the_rule_that_it_would_have_made(command: str, expected: list[str]) -> None:
     """… but for packets that a bridge only passes on, which it never meant."""
     assert rules(recognise(command)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=14).map(" ".join),
+    st.sampled_from(["pre-up", "post-up", "post-down"]),
+)
+def test_no_command_is_more_than_not_recognised(command: str, phase: str) -> None:
+    for text in (command, f"iptables -t nat -A POSTROUTING {command}", f"iptables -t nat -I PREROUTING {command}"):
+        found = recognise(text)
+        assert is_modelled(phase, text) in (True, False)
+        assert not found or rules(found)
 
 
 def test_ipv6_has_its_own_program() -> None:

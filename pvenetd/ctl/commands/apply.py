@@ -8,16 +8,8 @@ from typing import Any
 
 from pvenetd.ctl import page, show
 from pvenetd.ctl.client import Request
-from pvenetd.ctl.command import Command, Takes, given, post
+from pvenetd.ctl.command import Command, Takes, given, post, seconds
 from pvenetd.ctl.session import session
-
-_MOST_SECONDS = 86400
-
-
-def _seconds(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"'{text}' should be 1 to {_MOST_SECONDS} seconds")
-    return int(text)
 
 
 def _plan(parser: Takes) -> None:
@@ -29,7 +21,7 @@ def _plan(parser: Takes) -> None:
 
 
 def _apply(parser: Takes) -> None:
-    parser.add_argument("--confirm", metavar="SECONDS", type=_seconds, help="roll back unless confirmed in time")
+    parser.add_argument("--confirm", metavar="SECONDS", type=seconds, help="roll back unless confirmed in time")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--replace", action="store_true", help="take the place of an apply that waits to be confirmed")
     parser.add_argument("--yes", action="store_true", help="do not ask, even if your own session may be cut off")
@@ -57,7 +49,7 @@ def _apply_anyway(body: dict[str, Any], arguments: argparse.Namespace) -> Reques
 
 def _confirm(parser: Takes) -> None:
     parser.add_argument("id", metavar="ID", nargs="?", help="the apply that is meant; without it, whichever waits")
-    parser.add_argument("--extend", metavar="SECONDS", type=_seconds, help="do not confirm it: let it wait longer")
+    parser.add_argument("--extend", metavar="SECONDS", type=seconds, help="do not confirm it: let it wait longer")
 
 
 def _confirm_request(arguments: argparse.Namespace) -> Request:

@@ -6,8 +6,12 @@ import argparse
 
 from pvenetd.ctl import show
 from pvenetd.ctl.client import Request
-from pvenetd.ctl.command import Command, Takes, get, given, has_errors, has_failed, number, post
+from pvenetd.ctl.command import Command, Takes, get, given, has_errors, has_failed, number, seconds
 from pvenetd.ctl.show_simulation import simulation
+
+
+def _apply(parser: Takes) -> None:
+    parser.add_argument("--confirm", metavar="SECONDS", type=seconds, help="roll back unless confirmed in time")
 
 
 def _compile(parser: Takes) -> None:
@@ -68,8 +72,9 @@ COMMANDS = (
     Command(
         ("firewall", "apply"),
         "load the rules of the host and of every guest",
-        post("firewall", "apply"),
+        lambda found: Request("POST", ("firewall", "apply"), given(confirm=found.confirm)),
         show.firewall,
+        _apply,
         offline=True,
         verdict=has_failed,
         aside=show.broken_rules,
