@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.bench import bridges, edit, firewall, many, plug
+from tests.bench import bridges, edit, firewall, many, packets, plug
 
 BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "memory": bridges.memory,
     "bridges": bridges.rows,
     "firewall": firewall.rows,
+    "packets": packets.rows,
 }
 HERE: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"vlan-here": plug.vlan_here}
 """What others run on another kernel."""
@@ -37,6 +38,8 @@ PROMISES = (
     (r"bridges-\w+-500-(same|one)", "ours", 100.0),
     (r"memory-.*", "ratio", 1.0),
     (r"firewall-load-.*", "ratio", 1.2),
+    (r"packet-\w+-last", "ratio", packets.EQUAL),
+    (r"packet-new-iptables", "ratio", 0.25),
     (r"firewall-(compile|change|idle)-.*", "ratio", 1.0),
 )
 """Pattern of a bench's name, figure, and what it is at most."""
