@@ -12,7 +12,8 @@ COMMANDS = {
     "POSTROUTING -s NETWORK -o IFACE -j MASQUERADE": "is nat-masquerade; ! -d NETWORK may stand for -o IFACE",
     "POSTROUTING -s NETWORK -o IFACE -j SNAT --to-source ADDRESS[-ADDRESS]": "is nat-snat",
     "PREROUTING -i IFACE -p PROTOCOL --dport PORT[:PORT] -j DNAT --to-destination ADDRESS[:PORT]": (
-        "is a forward; -d ADDRESS may stand for -i, or beside it, and without -p and --dport it is about all there is. "
+        "is a forward, with -m multiport --dports several; -d ADDRESS may stand for -i, or beside it, and without -p "
+        "and --dport it is about all there is. "
         "It is as wide as it is written: what the host itself sends is not meant, nor is it looked at whose address "
         "it is for; but what a bridge only passes on is left alone"
     ),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
@@ -50,6 +50,8 @@ _VALUED = {
     "--protocol": "protocol",
     "--dport": "dport",
     "--destination-port": "dport",
+    "--dports": "dports",
+    "--destination-ports": "dports",
     "--comment": "comment",
     "-j": "jump",
     "--jump": "jump",
@@ -60,20 +62,20 @@ _VALUED = {
 }
 _ADDS, _REMOVES = ("pre-up", "up", "post-up"), ("pre-down", "down", "post-down")
 _ALWAYS = {"table", "jump"}
-_IMPLIED = frozenset({*PROTOCOLS, "comment"})
+_IMPLIED = frozenset({*PROTOCOLS, "comment", "multiport"})
 """Matches that say nothing beside the options which belong to them."""
 
 Words = Mapping[str, str]
 """What a command says, by what it means; ``!dest`` for what stands behind an exclamation mark."""
 
 
-def recognise(command: str, origin: str = "", iface: str = "") -> Nat | None:
-    """Return what an iptables command switches on, None when it is anything else."""
+def recognise(command: str, origin: str = "", iface: str = "") -> tuple[Nat, ...]:
+    """Return what an iptables command switches on, nothing when it is anything else."""
     return _parse(command, "append", origin, iface)
 
 
-def recognise_removal(command: str, origin: str = "") -> Nat | None:
-    """Return what an iptables command switches off, None when it is anything else."""
+def recognise_removal(command: str, origin: str = "") -> tuple[Nat, ...]:
+    """Return what an iptables command switches off, nothing when it is anything else."""
     return _parse(command, "delete", origin, "")
 
 
@@ -92,71 +94,72 @@ def is_modelled(phase: str, command: str) -> bool:
     """Return whether *command*, of a stanza's *phase*, is not run because the model does what it asks for."""
     if is_needless(command):
         return True
-    return (phase in _ADDS and recognise(command) is not None) or (
-        phase in _REMOVES and recognise_removal(command) is not None
-    )
+    return bool((phase in _ADDS and recognise(command)) or (phase in _REMOVES and recognise_removal(command)))
 
 
-def wanted(phase: str, command: str, origin: str, iface: str) -> Nat | None:
+def wanted(phase: str, command: str, origin: str, iface: str) -> tuple[Nat, ...]:
     """Return what *command*, of *iface*'s stanza, asks for where its *phase* is one that switches on."""
-    return recognise(command, origin, iface) if phase in _ADDS else None
+    return recognise(command, origin, iface) if phase in _ADDS else ()
 
 
-def _parse(command: str, verb: str, origin: str, iface: str) -> Nat | None:
+def _parse(command: str, verb: str, origin: str, iface: str) -> tuple[Nat, ...]:
     said = _said(command)
     if said is None or said[1].get("table") != "nat" or verb not in said[1]:
-        return None
+        return ()
     version, words = said
     read = _READERS.get((words[verb], words.get("jump", "")))
     rest = {name: value for name, value in words.items() if name not in (*_ALWAYS, verb, "comment")}
     try:
-        return read(rest, version, origin, iface) if read else None
+        return tuple(read(rest, version, origin, iface)) if read else ()
     except ValueError:
-        return None
+        return ()
 
 
-def _masquerade(words: Words, version: int, origin: str, iface: str) -> Nat | None:
+def _masquerade(words: Words, version: int, origin: str, iface: str) -> Iterator[Nat]:
     return _outgoing(words, None, version, origin, iface)
 
 
-def _snat(words: Words, version: int, origin: str, iface: str) -> Nat | None:
+def _snat(words: Words, version: int, origin: str, iface: str) -> Iterator[Nat]:
     first, dash, last = words.get("to", "").partition("-")
     to = (_address(first, version), _address(last if dash else first, version))
     if int(to[0]) > int(to[1]):
-        return None
+        return iter(())
     return _outgoing({name: value for name, value in words.items() if name != "to"}, to, version, origin, iface)
 
 
 def _outgoing(
     words: Words, to: tuple[Address, Address] | None, version: int, origin: str, iface: str
-) -> Outgoing | None:
+) -> Iterator[Outgoing]:
     if not words.keys() <= {"source", "out", "dest", "!dest"} or "source" not in words:
-        return None
+        return
     if not words.keys() & {"out", "!dest"}:
-        return None  # even what goes from one of the host's bridges to another
+        return  # even what goes from one of the host's bridges to another
     source, dest, other = (_network(words.get(name), version) for name in ("source", "dest", "!dest"))
-    return Outgoing(source, _ifname(words.get("out", "")), to, dest, other, version, iface, origin)
+    yield Outgoing(source, _ifname(words.get("out", "")), to, dest, other, version, iface, origin)
 
 
-def _dnat(words: Words, version: int, origin: str, iface: str) -> Nat | None:
-    if not words.keys() <= {"source", "dest", "way", "protocol", "dport", "to"} or not words.keys() & {"dest", "way"}:
-        return None
-    protocol = PROTOCOLS[words["protocol"]] if "protocol" in words and words["protocol"] in PROTOCOLS else None
-    ports = _ports(words["dport"], ":") if "dport" in words else None
+def _dnat(words: Words, version: int, origin: str, iface: str) -> Iterator[Nat]:
+    if not words.keys() <= {"source", "dest", "way", "protocol", "dport", "dports", "to"}:
+        return
+    asked = [_ports(words["dport"], ":")] if "dport" in words else []
+    asked += [_ports(text, ":") for text in words["dports"].split(",")] if "dports" in words else []
+    protocol = PROTOCOLS.get(words.get("protocol", ""))
     address, others = _target(words.get("to", ""), version)
-    if (protocol is None) != (ports is None) or ("protocol" in words and protocol is None):
-        return None
-    if others and (ports is None or others.last - others.first not in (0, ports.last - ports.first)):
-        return None
-    if ports and others and others.first != others.last and others != ports:
-        return None  # iptables takes any of them, in no order
+    if not words.keys() & {"dest", "way"} or ("protocol" in words) != bool(asked) or (asked and protocol is None):
+        return
+    if others and (len(asked) != 1 or others.last - others.first not in (0, asked[0].last - asked[0].first)):
+        return
+    if others and others.first != others.last and others != asked[0]:
+        return  # iptables takes any of them, in no order
     source, dest = (_network(words.get(name), version) for name in ("source", "dest"))
     way = _ifname(words.get("way", ""))
-    others = None if others == ports else others
-    return Forward(protocol, ports, address, others, dest, (), way, source, as_written=True, iface=iface, origin=origin)
+    several: list[Span | None] = [*asked] or [None]
+    for ports in several:
+        to = None if others == ports else others
+        yield Forward(protocol, ports, address, to, dest, (), way, source, as_written=True, iface=iface, origin=origin)
 
 
-_READERS: dict[tuple[str, str], Callable[[Words, int, str, str], Nat | None]] = {
+_READERS: dict[tuple[str, str], Callable[[Words, int, str, str], Iterator[Nat]]] = {
     ("POSTROUTING", "MASQUERADE"): _masquerade,
     ("POSTROUTING", "SNAT"): _snat,
     ("PREROUTING", "DNAT"): _dnat,

@@ -37,8 +37,7 @@ def asked(device: Device) -> Iterator[Asked]:
     """Yield what *device* asks for, in its lines' order, but for lines that are wrong."""
     for phase, line in device.commands:
         text = substituted(line.value, device.name)
-        if found := command.wanted(phase, text, line.origin, device.name):
-            yield Asked(found, device, line)
+        yield from (Asked(one, device, line) for one in command.wanted(phase, text, line.origin, device.name))
     for line in lines(device):
         try:
             nats = option.read(line.key, line.value, device.base, meant(device, line), line.origin)

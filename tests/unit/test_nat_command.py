@@ -18,9 +18,9 @@ ZONE = "iptables -t raw -I PREROUTING -i fwbr+ -j CT --zone 1"
 WORDS = [*MASQUERADE.split(), *SNAT.split(), *DNAT.split(), *ZONE.split(), "!", "-m", "--comment", "'", "-w", "8:9"]
 
 
-def rules(*nats: Nat | None) -> list[str]:
+def rules(*nats: Nat) -> list[str]:
     """Return the rules as nft has them, without their comments."""
-    text = "".join(chains.text for chains in compile_nat(one for one in nats if one))
+    text = "".join(chains.text for chains in compile_nat(nats))
     return [line.strip().partition(" comment ")[0] for line in text.splitlines() if " counter " in line]
 
 
@@ -36,10 +36,10 @@ def rules(*nats: Nat | None) -> list[str]:
     ],
 )
 def test_every_way_to_write_it_is_one_masquerade(command: str) -> None:
-    found = recognise(command)
+    (found,) = recognise(command)
     assert isinstance(found, Outgoing)
     assert (str(found.network), found.out, found.to) == ("10.10.10.0/24", "vmbr0", None)
-    assert recognise_removal(command) is None
+    assert recognise_removal(command) == ()
 
 
 @pytest.mark.parametrize("command", [MASQUERADE, SNAT, DNAT])
@@ -85,6 +85,9 @@ def test_what_is_switched_on_when_the_interface_goes_stays_a_command(phase: str)
         DNAT.replace("-p tcp", "-p 6"),
         DNAT.replace("--dport 8080", "--dport http-alt"),
         DNAT.replace("--dport 8080", "-m multiport --dports 80,443"),
+        DNAT.replace("--dport 8080", "-m multiport --dports 80,"),
+        DNAT.replace("--dport 8080", "-m multiport --sports 80"),
+        f"{MASQUERADE} -p tcp -m multiport --dports 80,443",
         DNAT.replace("--dport 8080", "--dport 8080:8090").replace(":80", ":80-90"),
         DNAT.replace("PREROUTING", "OUTPUT"),
         DNAT.replace("10.10.10.2:80", "10.10.10.2:0"),
@@ -93,7 +96,7 @@ def test_what_is_switched_on_when_the_interface_goes_stays_a_command(phase: str)
     ],
 )
 def test_what_says_more_or_less_stays_a_command(command: str) -> None:
-    assert recognise(command) is None
+    assert recognise(command) == ()
     assert not is_needless(command)
 
 
@@ -141,6 +144,16 @@ def test_what_says_more_or_less_stays_a_command(command: str) -> None:
             ],
         ),
         (
+            "iptables -t nat -A PREROUTING -i vmbr0 -p tcp -m multiport --dports 80,8000:8010 -j DNAT --to 10.10.10.2",
+            [
+                (
+                    f'iifname "vmbr0" meta nfproto ipv4 meta l4proto 6 th dport {ports} fib daddr . iif oif missing '
+                    "counter dnat ip to 10.10.10.2"
+                )
+                for ports in ("80", "8000-8010")
+            ],
+        ),
+        (
             "ip6tables -t nat -A PREROUTING -i vmbr0 -p tcp --dport 443 -j DNAT --to-destination [2001:db8:1::2]:8443",
             [
                 (
@@ -153,7 +166,7 @@ def test_what_says_more_or_less_stays_a_command(command: str) -> None:
 )
 def test_a_command_is_the_rule_that_it_would_have_made(command: str, expected: list[str]) -> None:
     """… but for packets that a bridge only passes on, which it never meant."""
-    assert rules(recognise(command)) == expected
+    assert rules(*recognise(command)) == expected
 
 
 @given(
@@ -164,11 +177,11 @@ def test_no_command_is_more_than_not_recognised(command: str, phase: str) -> Non
     for text in (command, f"iptables -t nat -A POSTROUTING {command}", f"iptables -t nat -I PREROUTING {command}"):
         found = recognise(text)
         assert is_modelled(phase, text) in (True, False)
-        assert not found or rules(found)
+        assert not found or rules(*found)
 
 
 def test_ipv6_has_its_own_program() -> None:
-    found = recognise("ip6tables -t nat -A POSTROUTING -s 2001:db8:1::/64 -o vmbr0 -j MASQUERADE")
+    (found,) = recognise("ip6tables -t nat -A POSTROUTING -s 2001:db8:1::/64 -o vmbr0 -j MASQUERADE")
     assert isinstance(found, Outgoing)
     assert str(found.network) == "2001:db8:1::/64"
 
@@ -192,6 +205,6 @@ def test_a_zone_for_firewall_bridges_is_needless(command: str, needless: bool) -
 
 
 def test_a_command_of_a_pair_of_ports_and_an_address_is_a_forward() -> None:
-    found = recognise(DNAT, "interfaces:9", "vmbr1")
+    (found,) = recognise(DNAT, "interfaces:9", "vmbr1")
     assert isinstance(found, Forward)
     assert (str(found.to), found.way, found.iface, found.origin) == ("10.10.10.2", "vmbr0", "vmbr1", "interfaces:9")
