@@ -19,7 +19,7 @@ ethertype (0x88b5); PORT is ``-`` where there is none.  VERDICT is ACCEPT, DROP 
 ``size``    bytes of payload; with more than a frame takes it goes in fragments
 ``reaches`` the zone it ends at, where NAT makes it another than TO
 ``seen``    source address it has there; ``port``: its destination port there
-``log``     prefixes of the log lines it leaves, without the rule's FILE:LINE behind it; ``-`` for none
+``log``     what it leaves in the log, without the rule's FILE:LINE: ``100:6:in:DROP,101:…``; ``-`` for nothing
 =========== ==========================================================================================================
 """
 
@@ -84,6 +84,11 @@ class Line:
     def follows(self) -> bool:
         """Return whether something has to be sent before, that it belongs to."""
         return self.state in ("established", "related")
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """Return the log lines it leaves, as `packets.spelled` has them."""
+        return tuple(one for one in self.options.get("log", "-").split(",") if one != "-")
 
     @property
     def end(self) -> str:

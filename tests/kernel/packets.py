@@ -22,6 +22,7 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
+from pvenetd.sources.nflog import Nflog
 from tests.kernel.fragments import Parts, whole
 from tests.kernel.frames import body, ethernet
 from tests.kernel.lines import Line
@@ -48,6 +49,17 @@ class Heard:
     """All of it, from its IP header on."""
 
 
+@dataclass(frozen=True)
+class Played:
+    """What became of a line's packet."""
+
+    verdict: str
+    heard: Heard | None
+    """As it arrived."""
+    logged: tuple[str, ...]
+    """What was logged of it, as `spelled` has it."""
+
+
 Ears = dict[tuple[str, int], Heard]
 """What was heard last, by zone and number."""
 
@@ -60,6 +72,10 @@ class Player:
         self.ears: dict[socket.socket, str] = {}
         self.mouths: dict[tuple[str, int], socket.socket] = {}
         self.cables: dict[str, socket.socket] = {}
+        self.logged: dict[int, list[str]] = {}
+        """By the packet's number, in the order they came."""
+        with inside(world.names["host"]):
+            self.log = Nflog()
         self.parts: dict[socket.socket, Parts] = {}
         self.number = FIRST
         for zone, name in world.names.items():
@@ -87,15 +103,15 @@ class Player:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one in (*self.ears, *self.mouths.values()):
+        for one in (*self.ears, *self.mouths.values(), self.log):
             one.close()
 
     def verdicts(self, lines: list[Line]) -> list[str]:
         """Send all, and return the verdict of each."""
-        return [verdict for verdict, _ in self.play(lines)]
+        return [played.verdict for played in self.play(lines)]
 
-    def play(self, lines: list[Line]) -> list[tuple[str, Heard | None]]:
-        """Send all, and return the verdict of each, with what was heard of it where it arrived."""
+    def play(self, lines: list[Line]) -> list[Played]:
+        """Send all, and return what became of each."""
         numbered = list(enumerate(lines, self.number))
         shift = len(lines)
         self.number += 2 * shift
@@ -113,7 +129,26 @@ class Player:
             if (line.source, number) in due and line.proto.startswith("udp"):
                 self._answer(number, line, heard[line.end, number])
         back = heard | (self._hear(due - heard.keys()) if due - heard.keys() else {})
-        return [(_verdict(line, number, heard, back), heard.get((line.end, number))) for number, line in numbered]
+        self._read_log({number: len(line.logs) for number, line in numbered})
+        return [
+            Played(
+                _verdict(line, number, heard, back),
+                heard.get((line.end, number)),
+                tuple(self.logged.get(number, ())),
+            )
+            for number, line in numbered
+        ]
+
+    def _read_log(self, wanted: dict[int, int]) -> None:
+        """Read what was logged until there is as much of each packet as *wanted*, and all that is there."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for one in self.log.packets()[0]:
+                for number in _markers(one.packet)[-1:]:
+                    self.logged.setdefault(number, []).append(spelled(one.prefix))
+            missing = any(len(self.logged.get(number, ())) < count for number, count in wanted.items())
+            if not missing or not select.select([self.log], [], [], max(deadline - time.monotonic(), 0))[0]:
+                return
 
     def _send(self, number: int, line: Line, about: Heard | None = None) -> None:
         """Send one packet, *about* the one that it answers or complains of."""
@@ -212,10 +247,20 @@ def _read(ear: socket.socket, parts: Parts) -> Iterator[tuple[int, Heard]]:
 
 
 def _number(raw: bytes, found: Heard) -> int:
-    if markers := re.findall(rb"pv(\d{6})", raw):
-        return int(markers[-1])  # an error quotes what it is about, with its number, before its own
+    if markers := _markers(raw):
+        return markers[-1]  # an error quotes what it is about, with its number, before its own
     # What a reset answers to is its sequence number plus one, and the marker's length.
     return int.from_bytes(found.raw[-12:-8], "big") >> 8 if len(found.raw) in (40, 60) else 0
+
+
+def _markers(raw: bytes) -> list[int]:
+    return [int(one) for one in re.findall(rb"pv(\d{6})", raw)]
+
+
+def spelled(prefix: str) -> str:
+    """Return a log line's prefix as lines of a case spell it, without the rule's line: ``100:6:in:policy_DROP``."""
+    vmid, level, way, what = prefix.strip(":").split(":", 3)
+    return f"{vmid}:{level}:{way}:{what.partition(':')[0].strip().replace(' ', '_')}"
 
 
 def _look(raw: bytes) -> Heard:

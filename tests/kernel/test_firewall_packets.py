@@ -5,6 +5,7 @@ What a backend is to the tests: a function that brings a case's rules into the h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from pvenetd.drivers.nft import tells_bridge
+from pvenetd.firewall.macros import MACROS
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.simulate import Outcome
 from tests.kernel.firewall import Guarded, Rules, chains_of, compiled, have_bridge_netfilter, load, sections
 from tests.kernel.lines import Line, parse
-from tests.kernel.packets import Heard, Player
+from tests.kernel.packets import Played, Player
 from tests.kernel.simulated import outcome
 from tests.kernel.world import World, inside, world
 
@@ -51,16 +54,40 @@ def test_packets_meet_their_verdict(case: Path, loader: Loader, bridge_nf: bool)
             played = player.play(lines)
         simulated = [outcome(line, rules, made, bridge_nf=bridge_nf) for line in lines]
     wrong = [
-        f"{line}: {verdict} {how} on the kernel, {simulation.verdict} by the simulator"
-        for line, (verdict, heard), simulation in zip(lines, played, simulated, strict=True)
-        if (verdict, simulation.verdict, (how := _otherwise(line, heard))) != (line.verdict, line.verdict, "")
+        f"{line}: {kernel.verdict} {how} on the kernel, {simulation.verdict} {why} by the simulator"
+        for line, kernel, simulation in zip(lines, played, simulated, strict=True)
+        if [kernel.verdict, simulation.verdict, (how := _otherwise(line, kernel)), (why := _unlike(line, simulation))]
+        != [line.verdict, line.verdict, "", ""]
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def _otherwise(line: Line, heard: Heard | None) -> str:
-    """Return what a packet should have had where it arrived, and had not."""
-    if not heard:
-        return ""
-    wanted = {"seen": heard.source, "port": str(heard.dport)}
-    return " ".join(f"{key} {had}" for key, had in wanted.items() if line.options.get(key, had) != had)
+def _otherwise(line: Line, played: Played) -> str:
+    """Return what a packet had, where it arrived and in the log, and should not have had."""
+    had = {"log": ",".join(played.logged) or "-"}
+    if played.heard:
+        had |= {"seen": played.heard.source, "port": str(played.heard.dport)}
+    return " ".join(f"{key} {found}" for key, found in had.items() if line.options.get(key, found) != found)
+
+
+def _unlike(line: Line, simulation: Outcome) -> str:
+    """Return what the simulator says that the line doesn't: where it ends, and what is logged."""
+    logs = [hit.rule.log for step in simulation.steps for hit in step.hits if hit.rule.log]
+    told = [f"{log.vmid}:{log.level}:{log.way}:{log.what.replace(' ', '_')}" for log in logs]
+    had = {"log": ",".join(told) or "-"}
+    if simulation.verdict == "ACCEPT" and "reaches" in line.options:
+        had["reaches"] = simulation.reaches
+    return " ".join(f"{key} {found}" for key, found in had.items() if line.options.get(key, found) != found)
+
+
+def test_every_macro_of_the_documented_ones_is_asked_for() -> None:
+    """… with packets that it lets through and packets that it does not, by a source of its own."""
+    text = "".join(case.read_text() for case in CASES if case.stem.startswith("macros"))
+    asked = dict(re.findall(r"^IN (\S+)\(ACCEPT\) -source (\S+)$", text, re.MULTILINE))
+    verdicts = {source: set(re.findall(rf" (ACCEPT|DROP) +source={source}\b", text)) for source in asked.values()}
+    assert {name.lower() for name in asked} == {macro.name.lower() for macro in MACROS.values()}
+    assert [source for source, seen in verdicts.items() if seen != {"ACCEPT", "DROP"}] == []
+
+
+def test_there_are_enough_packets() -> None:
+    assert sum(len(parse(sections(case.read_text())["packets"])) for case in CASES) >= 1000
