@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvenetd.firewall import listing
+from pvenetd.firewall.exchange import exchange
 
 Command = list[object]
 
@@ -58,8 +59,10 @@ class Floor:
 
     def gone(self, *, rules: bool) -> list[Command]:
         """Return what takes its *rules* away, if they are to go."""
-        piece = f"vm:{self.vmid}"
-        return self._rules("gone", listing.pieces(self.compiled)[piece].removal(piece)) if rules else []
+        if not rules:
+            return []
+        found = listing.pieces(self.compiled)[f"vm:{self.vmid}"]
+        return self._rules("gone", exchange(found.resource(f"vm:{self.vmid}"), found, frozenset(), keep=False).script)
 
     def _rules(self, name: str, text: str) -> list[Command]:
         return [["nft", "-f", self._file(name, text)]]
