@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pvenetd.daemon.firewall import Firewall, Rules, is_rules
+from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Problem, PvenetError
@@ -28,7 +29,7 @@ class GuestRules:
         found: dict[str, Rules] = {}
         wanted: dict[str, State] = {}
         failed: dict[str, str] = {}
-        for vmid in vmids:
+        async for vmid in in_slices(vmids):
             owner = f"vm:{vmid}"
             had = self._engine.wants(owner)
             try:

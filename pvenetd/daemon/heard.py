@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,15 @@ class Heard:
     async def _follow(self, load: Load) -> None:
         for owner, error in (await load()).items():
             self._engine.told("failed", {"owner": owner, "error": error, "outcome": "it stays as it is"})
-        if self._rule_files.waiting() and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GRACE + _MARGIN, self._look_again)
+        if (gone := self._rule_files.waiting()) and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GRACE + _MARGIN, self._look_again, gone)
 
-    def _look_again(self) -> None:
-        """Follow files that are gone, where nobody has put others in their place."""
+    def _look_again(self, gone: Collection[str]) -> None:
+        """Follow files that are *gone*, where nobody has put others in their place; guests' own for them alone."""
         self._timer = None
-        self._looking = asyncio.ensure_future(self._follow(self._load_rules))
+        guests = sorted(int(name) for name in gone if name.isdigit())
+        load = self._load_rules if len(guests) < len(gone) else lambda: self._guests.load(guests)
+        self._looking = asyncio.ensure_future(self._follow(load))
 
     def close(self) -> None:
         """Look at nothing again."""

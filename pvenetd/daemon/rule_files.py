@@ -104,9 +104,9 @@ class RuleFiles:
         self._refuse({})
         self._missing = dict.fromkeys([*self._store.rule_names(), *self._kept_names()], float("-inf"))
 
-    def waiting(self) -> bool:
-        """Return whether a file has just gone: it is looked at again after `GRACE`."""
-        return any(self.clock() - since < GRACE for since in self._missing.values())
+    def waiting(self) -> frozenset[str]:
+        """Return the files that have just gone: they are looked at again after `GRACE`."""
+        return frozenset(name for name, since in self._missing.items() if self.clock() - since < GRACE)
 
     def loaded(self, name: str, config: Config) -> None:
         """Keep a file as it was loaded; an empty one, or none, is forgotten."""
@@ -119,6 +119,8 @@ class RuleFiles:
                 self._recent[name] = (self.clock(), was)
         self._closed.discard(name)
         self._loaded[name] = text_of(config)
+        if not self._loaded[name]:
+            self._missing.pop(name, None)
         with self._turn:
             self._to_keep[name] = text_of(config)
         self._keeping = self._keeper.submit(self._keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
 from pvenetd.settings import Settings
 from pvenetd.state import Chains
+from tests.patience import PATIENCE
 
 ON = "[OPTIONS]\nenable: 1\n"
 RULES = f"{ON}[RULES]\nIN ACCEPT -p tcp -dport 22\n"
@@ -341,3 +343,19 @@ async def test_a_rollback_opens_nobody_who_was_closed(host: Host) -> None:
     await host.follow()
     await host.daemon.trial.roll_back()
     assert (host.of(100), host.of(300)) == ("closed", "ssh")
+
+
+async def test_a_guests_file_that_has_gone_is_looked_at_again_for_that_guest_alone(host: Host) -> None:
+    for vmid in (100, 101):
+        host.fw(str(vmid), RULES)
+    await host.apply()
+    host.fw("100", None)
+    await host.daemon.heard.files({Path("firewall"): frozenset({"100.fw"})})
+    assert host.of(100) == "ssh"
+    host.fw("101", BROKEN)
+    host.time += 2
+    async with asyncio.timeout(PATIENCE):
+        while host.of(100) != "open":  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.02)
+    assert "vm:101" not in host.engine.failed, "nobody has told of its file"
+    host.daemon.close()
