@@ -9,6 +9,7 @@ Sources: libnftables(3), nft(8).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import struct
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, nft
+from pvenetd.firewall.abilities import asked, question, told, without
 from pvenetd.firewall.counters import carried
 from pvenetd.firewall.exchange import Exchange, exchange, held, sweep
 from pvenetd.firewall.listing import Found
@@ -32,6 +34,8 @@ from pvenetd.state import Chains
 
 if TYPE_CHECKING:
     from pvenetd.plan import Op
+
+log = logging.getLogger("pvenetd")
 
 _REFERRED = (nft.SETS, nft.GROUPS)
 _NETLINK_NETFILTER = 12
@@ -191,6 +195,10 @@ class Nftables:
         """The generation `_found` was true at."""
         self._left: dict[str, Found] = {}
         """What was left of pieces because others refer to it."""
+        self._abilities: dict[str, bool] = {}
+        """What was asked of the kernel, and whether it has it."""
+        self._told: frozenset[str] = frozenset()
+        """What it lacks that was told of."""
         self._others = False
         """Whether somebody else has changed nftables since `disturbed` was last asked."""
         self._read()
@@ -223,8 +231,8 @@ class Nftables:
         since they were read: they are read again, and only a second refusal counts, which nft's library has words
         for.
         """
-        before = self._generation.now()
         changes = [self._exchange(op) for op in ops]
+        before = self._generation.now()
         try:
             messages = [change.messages for change in changes]
             if None not in messages:
@@ -238,8 +246,8 @@ class Nftables:
             try:
                 self._library.run("".join(change.script for change in changes))
             except OSError as error:
-                told = ", ".join(map(str, ops))
-                raise KernelError(told, error.errno or 0, error.strerror or str(error)) from error
+                named = ", ".join(map(str, ops))
+                raise KernelError(named, error.errno or 0, error.strerror or str(error)) from error
         self._made_from(before)
         for change in changes:
             self._note(change)
@@ -260,13 +268,30 @@ class Nftables:
         return tuple(one for one in tallies(listed) if (one.table, one.chain) in chains)
 
     def _exchange(self, op: Op) -> Exchange:
-        piece = _piece(op)
+        piece = self._possible(_piece(op)) if op.verb != "-" else _piece(op)
         old = self._found.get(piece.name)
         change = exchange(piece, self._found, keep=op.verb != "-")
         if old and change.new and old.chains and not old.listed:
             there = {key: self._counted.of(*key) for key in old.chains if key in change.new.chains}
             return replace(change, counted=carried(old, change.new, there))
         return change
+
+    def _possible(self, piece: Chains) -> Chains:
+        """Return *piece* as this kernel takes it; what it lacks is told once."""
+        missing = frozenset(filter(self._lacks, asked(piece.text)))
+        if not missing:
+            return piece
+        for ability in sorted(missing - self._told):
+            log.warning("%s: %s", piece.name, told(piece.text, ability))
+        self._told |= missing
+        return piece.model_copy(update={"text": without(piece.text, missing), "wire": b""})
+
+    def _lacks(self, ability: str) -> bool:
+        if ability not in self._abilities:
+            before = self._generation.now()
+            self._abilities[ability] = _takes(question(ability))
+            self._made_from(before)
+        return not self._abilities[ability]
 
     def _note(self, change: Exchange) -> None:
         name = change.piece.name

@@ -52,10 +52,11 @@ def _next(values: deque[Counter] | None) -> Counter | None:
 def written(text: str, counters: Counters) -> str:
     """Return the *text* of a piece with its rules counting from *counters* on."""
     lines = text.split("\n")
-    at: list[Counter | None] = []
+    table, at = "", list[Counter | None]()
     for number, line in enumerate(lines):
-        if line.startswith("\tchain "):
-            table = lines[number - 1].split()[1]
+        if line.startswith("table "):
+            table = line.split()[1]
+        elif line.startswith("\tchain "):
             at = list(reversed(counters.get((table, line.split()[1]), [])))
         elif at and rules(line) and (value := at.pop()):
             lines[number] = line.replace(" counter ", f" counter packets {value[0]} bytes {value[1]} ", 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pvenetd.drivers.nft import Library, Nftables
-from pvenetd.firewall import nft
+from pvenetd.firewall import abilities, nft
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import (
     ARP,
@@ -228,3 +228,37 @@ def test_a_set_that_somebody_changed_is_healed(meddling: str) -> None:
     run(driver, desired)
     Library().run(meddling)
     assert run(driver, desired) == ["~ chains sets"]
+
+
+LACKING = [
+    ("queue", Rule("queue", queue=Span(1, 3), origin="100.fw:2"), "accept"),
+    ("log", Rule("log", log=LOG, origin="100.fw:2"), "continue"),
+    ("helper ftp tcp", HELPER, "continue"),
+]
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(("ability", "rule", "instead"), LACKING)
+def test_what_the_kernel_lacks_is_said_and_keeps_nothing_from_being_loaded(
+    ability: str, rule: Rule, instead: str
+) -> None:
+    desired = wanted("mark", Piece("host", (Chain("inet", "host-in", (rule,)),)))
+    text = next(one.text for one in desired.values() if isinstance(one, Chains) and one.name == "host")
+    assert list(abilities.asked(text)) == [ability]
+    assert rule.origin in abilities.told(text, ability)
+    run(Nftables(), desired)  # with what this kernel has
+    Library().run("flush ruleset")
+    left = abilities.without(text, frozenset({ability}))
+    assert not list(abilities.asked(left))
+    Library().run(nft.base("mark").text + left)
+    assert plan(desired, Nftables().observe()) == ()
+    assert f'{instead} comment "{rule.origin}"' in tables()
+
+
+@pytest.mark.usefixtures("host")
+def test_asking_what_the_kernel_has_disturbs_nobody() -> None:
+    driver = Nftables()
+    run(driver, wanted("mark"))
+    driver.disturbed()
+    run(driver, wanted("mark", guest(*(rule for _, rule, _ in LACKING[:2]))))
+    assert not driver.disturbed()
