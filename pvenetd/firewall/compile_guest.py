@@ -60,10 +60,10 @@ def compile_guest(guest: Guest, cluster: Config, local: Addresses | None = None)
         guest,
         nics.values(),
         (
+            *protocols(found),  # The kernel wants a chain before those that jump to it.
+            *queued_groups(found),
             Chain("bridge", names_of[0], received),
             Chain("bridge", names_of[1], tuple(out(found, received))),
-            *protocols(found),
-            *queued_groups(found),
         ),
     )
 
