@@ -12,7 +12,7 @@ LEVEL = "whether, and by which tag, that is written to the log"
 MEANINGS: dict[str, dict[str, str]] = {
     "cluster": {
         "enable": "the firewall of all: 0, the default, filters nobody. More than 1 is an error, where Proxmox VE "
-        "takes it for the time of a trial of a minute: pvenetctl apply --confirm SECONDS has trials",
+        "takes it for the time of a trial of a minute: pvenetctl firewall apply --confirm SECONDS has trials",
         "ebtables": "whether ARP and other protocols beside IP are filtered too: 1",
         "policy_in": "what becomes of what no rule decides on its way to the host: DROP",
         "policy_out": "the same of what the host sends: ACCEPT",

@@ -152,7 +152,7 @@ def queued_groups(guest: Filtered) -> Iterator[Chain]:
     """Yield the groups of a guest whose packets go to a queue: what the shared ones accept would pass it by."""
     queue, names = guest.queue(), {line.group for line in guest.config.rules if line.group and line.enabled}
     if queue:
-        writer = _writer(guest, guest.book("in"), file_name(guest.cluster))
+        writer = _writer(guest, guest.book("in"), file_name(guest.cluster), guest.names.common())
         for name in sorted(names):
             rules = writer.rules(guest.names.group(name).rules)
             yield Chain("bridge", _group(guest, name, "in"), tuple(_queued(rules, queue)))
@@ -166,14 +166,17 @@ def _group(guest: Filtered, name: str, way: Way) -> str:
     return f"vm-{guest.vmid}-{group_chain(name, way)}" if way == "in" and guest.queue() else group_chain(name, way)
 
 
-def _writer(guest: Filtered, book: Book, file: str = "") -> Writer:
+def _writer(guest: Filtered, book: Book, file: str = "", names: Names | None = None) -> Writer:
     def place(iface: str) -> tuple[str, str] | None:
         nic = guest.nics.get(iface)
         if not nic:  # one that isn't filtered meets no chain
             return None
         return ("", nic.port) if book.way == "in" else (nic.port, "")
 
-    return Writer(file or file_name(guest.config), guest.names, book, place, lambda name, way: _group(guest, name, way))
+    def group(name: str, way: Way) -> str:
+        return _group(guest, name, way)
+
+    return Writer(file or file_name(guest.config), names or guest.names, book, place, group)
 
 
 def _queued(rules: Iterable[Rule], queue: Span | None) -> Iterator[Rule]:

@@ -94,7 +94,9 @@ def helpers(value: str) -> tuple[str, ...]:
 
 def _switch(value: str) -> None:
     if re.fullmatch("[0-9]{1,20}", value) and int(value) > 1:
-        raise Wrong(f"'{value}' is not 0 or 1", "for a trial that ends by itself: pvenetctl apply --confirm SECONDS")
+        raise Wrong(
+            f"'{value}' is not 0 or 1", "for a trial that ends by itself: pvenetctl firewall apply --confirm SECONDS"
+        )
     _choice(flag(), value)
 
 

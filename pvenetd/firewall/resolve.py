@@ -85,6 +85,10 @@ class Names:
         except KeyError:
             raise Wrong(f"there is no security group '{name}'", near(name, self._cluster.groups)) from None
 
+    def common(self) -> Names:
+        """Return what names mean in cluster.fw: its groups are the same, whoever asks them."""
+        return Names(self._cluster, local=self._local, devices=self._devices)
+
     def device(self, name: str) -> str:
         """Return what the kernel calls an interface of the host's that a rule names.  Raises `Wrong`."""
         found = self._devices.get(name, name)
@@ -134,11 +138,14 @@ class Names:
     def _versions(
         self, rule: RuleLine, sources: dict[int, Operand] | None, dests: dict[int, Operand] | None
     ) -> list[int]:
-        """Return the families of a rule with addresses; `Wrong` where one of its words rules out another's."""
+        """Return the families of a rule with addresses; `Wrong` where one of its words rules out another's.
+
+        A set may be empty, and the host's network is what it is: with these a rule is right, and matches nothing.
+        """
         services = {one.version for one in rule.services}
         said = set(_VERSIONS) if None in services else services
         for side, found in ((rule.source, sources), (rule.dest, dests)):
-            if found and not (isinstance(side, Ref) and side.kind == "set"):
+            if found and not (isinstance(side, Ref) and (side.kind == "set" or side.name == LOCAL_NETWORK)):
                 said &= set(found)
         if not said:
             raise Wrong("IPv4 and IPv6 mixed in one rule")

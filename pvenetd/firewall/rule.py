@@ -30,8 +30,11 @@ DIRECTIONS: dict[Place, tuple[Direction | Literal["group"], ...]] = {
     "group": ("in", "out", "forward"),
 }
 _GUEST_NIC = re.compile(r"net([0-9]|[12][0-9]|3[01])")
-_IFNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}")
-"""Device names a rule may hold: no quotes, blanks or wildcards, which mean something to a backend."""
+_IFNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}")
+"""Device names a rule may hold: no quotes, blanks or wildcards, which mean something to a backend.
+
+As long as an alternative name may be (ALTIFNAMSIZ in linux/if.h is 128); `Names.device` tells whose it is.
+"""
 _GROUP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,17}")
 
 

@@ -254,6 +254,14 @@ def test_what_is_let_in_goes_to_the_queues() -> None:
     assert "100.fw:9: jump group-web-out" in chain(piece, "vm-100-out")
 
 
+def test_a_group_means_the_clusters_names_whoever_asks_it() -> None:
+    cluster = "[OPTIONS]\nenable: 1\n[ALIASES]\nwho 192.0.2.1\n[group web]\nIN ACCEPT -source who\n"
+    guest = "[OPTIONS]\nenable: 1\nips: 1\n[ALIASES]\nwho 192.0.2.2\n[RULES]\nGROUP web\n"
+    found = Guest(100, parse_guest(guest, "100.fw"), {0: Nic("tap100i0", firewall=True, mac="02:00:00:00:00:01")})
+    rules = chain(compile_guest(found, parse_cluster(cluster)), "vm-100-group-web-in")
+    assert rules == ["cluster.fw:6: queue ethertypes=ip source=192.0.2.1/32 queue=0"]
+
+
 def test_protocols_beside_ip_are_those_of_the_list() -> None:
     piece = compiled("layer2_protocols: IPv4, lldp,0x88b5\n")
     accept = "layer2_protocols: accept ethertypes=34997,35020"

@@ -28,6 +28,19 @@ FORWARD DROP -p sctp
 """
 
 
+ALTERNATIVE = "enp0s31f6-on-the-left"
+
+
+def test_an_alternative_name_is_the_interface_that_has_it() -> None:
+    host = parse_host(f"[RULES]\nIN ACCEPT -i {ALTERNATIVE}\n", "host.fw")
+    cluster = parse_cluster("[OPTIONS]\nenable: 1\n")
+    found = compile_ruleset(cluster, host, devices={ALTERNATIVE: "eno7"})
+    piece = next(piece for piece in found.pieces if piece.name == "host")
+    assert "host.fw:2: accept iif=eno7" in chain(piece, "host-in")
+    with pytest.raises(ConfigError, match=r"host.fw:2: error unknown-name: .* no interface has this alternative name"):
+        compile_ruleset(cluster, host)
+
+
 def pieces(cluster: str = "", host: str = "", **bridges: str) -> dict[str, Piece]:
     found = compile_ruleset(
         parse_cluster(f"[OPTIONS]\nenable: 1\n{cluster}"),

@@ -112,7 +112,7 @@ def test_a_wrong_rule_breaks_its_file(text: str, code: str, message: str) -> Non
             "[OPTIONS]\nenable: 1700000000\n",
             (
                 "f:2: error unknown-value: enable: '1700000000' is not 0 or 1"
-                " (for a trial that ends by itself: pvenetctl apply --confirm SECONDS)"
+                " (for a trial that ends by itself: pvenetctl firewall apply --confirm SECONDS)"
             ),
         ),
         (
