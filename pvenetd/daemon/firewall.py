@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvenetd.daemon import conntrack
 from pvenetd.daemon.rule_files import RuleFiles
 from pvenetd.daemon.rulebook import CLUSTER, HOST, Common, Rulebook
 from pvenetd.daemon.slices import in_slices
@@ -59,7 +60,7 @@ class Firewall:
         self._book = Rulebook(store, self.files, self._compiled)
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
-        self._made: dict[int, tuple[tuple[rules.Guest, Config, str | None], State]] = {}
+        self._made: dict[int, tuple[object, State]] = {}
         """VMID → what its chains were made of, and what came of it."""
 
     def is_on(self) -> bool:
@@ -106,9 +107,10 @@ class Firewall:
 
     def _chains_of(self, facts: rules.Guest, common: Common) -> State:
         """Return the chains of a guest and what they stand on.  Raises `ConfigError`."""
-        of, kept = (facts, common.cluster, self._loaded_for), self._made.get(facts.vmid)
+        queued = common.cluster.groups if facts.config.flag("ips", default=False) else None  # their rules are its own
+        of, kept = (facts, common.about_guests, queued, self._loaded_for), self._made.get(facts.vmid)
         if kept is None or kept[0] != of:
-            kept = self._made[facts.vmid] = (of, self._owned(self._piece(*of)))
+            kept = self._made[facts.vmid] = (of, self._owned(self._piece(facts, common.cluster, self._loaded_for)))
         return kept[1]
 
     def _piece(self, facts: rules.Guest, cluster: Config, local: str | None) -> Piece | None:
@@ -225,6 +227,7 @@ class Firewall:
         common = self._book.common()
         ops = await self._engine.desire(OWNER, self.host(local))
         self._loaded_for = local
+        await conntrack.load(self._engine, rules.host_sysctls(common.host) if common.enabled else {}, rules.RAISED)
         for name, config in common.good.items():
             self.files.loaded(name, config)
         if common.problems:

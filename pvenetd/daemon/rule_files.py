@@ -102,7 +102,7 @@ class RuleFiles:
     def decide(self) -> None:
         """Take what is gone for meant: somebody asks for what the files say now."""
         self._refuse({})
-        self._missing = dict.fromkeys([*self._store.rule_names(), *self._kept_names()], float("-inf"))
+        self._missing = dict.fromkeys([*self._store.rule_names(), *self.kept_names()], float("-inf"))
 
     def waiting(self) -> frozenset[str]:
         """Return the files that have just gone: they are looked at again after `GRACE`."""
@@ -145,14 +145,14 @@ class RuleFiles:
 
     def texts(self) -> dict[str, str]:
         """Return every file that counts with a text, as it was loaded last."""
-        found = {name: self.kept(name) for name in {*self._store.rule_names(), *self._kept_names(), *self._loaded}}
+        found = {name: self.kept(name) for name in {*self._store.rule_names(), *self.kept_names(), *self._loaded}}
         return {name: text_of(config) for name, config in found.items() if config}
 
     # What was on trial and nobody confirmed.
 
     def checkpoint(self) -> dict[str, Any]:
         """Return, as JSON, what counts, as it did before the changes of the last minutes, and what the files are."""
-        names = {*self._store.rule_names(), *self._kept_names(), *self._loaded}
+        names = {*self._store.rule_names(), *self.kept_names(), *self._loaded}
         old = {name: was for name, (when, was) in self._recent.items() if self.clock() - when < SETTLED}
         return {"files": {name: [_digest(self._text(name)), self._counts(name)] for name in names}, "recent": old}
 
@@ -160,7 +160,7 @@ class RuleFiles:
         """Have count what did at a *checkpoint*, in place of what has changed; the files are left as they are."""
         files, recent = checkpoint["files"], checkpoint["recent"]
         refused: dict[str, list[object]] = {}
-        for name in {*self._store.rule_names(), *self._kept_names(), *files, *recent}:
+        for name in {*self._store.rule_names(), *self.kept_names(), *files, *recent}:
             digest, counted = files.get(name, (_digest(""), ""))
             now = _digest(self._text(name))
             if name not in recent and now == digest and (counted == "" or self._store.rules(name).broken):
@@ -200,7 +200,8 @@ class RuleFiles:
         self._refused = refused
         self._store.files.put(REFUSED, json.dumps(refused).encode() if refused else None)
 
-    def _kept_names(self) -> list[str]:
+    def kept_names(self) -> list[str]:
+        """Return the files that a text is kept of."""
         return [name.removesuffix(".fw") for name in self._store.files.names(KEPT) if name.endswith(".fw")]
 
 

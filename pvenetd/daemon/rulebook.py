@@ -14,6 +14,7 @@ from pvenetd.daemon.rule_files import RuleFiles
 from pvenetd.daemon.store import Store
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall.syntax import Config
+from pvenetd.names import is_ifname
 
 CLUSTER, HOST = "cluster", "host"
 _CLOSED = "[OPTIONS]\nenable: 1\npolicy_forward: DROP\n"
@@ -44,6 +45,9 @@ class Common:
     def bridges(self) -> dict[str, Config]:
         """Return what counts for each bridge's file."""
         return {name: config for name, config in self.configs.items() if name not in (CLUSTER, HOST)}
+
+    about_guests: object = None
+    """All of cluster.fw that guests' chains are made of, but the groups' rules: as long as it is the same, they are."""
 
     @property
     def enabled(self) -> bool:
@@ -85,9 +89,10 @@ class Rulebook:
             found += error.problems
         return _by_file(configs, dict.fromkeys(found))
 
-    @staticmethod
-    def _names() -> list[str]:
-        return [CLUSTER, HOST]
+    def _names(self) -> list[str]:
+        """Return whose files these are; one that is kept and gone counts on for a moment."""
+        bridges = {name for name in (*self._store.rule_names(), *self._files.kept_names()) if _is_bridges(name)}
+        return [CLUSTER, HOST, *sorted(bridges)]
 
     def _settled(
         self, names: Iterable[str], configs: dict[str, Config], problems: dict[str, tuple[Problem, ...]]
@@ -103,7 +108,7 @@ class Rulebook:
                 if not blamed:  # nothing that we put there ourselves is wrong
                     raise
             else:
-                return Common(configs, problems, frozenset(closed))
+                return Common(configs, problems, frozenset(closed), _about_guests(configs[CLUSTER]))
             for name, some in blamed.items():
                 kept = self._files.kept(name)
                 is_kept = kept is None or configs[name] == kept
@@ -120,6 +125,16 @@ def _by_file(configs: Mapping[str, Config], problems: Iterable[Problem]) -> dict
         name = names.get(problem.path, CLUSTER)
         found[name] = (*found.get(name, ()), problem)
     return found
+
+
+def _about_guests(cluster: Config) -> object:
+    options = {name: option.value for name, option in (cluster.options or {}).items()}
+    aliases = {name: alias.addresses for name, alias in cluster.aliases.items()}
+    return options, aliases, cluster.sets.keys(), cluster.groups.keys()
+
+
+def _is_bridges(name: str) -> bool:
+    return name not in (CLUSTER, HOST) and not name.isdigit() and is_ifname(name)
 
 
 def _stand_in(name: str) -> str:

@@ -121,4 +121,5 @@ class Store:
 
 def _parser(name: str) -> Callable[[str, str], fw.Config]:
     """Return what reads the firewall file *name*."""
-    return {"cluster": fw.parse_cluster, "host": fw.parse_host}.get(name, fw.parse_guest)
+    others = fw.parse_guest if name.isdigit() else fw.parse_bridge
+    return {"cluster": fw.parse_cluster, "host": fw.parse_host}.get(name, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,9 +56,12 @@ class Host:
         command = ["ip", "netns", "exec", self.world.names["host"], "nft", "-s", *options, "list", "ruleset"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def links(self) -> str:
-        command = ["ip", "-n", self.world.names["host"], "link"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    def links(self) -> list[tuple[object, ...]]:
+        """Return what anybody may have changed of the links; they come up in their own time."""
+        command = ["ip", "-j", "-n", self.world.names["host"], "link"]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        told = ("ifname", "master", "address", "mtu", "ifalias", "group")
+        return [(*(link.get(name) for name in told), "UP" in link["flags"]) for link in found]
 
     def meets(self, packets: str) -> None:
         """Fail where a packet does not meet its verdict."""
@@ -141,3 +145,24 @@ def test_addresses_are_translated_as_the_interfaces_say(host: Host) -> None:
     host.write("network/interfaces", "auto lo\niface lo inet loopback\n")
     assert host.apply() == (0, "")
     assert "masquerade" not in host.listed()
+
+
+def test_names_that_kept_rules_use_outlive_their_file(host: Host) -> None:
+    names = "[IPSET far]\n192.0.2.254\n[group ssh]\nIN ACCEPT -p tcp -dport 22\n"
+    host.fw("cluster", f"{ON}policy_in: ACCEPT\n{names}")
+    host.fw("100", f"{ON}[RULES]\nGROUP ssh\nIN ACCEPT -source +far -p udp -dport 53\n")
+    assert host.apply() == (0, "")
+    verdicts = "outside vm/100 tcp 22 ACCEPT\noutside vm/100 udp 53 ACCEPT\nvm/101 vm/100 udp 53 DROP\n"
+    host.meets(verdicts)
+    host.fw("cluster", f"{ON}policy_in: ACCEPT\n")
+    assert host.apply()[0] == 1
+    host.meets(verdicts)
+    host.fw("100", HALF_OPEN)
+    assert host.apply() == (0, "")
+    host.meets("outside vm/100 tcp 22 ACCEPT\noutside vm/100 tcp 53 DROP\n")
+
+
+def test_what_a_bridge_forwards(host: Host) -> None:
+    host.fw("vmbr0", f"{ON}[RULES]\nFORWARD DROP -p tcp -dport 25\n")
+    assert host.apply() == (0, "")
+    host.meets("vm/101 vm/100 tcp 25 DROP\nvm/101 vm/100 tcp 26 ACCEPT\n")
