@@ -31,6 +31,7 @@ from pvenetd.settings import Settings
 from pvenetd.state import Address, Chains, Route, State, Sysctl, state
 
 OWNER = nft.FIREWALL
+_BASE: Key = ("chains", "base")
 _OF_NETWORK = ("address", "route")
 """What tells the network that the host is managed from."""
 
@@ -245,11 +246,14 @@ class Firewall:
     async def follow(self, changed: Collection[Key] | None = None) -> None:
         """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out.
 
+        What NAT's chains stood on goes when they are gone and no guest's or host's need it.
         *changed* is what has changed in the kernel, None where that may be anything.
         """
         if changed is not None and not any(key[0] in _OF_NETWORK for key in changed):
             return
-        if _local_network(await self._engine.observe()) != self._loaded_for:
+        live = await self._engine.observe()
+        is_left = changed is None and _BASE in live and _BASE not in self._engine.desired()
+        if is_left or _local_network(live) != self._loaded_for:
             await self.load_host()
 
     async def status(self) -> dict[str, Any]:

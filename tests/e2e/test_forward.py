@@ -119,6 +119,19 @@ def test_a_forward_that_is_not_confirmed_is_undone(world: World) -> None:
 
 
 @pytest.mark.netns
+def test_with_the_last_of_it_nothing_is_left(world: World) -> None:
+    world.write("etc/pvenetd/firewall/cluster.fw", "[OPTIONS]\nenable: 0\n")
+    world.ctl("firewall", "apply")
+    world.ctl("interfaces", "set", "vmbr1", FORWARD)
+    world.ctl("apply")
+    assert "table inet pvenetd" in world.host.run("nft", "list", "tables")
+    gone = [word for key in ("nat-forward", "post-up", "post-down") for word in ("--delete", key)]
+    world.ctl("interfaces", "set", "vmbr1", *gone)
+    world.ctl("apply")
+    assert world.host.run("nft", "list", "tables") == ""
+
+
+@pytest.mark.netns
 def test_what_is_wrong_with_a_forward_is_refused_with_its_reason(world: World) -> None:
     with pytest.raises(AssertionError, match="65536"):
         world.ctl("interfaces", "set", "vmbr1", f"nat-forward=tcp 65536 {GUEST}")
