@@ -152,8 +152,8 @@ def _helpers(found: Iterable[Chain], design: Design) -> str:
         (chain.table, helper(rule)): rule
         for chain in found
         for whole in chain.rules
+        if whole.verdict == "helper"
         for rule in said(whole, chain, design)
-        if rule.verdict == "helper"
     }
     return "".join(
         _declared(

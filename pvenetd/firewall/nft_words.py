@@ -57,16 +57,21 @@ def said(rule: Rule, chain: Chain, design: Design) -> Iterator[Rule]:
 
 def _is_elsewhere(rule: Rule, chain: Chain) -> bool:
     """Return whether it is about frames that IP's hooks never see."""
+    if chain.table != "inet":
+        return False
     kinds = set(rule.all_ethertypes)
-    return chain.table == "inet" and bool(kinds) and not kinds & {IP, IP6}
+    return bool(kinds) and not kinds & {IP, IP6}
 
 
 def _is_empty(rule: Rule) -> bool:
     """Return whether nothing can match, as nft has no words for: an empty list, or all but everything."""
-    inside = [side for side in (rule.source, rule.dest) if isinstance(side, Addresses)]
-    others = (rule.not_source, rule.not_dest, rule.not_arp_source, rule.not_nd_target)
-    outside = [side for side in others if isinstance(side, Addresses)]
-    return not all(side.spans for side in inside) or any(side.is_all for side in outside)
+    for side in (rule.source, rule.dest):
+        if isinstance(side, Addresses) and not side.spans:
+            return True
+    for side in (rule.not_source, rule.not_dest, rule.not_arp_source, rule.not_nd_target):
+        if isinstance(side, Addresses) and side.is_all:
+            return True
+    return False
 
 
 def meter(rule: Rule, chain: Chain, place: int) -> str:

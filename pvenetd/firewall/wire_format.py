@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 BRIDGE = 7
 """NFPROTO_BRIDGE (linux/netfilter.h)."""
@@ -25,6 +26,9 @@ ATTRIBUTES = 20
 """Bytes before a message's first attribute: nlmsghdr, nfgenmsg."""
 _REQUEST = 0x1
 """NLM_F_REQUEST."""
+_HEAD = struct.Struct("=HH").pack
+_PADDING = (b"", bytes(3), bytes(2), bytes(1))
+"""What fills up a value to four bytes, by what is over."""
 _NAME = 16
 """IFNAMSIZ."""
 
@@ -82,6 +86,7 @@ def message(kind: int, flags: int, *attributes: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), SUBSYSTEM | kind, _REQUEST | flags, 0, 0) + body
 
 
+@lru_cache(maxsize=256)
 def text(kind: int, value: str) -> bytes:
     """Return an attribute that is a string."""
     return attribute(kind, value.encode() + b"\0")
@@ -89,7 +94,8 @@ def text(kind: int, value: str) -> bytes:
 
 def attribute(kind: int, value: bytes) -> bytes:
     """Return an attribute, filled up to four bytes."""
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+    size = len(value)
+    return _HEAD(4 + size, kind) + value + _PADDING[size & 3]
 
 
 COUNTER = expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))

@@ -271,15 +271,15 @@ def _looked_up(name: bytes, number: bytes = b"", *, outside: bool) -> bytes:
 def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
     match rule.verdict:
         case "accept":
-            verdict = VerdictTo(ACCEPT)
+            return _immediate(ACCEPT)
         case "return":
-            verdict = VerdictTo(RETURN)
+            return _immediate(RETURN)
         case "jump":
-            verdict = VerdictTo(JUMP, rule.target)
+            return _immediate(JUMP, rule.target)
         case "reject":
-            verdict = VerdictTo(GOTO, refusal(to_guest=to_guest))
+            return _immediate(GOTO, refusal(to_guest=to_guest))
         case "drop":
-            verdict = VerdictTo(DROP)
+            return _immediate(DROP)
         case "log":
             group = attribute(1, struct.pack("!H", LOG_GROUP))
             return expression("log", group, attribute(2, prefix(rule).encode() + b"\0"))
@@ -291,7 +291,12 @@ def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
             )
         case _:
             raise Unsaid
-    return expression("immediate", attribute(1, struct.pack("!I", 0)), attribute(2 | NESTED, verdict.data()))
+
+
+@lru_cache(maxsize=256)
+def _immediate(code: int, chain: str = "") -> bytes:
+    verdict = VerdictTo(code, chain).data()
+    return expression("immediate", attribute(1, struct.pack("!I", 0)), attribute(2 | NESTED, verdict))
 
 
 @lru_cache(maxsize=64)
@@ -305,6 +310,7 @@ def _payload(base: int, offset: int, size: int) -> bytes:
     return expression("payload", attribute(1, _REGISTER_1), *numbers)
 
 
+@lru_cache(maxsize=1024)
 def _compare(operator: int, value: bytes) -> bytes:
     return expression(
         "cmp",
