@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from pvenetd.firewall.match import Packet, State
@@ -9,7 +10,7 @@ from pvenetd.firewall.ruleset import ARP, IP, IP6, QINQ, RARP, VLAN, IcmpType, S
 from pvenetd.firewall.simulate import Map, Outcome, Place, simulate
 from tests.kernel.firewall import Rules
 from tests.kernel.lines import Line
-from tests.kernel.world import STATIONS, World
+from tests.kernel.world import ACCESS, STATIONS, World
 
 _KINDS = {"arp": ARP, "arp-reply": ARP, "rarp": RARP}
 _ND = {"rs": 133, "ra": 134, "ns": 135, "na": 136, "mld": 143}
@@ -21,7 +22,7 @@ _STATES: dict[str, State] = {
 }
 
 
-def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool) -> Outcome:
+def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool, vlans: bool = False) -> Outcome:
     """Return what becomes of the packet of *line*, by the simulator."""
     addresses = {(version, int(ip_address(text))): zone for (zone, version), text in world.addresses.items()}
     host = Map(
@@ -34,7 +35,12 @@ def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool) -> Outco
         translates_first=bridge_nf,
         stopped=rules.stopped,
     )
-    return simulate(rules.whole, host, packet(line, world), _place(line.source), _place(line.dest))
+    places = [_place(zone) for zone in (line.source, line.dest)]
+    if vlans:
+        tag = int(line.options.get("tag", "1").partition(",")[0])
+        vlan = ACCESS.get(line.source) or ACCESS.get(line.dest) or tag
+        places = [replace(place, segment=("vmbr0", vlan)) for place in places]
+    return simulate(rules.whole, host, packet(line, world), *places)
 
 
 def _place(zone: str) -> Place:

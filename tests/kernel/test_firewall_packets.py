@@ -22,7 +22,9 @@ from tests.kernel.packets import Played, Player
 from tests.kernel.simulated import outcome
 from tests.kernel.world import World, inside, world
 
-CASES = sorted((Path(__file__).parent.parent / "packets").glob("*.txt"))
+PACKETS = Path(__file__).parent.parent / "packets"
+CASES = sorted(PACKETS.glob("*.txt"))
+VLAN_CASES = sorted((PACKETS / "vlan-aware").glob("*.txt"))
 
 Loader = Callable[[World, Rules], object]
 
@@ -41,18 +43,31 @@ BACKENDS = [
 @pytest.mark.parametrize(("loader", "bridge_nf"), BACKENDS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_packets_meet_their_verdict(case: Path, loader: Loader, bridge_nf: bool) -> None:
+    play(case, loader, bridge_nf=bridge_nf)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("design", ["mark", "ct"])
+@pytest.mark.parametrize("case", VLAN_CASES, ids=lambda case: case.stem)
+def test_packets_in_vlans_meet_their_verdict(case: Path, design: Design) -> None:
+    """… on a bridge that keeps them apart, which this machine's kernel cannot."""
+    play(case, partial(nftables, design=design), bridge_nf=design == "mark", vlans=True)
+
+
+def play(case: Path, loader: Loader, *, bridge_nf: bool, vlans: bool = False) -> None:
+    """Play a case on the kernel and by the simulator, and tell of every packet that met another verdict."""
     files = sections(case.read_text())
     lines = parse(files["packets" if bridge_nf or "packets-ct" not in files else "packets-ct"])
     if bridge_nf:
         have_bridge_netfilter()
-    with world(bridge_nf=bridge_nf) as made:
+    with world(bridge_nf=bridge_nf, vlans=vlans) as made:
         with inside(made.names["host"]):
             guarded = Guarded(tells_bridge=tells_bridge())
         rules = compiled(files, guarded)
         loader(made, rules)
         with Player(made) as player:
             played = player.play(lines)
-        simulated = [outcome(line, rules, made, bridge_nf=bridge_nf) for line in lines]
+        simulated = [outcome(line, rules, made, bridge_nf=bridge_nf, vlans=vlans) for line in lines]
     wrong = [
         f"{line}: {kernel.verdict} {how} on the kernel, {simulation.verdict} {why} by the simulator"
         for line, kernel, simulation in zip(lines, played, simulated, strict=True)

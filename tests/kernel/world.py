@@ -107,13 +107,15 @@ STATIONS = {
         Station("bridge/vmbr1", "eth1", "vmbr1", 200, "02:00:00:00:0f:c8"),
     )
 }
+ACCESS = {"vm/100": 20}
+"""VLAN of a zone that knows of none; others on a VLAN-aware bridge have all, VLAN 1 without a tag."""
 BRIDGE_MACS = {"vmbr0": "02:00:00:00:01:00", "vmbr1": "02:00:00:00:01:01"}
 _NETS = {"vmbr0": ("192.0.2.", "2001:db8::"), "vmbr1": ("198.51.100.", "2001:db8:1::")}
 
 
 @contextmanager
-def world(*, bridge_nf: bool) -> Iterator[World]:
-    """Make the world, and take it down whatever happens."""
+def world(*, bridge_nf: bool, vlans: bool = False) -> Iterator[World]:
+    """Make the world, and take it down whatever happens; with *vlans*, vmbr0 keeps them apart, as `ACCESS` says."""
     made = World()
     prefix = f"pvt{os.getpid()}x{next(_COUNT)}"
     zones = ["host", *STATIONS]
@@ -127,10 +129,24 @@ def world(*, bridge_nf: bool) -> Iterator[World]:
         _host(made, bridge_nf=bridge_nf)
         for one in STATIONS.values():
             station(made, one)
+        if vlans:
+            _keep_apart(made)
         yield made
     finally:
         for name in made.names.values():
             subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def _keep_apart(made: World) -> None:
+    lines = ["vlan add dev vmbr0 vid 20-40 self"]
+    for one in STATIONS.values():
+        if one.bridge == "vmbr0" and one.zone in ACCESS:
+            lines += [f"vlan del dev {one.port} vid 1", f"vlan add dev {one.port} vid {ACCESS[one.zone]} pvid untagged"]
+        elif one.bridge == "vmbr0":
+            lines += [f"vlan add dev {one.port} vid 2-4094"]
+    made.ip("host", "link set vmbr0 type bridge vlan_filtering 1")
+    command = ["bridge", "-n", made.names["host"], "-batch", "-"]
+    subprocess.run(command, input="\n".join(lines), text=True, check=True)
 
 
 def _host(made: World, *, bridge_nf: bool) -> None:
