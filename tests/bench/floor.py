@@ -34,7 +34,9 @@ class Floor:
 
     def base(self) -> list[Command]:
         """Return what loads what the guest's rules stand on; it is there already when a guest is plugged."""
-        return self._rules("base", listing.pieces(self.compiled)["base"].resource("base").text)
+        there = listing.pieces(self.compiled)
+        names = sorted((name for name in there if not name.startswith("vm:")), key=lambda name: name != "base")
+        return self._rules("base", "".join(there[name].resource(name).text for name in names))
 
     def up(self) -> list[Command]:
         """Return what plugs the NIC: its rules first."""
@@ -61,8 +63,8 @@ class Floor:
         """Return what takes its *rules* away, if they are to go."""
         if not rules:
             return []
-        found = listing.pieces(self.compiled)[f"vm:{self.vmid}"]
-        return self._rules("gone", exchange(found.resource(f"vm:{self.vmid}"), found, frozenset(), keep=False).script)
+        name, there = f"vm:{self.vmid}", listing.pieces(self.compiled)
+        return self._rules("gone", exchange(there[name].resource(name), there, keep=False).script)
 
     def _rules(self, name: str, text: str) -> list[Command]:
         return [["nft", "-f", self._file(name, text)]]
