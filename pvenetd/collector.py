@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 
 _YOUNG = 300_000
@@ -19,7 +20,14 @@ def tune() -> None:
 
 
 async def tidy() -> None:
-    """Look through the youngest now and then: each connection leaves a cycle, its transport that knows itself."""
+    """Look through the youngest now and then: each connection leaves a cycle, its transport that knows itself.
+
+    What the C library keeps of freed memory, some 10 MB after thousands of plugs, goes back to the kernel: half a
+    millisecond.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone, malloc_trim(3)
     while True:
         await asyncio.sleep(_EVERY)
         gc.collect(0)
+        if trim:
+            trim(0)
