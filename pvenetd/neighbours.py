@@ -67,6 +67,8 @@ class Seen:
     """Whether the inet hooks see bridged packets (bridge-nf-call-iptables)."""
     forwards: bool = False
     """Whether this host routes (ip_forward)."""
+    legacy: bool = False
+    """Whether iptables-legacy has rules, or a policy, of somebody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class Guarded:
     """Those where this host has an address: it may be their router."""
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Every bridge that is not ours, with its ports."""
+
+    filtered: bool = False
+    """Whether the firewall is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,13 @@ class Remark:
 
 def remarks(seen: Seen, here: Guarded, design: str) -> tuple[Remark, ...]:
     """Return who else is there, then what of theirs is in our guests' way; *design* is the firewall's."""
-    return (*_present(seen.chains, here.names), *_stopped(seen, here), *_tracked_twice(seen, here, design))
+    return (
+        *_present(seen.chains, here.names),
+        *_stopped(seen, here),
+        *_tracked_twice(seen, here, design),
+        *_untracked(seen, here, design),
+        *_mixed(seen),
+    )
 
 
 def _present(chains: Iterable[Chain], bridges: Mapping[str, Collection[str]]) -> Iterator[Remark]:
@@ -153,3 +164,21 @@ def _tracked_twice(seen: Seen, here: Guarded, design: str) -> Iterator[Remark]:
             "bridge-nf-call-iptables was set to 1 after pvenetd had started: connections on bridges are tracked twice"
         )
         yield Remark("br_netfilter", text, "systemctl restart pvenetd", "warning")
+
+
+def _untracked(seen: Seen, here: Guarded, design: str) -> Iterator[Remark]:
+    if design == "mark" and here.filtered and here.bridges and not seen.calls_iptables:
+        text = (
+            "bridge-nf-call-iptables is 0, and this kernel has no bridge conntrack: answers to what guests have asked "
+            f"for are not known as such on {', '.join(sorted(here.bridges))}, and dropped where no rule lets them in"
+        )
+        yield Remark("br_netfilter", text, "sysctl -w net.bridge.bridge-nf-call-iptables=1", "warning")
+
+
+def _mixed(seen: Seen) -> Iterator[Remark]:
+    by_nft = {chain.family for chain in seen.chains if chain.table == "filter" and chain.hook and not chain.legacy}
+    if seen.legacy and by_nft & {"ip", "ip6"}:
+        text = (
+            "iptables-legacy and iptables-nft both have rules: each shows its own alone, and packets have to pass both"
+        )
+        yield Remark("iptables", text, "update-alternatives --config iptables", "warning")

@@ -58,6 +58,9 @@ async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
 
 @routes.get("/nodes/{node}/pvenetd/firewall/status")
 async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
-    """Return what is loaded, and what differs from the files."""
+    """Return what is loaded, what differs from the files, and what others have loaded that is in its way."""
     del params
-    return await daemon.filtering()
+    found = await daemon.filtering()
+    others = await daemon.neighbours.told(await daemon.guests.records())
+    broken = [problem_record(problem) for problem in daemon.firewall.broken()]
+    return {**found, "problems": broken, "neighbours": [one for one in others if one["severity"] == "warning"]}

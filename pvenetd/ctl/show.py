@@ -310,6 +310,9 @@ def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     yield f"firewall: {_firewall(data)}"
     if pending := data.get("confirm"):
         yield f"rolled back in {pending['seconds']:.0f} s unless confirmed: pvenetctl confirm {pending['id']}"
+    yield from map(problem, data.get("problems", ()))
+    for one in data.get("neighbours", ()):
+        yield f"{one['who']}: {one['text']} ({one['hint']})"
 
 
 def broken_rules(data: dict[str, Any]) -> Iterator[Block]:

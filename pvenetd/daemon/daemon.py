@@ -69,7 +69,7 @@ class Daemon:
         self.nat = Translations(engine, self.interfaces)
         self.rules = LoadedRules(store, engine)
         self.trace = Trace()
-        self.neighbours = Neighbours(engine, design)
+        self.neighbours = Neighbours(engine, design, self.firewall.is_on)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
         self.heard = Heard(store, engine, self.guests, self.load, self.load_rules, self.firewall.files)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from pvenetd.engine import Engine
@@ -36,14 +36,16 @@ class Nobody:
 class Neighbours:
     """The others on this host."""
 
-    def __init__(self, engine: Engine, design: str) -> None:
+    def __init__(self, engine: Engine, design: str, is_on: Callable[[], bool]) -> None:
         self._engine = engine
+        self._is_on = is_on
+        """Returns whether the firewall is on."""
         self._design = design
         self.source: Source = Nobody()
 
     async def told(self, guests: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         """Return what is to be told of them; *guests* are the records of ours."""
-        here = _guarded(await self._engine.observe(), guests)
+        here = replace(_guarded(await self._engine.observe(), guests), filtered=self._is_on())
         seen = await asyncio.to_thread(self.source.look)
         return [asdict(remark) for remark in remarks(seen, here, self._design)]
 

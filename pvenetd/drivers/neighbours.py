@@ -30,6 +30,8 @@ _FORWARD = 2
 """NF_INET_FORWARD."""
 _INFO = struct.Struct("=32sI5I5III")
 """struct ipt_getinfo: name, valid_hooks, hook_entry, underflow, num_entries, size."""
+_ENTRIES, _EMPTY = 12, 4
+"""Where it has num_entries; three chains without rules, and the table's end, are as many."""
 _ENTRY = {socket.AF_INET: 112, socket.AF_INET6: 168}
 """sizeof(struct ipt_entry), sizeof(struct ip6t_entry): the target begins behind."""
 _VERDICT_AT, _DROP = 32, -1
@@ -49,6 +51,7 @@ class Neighbours:
             (*_chains(), *_legacy()),
             calls_iptables=_setting("sys/net/bridge/bridge-nf-call-iptables"),
             forwards=_setting("sys/net/ipv4/ip_forward"),
+            legacy=_has_legacy_rules(),
         )
 
 
@@ -97,13 +100,35 @@ def _legacy() -> Iterator[Chain]:
             continue
 
 
+def _has_legacy_rules() -> bool:
+    """Return whether a filter table of iptables-legacy has more than what is there of itself, or drops by policy."""
+    for _, domain, level, names in _LEGACY:
+        try:
+            if "filter" in (_PROC / names).read_text(encoding="ascii").split():
+                with _asking(domain) as asking:
+                    if _info(asking, level)[_ENTRIES] > _EMPTY or _policy(domain, level) == _DROP:
+                        return True
+        except OSError:
+            continue
+    return False
+
+
+def _asking(domain: socket.AddressFamily) -> socket.socket:
+    return socket.socket(domain, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
+
+
+def _info(asking: socket.socket, level: int) -> tuple[Any, ...]:
+    """Return struct ipt_getinfo of the filter table.  Raises OSError."""
+    named = b"filter".ljust(32, b"\0")
+    return _INFO.unpack(_option(asking, level, _GET_INFO, named.ljust(_INFO.size, b"\0")))
+
+
 def _policy(domain: socket.AddressFamily, level: int) -> int:
     """Return the verdict of the filter table's FORWARD policy.  Raises OSError."""
-    with socket.socket(domain, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as asking:
-        named = b"filter".ljust(32, b"\0")
-        info = _INFO.unpack(_option(asking, level, _GET_INFO, named.ljust(_INFO.size, b"\0")))
+    with _asking(domain) as asking:
+        info = _info(asking, level)
         underflow, size = info[7 + _FORWARD], info[13]
-        head = named + struct.pack("=I4x", size)
+        head = b"filter".ljust(32, b"\0") + struct.pack("=I4x", size)
         entries = _option(asking, level, _GET_ENTRIES, head + bytes(size))[len(head) :]
     verdict: int = struct.unpack_from("=i", entries, underflow + _ENTRY[domain] + _VERDICT_AT)[0]
     return verdict

@@ -65,3 +65,10 @@ def test_what_the_admin_lets_pass_is_seen_one_chain_deep() -> None:
 def test_our_own_chains_are_no_neighbours() -> None:
     run("nft", "add table inet pvenetd; add chain inet pvenetd x { type filter hook forward priority 0; policy drop; }")
     assert Neighbours().look().chains == ()
+
+
+def test_rules_of_iptables_legacy_are_seen_and_a_table_that_was_only_looked_at_is_not() -> None:
+    run("iptables-legacy", "-L")
+    assert not Neighbours().look().legacy
+    run("ip6tables-legacy", "-A", "INPUT", "-j", "ACCEPT")
+    assert Neighbours().look().legacy

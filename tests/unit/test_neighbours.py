@@ -98,3 +98,32 @@ def test_br_netfilter_that_came_later_is_told() -> None:
     assert "tracked twice (systemctl restart pvenetd)" in found
     assert warnings(Seen(calls_iptables=True), design="mark") == []
     assert warnings(Seen(calls_iptables=True), Guarded(), "ct") == []
+
+
+@pytest.mark.parametrize(
+    ("filtered", "calls", "design", "told"),
+    [
+        (True, False, "mark", ["br_netfilter"]),
+        (True, True, "mark", []),
+        (True, False, "ct", []),
+        (False, False, "mark", []),
+    ],
+)
+def test_bridged_packets_that_the_inet_hooks_do_not_see_are_told_where_the_firewall_stands_on_that(
+    filtered: bool, calls: bool, design: str, told: list[str]
+) -> None:
+    found = remarks(Seen(calls_iptables=calls), Guarded(frozenset({"vmbr0"}), filtered=filtered), design)
+    assert [one.who for one in found] == told
+
+
+@pytest.mark.parametrize(
+    ("chains", "legacy", "told"),
+    [
+        ((Chain("ip", "filter", "INPUT", "input", "accept"),), True, True),
+        ((Chain("ip", "filter", "INPUT", "input", "accept"),), False, False),
+        ((Chain("ip", "filter", "FORWARD", "forward", "drop", legacy=True),), True, False),
+        ((Chain("inet", "mine", "in", "input", "accept"),), True, False),
+    ],
+)
+def test_two_kinds_of_iptables_at_once_are_told(chains: tuple[Chain, ...], legacy: bool, told: bool) -> None:
+    assert any(one.who == "iptables" for one in remarks(Seen(chains, legacy=legacy), Guarded(), "ct")) == told
