@@ -93,8 +93,8 @@ RULE = {
     "is what the host routes or a bridge forwards, and stands in cluster.fw, host.fw, BRIDGE.fw and groups",
     "ACTION": "ACCEPT, DROP or REJECT, in capitals; MACRO(ACTION) for the packets of a macro, whose name has any case",
     "GROUP name [-i IFACE]": "asks the rules of a security group",
-    "-i IFACE": "what IN comes in by, or OUT goes out by: net0 to net31 of a guest, an interface of the host; not in "
-    "groups, and not for FORWARD",
+    "-i IFACE": "what IN comes in by, or OUT goes out by: net0 to net31 of a guest, an interface of the host "
+    "by any of its names; not in groups, and not for FORWARD",
     "-source, -dest SIDE": "an address, a network, a range FIRST-LAST, a list of addresses and networks with commas, "
     "the name of an alias, or + and the name of a set. Host bits below a network's prefix are ignored. A name is the "
     "guest's own first, then cluster.fw's; dc/ and guest/ before it say which",

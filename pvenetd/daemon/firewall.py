@@ -17,6 +17,7 @@ from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import compile as rules
 from pvenetd.firewall import nft
 from pvenetd.firewall.closed import closed, is_closed
+from pvenetd.firewall.guard import may_be_a_guests
 from pvenetd.firewall.lint import Files, lint
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.resolve import Names
@@ -24,6 +25,7 @@ from pvenetd.firewall.ruleset import Piece, Ruleset
 from pvenetd.firewall.syntax import Config
 from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest
+from pvenetd.kinds.link import Link
 from pvenetd.option import interface
 from pvenetd.plan import Op
 from pvenetd.resource import Key, Resource
@@ -61,6 +63,10 @@ class Firewall:
         self._book = Rulebook(store, self.files, self._compiled)
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
+        self._devices: dict[str, str] = {}
+        """The host's interfaces by their alternative names, which rules may hold."""
+        self._loaded_devices = self._devices
+        """Those that the host's chains were made with."""
         self._made: dict[int, tuple[object, State]] = {}
         """VMID → what its chains were made of, and what came of it."""
 
@@ -73,7 +79,7 @@ class Firewall:
         common = self._book.common()
         texts = {name: self._store.rules(name) for name in common.configs}
         found = [problem for some in self._book.wrong(texts).values() for problem in some]
-        names = Names(texts[CLUSTER])
+        names = Names(texts[CLUSTER], devices=self._devices)
         found += [problem for config in texts.values() for problem in names.problems(config)]
         known = set(self._store.guest_ids())
         vmids = sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())})
@@ -186,7 +192,7 @@ class Firewall:
         common = self._book.common()
         if not common.enabled:
             return Ruleset(), _all(common)
-        local = _local_network(live)
+        local = self._network(live)
         pieces: list[Piece | None] = [*self._ruleset(common, local).pieces]
         problems = [*_all(common)]
         for guest in self._store.guests():
@@ -224,10 +230,10 @@ class Firewall:
 
     async def load_host(self) -> tuple[Op, ...]:
         """Load what belongs to no guest; what is broken counts as it was.  Raises `KernelError`, `VerifyError`."""
-        local = _local_network(await self._engine.observe())
-        common = self._book.common()
+        local = self._network(await self._engine.observe())
+        devices, common = self._devices, self._book.common()
         ops = await self._engine.desire(OWNER, self.host(local))
-        self._loaded_for = local
+        self._loaded_for, self._loaded_devices = local, devices
         await conntrack.load(self._engine, rules.host_sysctls(common.host) if common.enabled else {}, rules.RAISED)
         for name, config in common.good.items():
             self.files.loaded(name, config)
@@ -246,15 +252,28 @@ class Firewall:
     async def follow(self, changed: Collection[Key] | None = None) -> None:
         """Load the host's chains anew where the network it is managed from is another: nobody is to be locked out.
 
+        So they are where an alternative name is another interface's now.
         What NAT's chains stood on goes when they are gone and no guest's or host's need it.
         *changed* is what has changed in the kernel, None where that may be anything.
         """
-        if changed is not None and not any(key[0] in _OF_NETWORK for key in changed):
+        if changed is not None and not (any(key[0] in _OF_NETWORK for key in changed) or await self._renames(changed)):
             return
         live = await self._engine.observe()
         is_left = changed is None and _BASE in live and _BASE not in self._engine.desired()
-        if is_left or _local_network(live) != self._loaded_for:
+        if is_left or (self._network(live), self._devices) != (self._loaded_for, self._loaded_devices):
             await self.load_host()
+
+    async def _renames(self, changed: Collection[Key]) -> bool:
+        """Return whether one of the links that have changed has other alternative names than the host's chains know."""
+        keys = {key for key in changed if key[0] == "link" and not may_be_a_guests(key[1])}
+        there = await self._engine.look(keys) if keys else {}
+        known = {other: name for other, name in self._loaded_devices.items() if ("link", name) in keys}
+        return known != _alternatives(there)
+
+    def _network(self, live: State) -> str | None:
+        """Return the network the host is managed from, and keep how its interfaces are called else."""
+        self._devices = _alternatives(live)
+        return _local_network(live)
 
     async def status(self) -> dict[str, Any]:
         """Return what is loaded, and what differs from the files."""
@@ -265,7 +284,7 @@ class Firewall:
             "backend": "nftables",
             "design": self.design,
             "loaded": sorted(loaded),
-            "drift": await self._drift(loaded, _local_network(live)),
+            "drift": await self._drift(loaded, self._network(live)),
         }
 
     async def _drift(self, loaded: dict[str, str], local: str | None) -> list[str]:
@@ -287,6 +306,7 @@ class Firewall:
             bridges={name: config for name, config in configs.items() if name not in (CLUSTER, HOST)},
             local_network=self._settings.firewall.local_network or local,
             cluster_nodes=self._settings.firewall.cluster_nodes,
+            devices=self._devices,
         )
 
     def _ruleset(self, common: Common, local: str | None) -> Ruleset:
@@ -317,6 +337,11 @@ def is_rules(resource: Resource) -> bool:
 
 def _all(common: Common) -> tuple[Problem, ...]:
     return tuple(problem for some in common.problems.values() for problem in some)
+
+
+def _alternatives(live: State) -> dict[str, str]:
+    """Return the links that are there by their alternative names."""
+    return {other: link.name for link in live.values() if isinstance(link, Link) for other in link.altnames}
 
 
 def _local_network(live: State) -> str | None:

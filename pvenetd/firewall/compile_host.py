@@ -43,8 +43,10 @@ class Site:
         """Yield the users' rules: the host's own before the cluster's."""
         book = Book(way, limit_of(self.cluster))
 
-        def place(iface: str) -> tuple[str, str]:
+        def place(iface: str) -> tuple[str, str] | None:
             device = self.names.device(iface)
+            if not device:
+                return None
             return ("", device) if way == "out" else (device, "")
 
         for config in (self.host, self.cluster):

@@ -89,14 +89,10 @@ class Names:
         """Return what names mean in cluster.fw: its groups are the same, whoever asks them."""
         return Names(self._cluster, local=self._local, devices=self._devices)
 
-    def device(self, name: str) -> str:
-        """Return what the kernel calls an interface of the host's that a rule names.  Raises `Wrong`."""
+    def device(self, name: str) -> str | None:
+        """Return what the kernel calls an interface of the host's that a rule names, None where none can be meant."""
         found = self._devices.get(name, name)
-        if len(found) > MAX_NAME:
-            raise Wrong(
-                f"-i {name}: no interface has this alternative name", f"a name has {MAX_NAME} characters at most"
-            )
-        return found
+        return found if len(found) <= MAX_NAME else None
 
     def cluster_set(self, name: str) -> tuple[Addresses, ...]:
         """Return what is in the cluster's set that the ruleset calls *name*.  Raises `Wrong`."""
@@ -189,8 +185,9 @@ class Names:
         grouped = (rule for group in config.groups.values() for rule in group.rules)
         for rule in (*config.rules, *grouped):
             try:
-                if rule.iface and config.scope != "guest":
-                    self.device(rule.iface)
+                if rule.iface and config.scope != "guest" and not self.device(rule.iface):
+                    message = f"never matches: no interface has the alternative name {rule.iface}"
+                    yield Problem(config.path, rule.line, "unknown-name", message, "warning")
                 if rule.direction == "group":
                     self.group(rule.group)
                 elif isinstance(rule.source, Ref) or isinstance(rule.dest, Ref):

@@ -16,6 +16,7 @@ from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, KernelError
 from pvenetd.kinds.bridge import Bridge
+from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.tap import Tap
 from pvenetd.plan import Op
 from pvenetd.settings import Settings
@@ -26,6 +27,9 @@ ON = "[OPTIONS]\nenable: 1\n"
 RULES = f"{ON}[RULES]\nIN ACCEPT -p tcp -dport 22\n"
 OTHERS = f"{ON}[RULES]\nIN ACCEPT -p tcp -dport 80\n"
 BROKEN = f"{ON}[RULES]\nIN ACCEPT -p tcp -dport 99999\n"
+
+
+ALTERNATIVE = "enp0s31f6-on-the-left"
 
 
 class Host:
@@ -90,6 +94,17 @@ def host(tmp_path: Path) -> Iterator[Host]:
     made.fw("cluster", ON)
     yield made
     made.engine.close()
+
+
+async def test_a_rule_follows_the_alternative_name_of_its_interface(host: Host) -> None:
+    host.fw("host", f"[RULES]\nIN DROP -i {ALTERNATIVE}\n")
+    assert await host.apply() == {}
+    assert "host.fw:2" not in host.chains("host")
+    for name in ("eno7", "eno8"):
+        host.machine.appear(Ethernet(name=name, altnames=(ALTERNATIVE,)))
+        await host.daemon.noticed()
+        assert f'iifname "{name}" counter drop comment "host.fw:2"' in host.chains("host")
+        host.machine.vanish(name)
 
 
 async def test_a_broken_file_keeps_its_guests_chains_and_nobody_elses(host: Host) -> None:
