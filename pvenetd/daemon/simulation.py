@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -19,6 +20,9 @@ from pvenetd.firewall.ruleset import Ruleset, Span
 from pvenetd.firewall.simulate import Hit, Map, Outcome, Place, Step, simulate
 from pvenetd.nat.rules import piece
 from pvenetd.state import State
+
+_CHAIN = re.compile(r"(?:(host)-|vm-(\d+)-|bridge-(.+)-forward)")
+"""Whose chain it is: the host's, a guest's or a bridge's."""
 
 
 class Simulation:
@@ -104,7 +108,18 @@ class Simulation:
     def _hit(self, hit: Hit) -> dict[str, str]:
         rule = hit.rule
         verdict = f"jump {rule.target}" if rule.verdict == "jump" else rule.verdict
-        return {"origin": rule.origin, "chain": hit.chain, "verdict": verdict, "text": self._text(rule.origin)}
+        origin = self._option(hit) or rule.origin
+        return {"origin": origin, "chain": hit.chain, "verdict": verdict, "text": self._text(origin)}
+
+    def _option(self, hit: Hit) -> str:
+        """Return the line of the option that a rule of ours is named after, nothing where no file sets it."""
+        found = _CHAIN.match(hit.chain)
+        names = ["cluster", "host"] if found and found[1] == "host" else [found[2] or found[3]] if found else []
+        for name in names:
+            config = self._firewall.files.now(name).config
+            if config and (option := (config.options or {}).get(hit.rule.origin)):
+                return f"{name}.fw:{option.line}"
+        return ""
 
     def _text(self, origin: str) -> str:
         """Return the line that a rule comes from, nothing where it is one of ours."""

@@ -304,8 +304,7 @@ class _Walk:
             if rule.verdict == "jump":
                 if found := self._ask(self.chains[chain.table, rule.target], facts, hits):
                     return found
-                if len(hits) == at + 1:
-                    hits.pop()  # nothing in there was about it
+                hits[at:] = [hit for hit in hits[at:] if hit.rule.verdict == "log"]  # nothing was decided in there
             elif rule.verdict in _DECIDES or rule.verdict in _TRANSLATES:
                 return rule
         return None

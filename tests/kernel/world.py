@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import os
 import socket
 import struct
@@ -24,8 +25,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+
+from tests.patience import until
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 0x0003
@@ -125,16 +129,34 @@ def world(*, bridge_nf: bool, vlans: bool = False) -> Iterator[World]:
             subprocess.run(["ip", "netns", "add", name], check=True)
             made.names[zone] = name
             made.sysctl(zone, ipv4__icmp_ratelimit="0", ipv6__icmp__ratelimit="0")
+            # Until its link-local address is known to be its own alone, a router asks for no neighbours.
+            made.sysctl(zone, ipv6__conf__default__accept_dad="0", ipv6__conf__default__dad_transmits="0")
             made.ip(zone, "link set lo up")
         _host(made, bridge_nf=bridge_nf)
         for one in STATIONS.values():
             station(made, one)
         if vlans:
             _keep_apart(made)
+        _settle(made)
         yield made
     finally:
         for name in made.names.values():
             subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def _settle(made: World) -> None:
+    """Wait until every link sends and every port forwards: the kernel tells links of their cables a second late."""
+    for zone, name in made.names.items():
+        commands = [["ip", "-n", name, "-j", "link", "show"]]
+        commands += [["bridge", "-n", name, "-j", "link", "show"]] if zone == "host" else []
+        for command in commands:
+            until(partial(_is_settled, command), " ".join(command))
+
+
+def _is_settled(command: list[str]) -> bool:
+    links = json.loads(subprocess.run(command, check=True, capture_output=True).stdout or "[]")
+    real = [one for one in links if one["ifname"] != "lo"]
+    return all(one.get("operstate", "UP") == "UP" and one.get("state", "forwarding") == "forwarding" for one in real)
 
 
 def _keep_apart(made: World) -> None:

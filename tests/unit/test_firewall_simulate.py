@@ -99,7 +99,7 @@ iface eno2 inet manual
 """,
     "pvenetd/firewall/cluster.fw": "[OPTIONS]\nenable: 1\n",
     "pvenetd/firewall/100.fw": "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 22 -source 192.0.2.0/24 # ssh\n",
-    "pvenetd/firewall/102.fw": "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p tcp -dport 80\n",
+    "pvenetd/firewall/102.fw": "[OPTIONS]\nenable: 1\npolicy_in: REJECT\n[RULES]\nIN ACCEPT -p tcp -dport 80\n",
     "pvenetd/firewall/103.fw": "[OPTIONS]\nenable: yes\n",
     "pvenetd/qemu-server/100.conf": """\
 net0: virtio=02:00:00:00:00:01,bridge=vmbr0,firewall=1
@@ -156,12 +156,13 @@ def simulated(root: Path, words: str, capsys: pytest.CaptureFixture[str]) -> dic
             "outside host --proto tcp --dport 8080",
             "ACCEPT",
             ["the host gets", "vm/102/net0 gets"],
-            ["interfaces:11", "102.fw:4"],
+            ["interfaces:11", "102.fw:5"],
         ),
         ("outside vm/100/net2 --proto tcp", "ACCEPT", ["vm/100/net2 gets"], []),
         ("vm/100/net2 host --proto tcp", "DROP", ["vm/100/net2 sends", "to host"], []),
         ("outside vm/103 --proto tcp", "DROP", ["vm/103/net0 gets"], ["broken rules"]),
-        ("bridge/vmbr1 vm/102 --proto tcp --dport 80", "ACCEPT", ["vm/102/net0 gets"], ["102.fw:4"]),
+        ("bridge/vmbr1 vm/102 --proto tcp --dport 81", "REJECT", ["vm/102/net0 gets"], ["102.fw:3"]),
+        ("bridge/vmbr1 vm/102 --proto tcp --dport 80", "ACCEPT", ["vm/102/net0 gets"], ["102.fw:5"]),
     ],
 )
 def test_the_files_tell_the_way_and_the_rules(
