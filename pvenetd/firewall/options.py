@@ -40,7 +40,7 @@ def flag(idle: str | None = None) -> Option:
     return Option("0 or 1", ("0", "1"), idle=idle)
 
 
-def number(least: int, most: int = 2**31 - 1, idle: str | None = None) -> Option:
+def number(least: int, most: int = 2**31 - 1) -> Option:
     """Return an option that takes a number."""
     takes = f"a number, {least} to {most}" if most < 2**31 - 1 else f"a number, at least {least}"
 
@@ -48,7 +48,7 @@ def number(least: int, most: int = 2**31 - 1, idle: str | None = None) -> Option
         if not re.fullmatch("[0-9]{1,10}", value) or not least <= int(value) <= most:
             raise Wrong(f"'{value}' is not {takes}")
 
-    return Option(takes, check=check, idle=idle)
+    return Option(takes, check=check)
 
 
 def rate_limit(value: str) -> Limit | None:
@@ -123,9 +123,9 @@ OPTIONS: dict[Scope, dict[str, Option]] = {
         "smurf_log_level": LEVEL,
         "nosmurfs": flag(),
         "tcpflags": flag(),
-        "nf_conntrack_max": number(32768, idle=""),
-        "nf_conntrack_tcp_timeout_established": number(7875, idle=""),
-        "nf_conntrack_tcp_timeout_syn_recv": number(30, 60, idle=""),
+        "nf_conntrack_max": number(32768),
+        "nf_conntrack_tcp_timeout_established": number(7875),
+        "nf_conntrack_tcp_timeout_syn_recv": number(30, 60),
         "nf_conntrack_allow_invalid": flag(),
         "nf_conntrack_helpers": Option("a list of conntrack helpers", check=helpers),
         "protection_synflood": flag(),
