@@ -12,6 +12,8 @@ import struct
 import weakref
 from collections.abc import Iterator
 
+from pvenetd.firewall.wire_format import MARK
+
 _NETLINK_NETFILTER = 12
 _NFNL_SUBSYS_NFTABLES, _NFNL_BATCH_BEGIN, _NFNL_BATCH_END = 10, 0x10, 0x11
 _NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
@@ -24,8 +26,8 @@ _NLM_F_DUMP = 0x301
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _FAMILIES = {"inet": 1, "bridge": 7}
 """NFPROTO_* (linux/netfilter.h)."""
-_EXPRESSIONS = 4
-"""NFTA_RULE_EXPRESSIONS."""
+_EXPRESSIONS, _USERDATA = 4, 7
+"""NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA."""
 _ATTRIBUTES = 20
 """Bytes before a message's first attribute: nlmsghdr, nfgenmsg."""
 _SO_RCVBUFFORCE, _TOLD_BYTES = 33, 1 << 22
@@ -146,8 +148,8 @@ class Counted:
             self._socket = made.detach()
         weakref.finalize(self, os.close, self._socket)
 
-    def of(self, table: str, chain: str) -> list[tuple[int, int] | None]:
-        """Return (packets, bytes) of each rule of a chain of ours, in order; None of one that does not count.
+    def of(self, table: str, chain: str) -> list[tuple[int, int, bytes] | None]:
+        """Return (packets, bytes, mark) of each rule of a chain of ours, in order; None of one that does not count.
 
         Of a chain that is not there, nothing.  Raises OSError.
         """
@@ -157,7 +159,7 @@ class Counted:
             "=IHHIIBBH", _ATTRIBUTES + len(body), _NFT_MSG_GETRULE, _NLM_F_DUMP, 0, 0, _FAMILIES[table], 0, 0
         )
         os.write(self._socket, head + body)
-        found: list[tuple[int, int] | None] = []
+        found: list[tuple[int, int, bytes] | None] = []
         while True:
             data = os.read(self._socket, 1 << 16)
             at = 0
@@ -169,14 +171,25 @@ class Counted:
                 at += size + -size % 4
 
 
-def _counter(rule: bytes) -> tuple[int, int] | None:
-    """Return (packets, bytes) of the first counter among a rule's expressions."""
-    for expression in _attributes(dict(_attributes(rule)).get(_EXPRESSIONS, b"")):
-        parts = dict(_attributes(expression[1]))
-        if parts[1] == b"counter\0":
-            values = dict(_attributes(parts[2]))
-            return int.from_bytes(values[2], "big"), int.from_bytes(values[1], "big")
+def _counter(rule: bytes) -> tuple[int, int, bytes] | None:
+    """Return what the first counter among a rule's expressions has, and the rule's mark."""
+    parts = dict(_attributes(rule))
+    for expression in _attributes(parts.get(_EXPRESSIONS, b"")):
+        named = dict(_attributes(expression[1]))
+        if named[1] == b"counter\0":
+            values = dict(_attributes(named[2]))
+            return int.from_bytes(values[2], "big"), int.from_bytes(values[1], "big"), _mark(parts.get(_USERDATA, b""))
     return None
+
+
+def _mark(userdata: bytes) -> bytes:
+    """Return the mark in a rule's user data: bytes of type, length and value, one after the other."""
+    at = 0
+    while at + 1 < len(userdata):
+        if userdata[at] == MARK:
+            return userdata[at + 2 : at + 2 + userdata[at + 1]]
+        at += 2 + userdata[at + 1]
+    return b""
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

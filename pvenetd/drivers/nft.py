@@ -271,7 +271,7 @@ class Nftables:
         piece = self._possible(_piece(op)) if op.verb != "-" else _piece(op)
         old = self._found.get(piece.name)
         change = exchange(piece, self._found, keep=op.verb != "-")
-        if old and change.new and old.chains and not old.listed:
+        if old and change.new and old.chains:
             there = {key: self._counted.of(*key) for key in old.chains if key in change.new.chains}
             return replace(change, counted=carried(old, change.new, there))
         return change

@@ -101,7 +101,7 @@ def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     if not piece.ports:
         return resource
     with suppress(Unsaid):
-        noted = wire.add(piece, f"{resource.digest} {count(text)}", design, answering, leads)
+        noted = wire.add(piece, f"{resource.digest} {count(text)}", rules(text), design, answering, leads)
         return resource.model_copy(update={"wire": noted})
     return resource
 

@@ -43,18 +43,25 @@ from pvenetd.firewall.wire_format import (
 from pvenetd.firewall.wire_rule import rule_messages
 
 
-def add(piece: Piece, seal: str, design: Design, answering: Sequence[Chain] = (), leads: Sequence[Lead] = ()) -> bytes:
+def add(
+    piece: Piece,
+    seal: str,
+    lines: Iterable[str],
+    design: Design,
+    answering: Sequence[Chain] = (),
+    leads: Sequence[Lead] = (),
+) -> bytes:
     """Return the messages that add a guest's chains, what leads to them, and the piece's *seal*.
 
-    *answering* are the chains that answer for it, *leads* what leads to those.  Raises `Unsaid`.
+    *lines* are the rules as text, *answering* are the chains that answer for it, *leads* what leads to those.
+    Raises `Unsaid`.
     """
     into = {chain.name for port in piece.ports for chain in reached(piece, port.into)}
     chains = (*piece.chains, *answering)
     found = [message(NEWCHAIN, CREATE, text(1, "pvenetd"), text(3, chain.name)) for chain in chains]
-    for chain in chains:
-        for rule in chain.rules:
-            for one in said(rule, chain, design):
-                found += rule_messages(chain, one, design, to_guest=chain.name in into)
+    told = [(chain, one) for chain in chains for rule in chain.rules for one in said(rule, chain, design)]
+    for (chain, one), line in zip(told, lines, strict=True):
+        found += rule_messages(chain, one, line, design, to_guest=chain.name in into)
     for way in ("in", "out"):
         elements = [_lead(port.name, port.into if way == "in" else port.out, piece.name) for port in piece.ports]
         if elements:

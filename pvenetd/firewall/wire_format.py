@@ -6,6 +6,7 @@ Sources: linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h; libnftnl's ud
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,8 @@ NESTED = 0x8000
 """NLA_F_NESTED."""
 DROP, ACCEPT, JUMP, GOTO, RETURN = 0, 1, -3, -4, -5
 """NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO, NFT_RETURN."""
+MARK = 0x70
+"""A type of a rule's user data that nft does not have (libnftnl's udata.h)."""
 ATTRIBUTES = 20
 """Bytes before a message's first attribute: nlmsghdr, nfgenmsg."""
 _REQUEST = 0x1
@@ -73,6 +76,14 @@ def comment(text: str) -> bytes:
     """Return a comment as nft keeps it in what belongs to the user."""
     value = text.encode() + b"\0"
     return bytes((0, len(value))) + value
+
+
+def mark(line: str) -> bytes:
+    """Return what tells a rule by what it says, all but where it comes from; nft passes over it.
+
+    It stands behind the comment, so that a daemon that was started anew knows its rules.
+    """
+    return bytes((MARK, 4)) + zlib.crc32(line.strip().partition(' comment "')[0].encode()).to_bytes(4, "big")
 
 
 def expression(name: str, *attributes: bytes) -> bytes:

@@ -32,6 +32,7 @@ from pvenetd.firewall.wire_format import (
     attribute,
     comment,
     expression,
+    mark,
     message,
     port_key,
     set_key,
@@ -71,8 +72,8 @@ class Unsaid(Exception):
     """There are no words for it here: the text has them."""
 
 
-def rule_messages(chain: Chain, rule: Rule, design: Design, *, to_guest: bool) -> Iterator[bytes]:
-    """Yield the messages of one rule: the sets it looks into, then the rule."""
+def rule_messages(chain: Chain, rule: Rule, line: str, design: Design, *, to_guest: bool) -> Iterator[bytes]:
+    """Yield the messages of one rule, whose text is *line*: the sets it looks into, then the rule."""
     if chain.hook or chain.table != "bridge" or rule.fragment or rule.to_host or rule.routed or rule.translated:
         raise Unsaid
     sets: list[bytes] = []
@@ -93,7 +94,7 @@ def rule_messages(chain: Chain, rule: Rule, design: Design, *, to_guest: bool) -
         text(1, "pvenetd"),
         text(2, chain.name),
         attribute(4 | NESTED, expressions),
-        attribute(7, comment(rule.note)) if rule.origin else b"",
+        attribute(7, (comment(rule.note) if rule.origin else b"") + mark(line)),
     )
 
 

@@ -107,20 +107,26 @@ def test_replacing_one_guest_keeps_the_others_counters(here: World) -> None:
         assert player.verdicts([Line("outside", "vm/100", "tcp", port) for port in (22, 443)]) == ["DROP", "ACCEPT"]
 
 
-@pytest.mark.parametrize("by_wire", [True, False], ids=["messages", "text"])
-def test_rules_that_say_the_same_go_on_counting(here: World, *, by_wire: bool) -> None:
+@pytest.mark.parametrize(
+    ("by_wire", "anew", "port"),
+    [(True, False, 22), (False, False, 80), (True, True, 8080)],
+    ids=["messages", "text", "messages, by a new daemon"],
+)
+def test_rules_that_say_the_same_go_on_counting(here: World, port: int, *, by_wire: bool, anew: bool) -> None:
     """… whichever line of the file they are on; one that says something else begins at nothing."""
+    # A port for each row: a flow that was seen before would be established.
     with inside(here.names["host"]):
         Library().run("flush ruleset")
-    driver = load(here, desired(FILES, "mark"))
+    guest = GUEST.replace("22,80", "22,80,8080")
+    driver = load(here, desired(FILES | {"100.fw": guest}, "mark"))
     with Player(here) as player:
-        new = 22 if by_wire else 80  # a flow that was seen before would be established
-        player.verdicts([Line("outside", "vm/100", "tcp", new), Line("vm/100", "outside", "tcp", 25)])
-    changed = GUEST.replace("[RULES]\n", "[RULES]\nIN DROP -p tcp -dport 443\n").replace("25", "26")
+        player.verdicts([Line("outside", "vm/100", "tcp", port), Line("vm/100", "outside", "tcp", 25)])
+    changed = guest.replace("[RULES]\n", "[RULES]\nIN DROP -p tcp -dport 443\n").replace("25", "26")
     wanted = desired(FILES | {"100.fw": changed}, "mark")
     piece = wanted["chains", "vm:100"]
     assert isinstance(piece, Chains)
     with inside(here.names["host"]):
+        driver = Nftables() if anew else driver
         driver.apply(Op("~", piece if by_wire else piece.model_copy(update={"wire": b""})))
         assert plan(wanted, driver.observe()) == ()
         assert [_packets(f"vm-100-{way}", f"100.fw:{line}") for way, line in (("in", 4), ("in", 5), ("out", 6))] == [
