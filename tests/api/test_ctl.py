@@ -107,6 +107,9 @@ async def test_a_hook_that_fails_stops_a_start_and_no_end(ctl: Ctl) -> None:
 async def test_firewall(ctl: Ctl, api: Api) -> None:
     assert await ctl("firewall status") == "firewall: on, nftables; loaded: base, groups, guard, host, vm:100\n"
     assert "tap100i0" in await ctl("firewall compile --vmid 100")
+    told = await ctl("firewall simulate --from outside --to vm/100 --proto tcp --dport 9")
+    assert told.startswith("DROP  outside -> vm/100/net0: ")
+    assert "  policy_in: drop" in told
     api.files.write("etc/pvenetd/firewall/100.fw", b"[RULES]\nIN PERHAPS\n")
     assert await asyncio.to_thread(main, ["--root", str(api.root), "firewall", "apply"]) == 1
     await ctl("reconcile", 1)

@@ -56,7 +56,7 @@ def words(line: Line, made: World) -> list[str]:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("case", ["guest", "host", "closed", "groups", "forwards", "nics", "routed"])
+@pytest.mark.parametrize("case", ["guest", "host", "closed", "groups", "forwards", "nics", "routed", "bridge"])
 def test_pvenetctl_tells_what_the_kernel_does(
     case: str, host: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
