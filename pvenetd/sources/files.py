@@ -24,6 +24,8 @@ Names = Mapping[Path, frozenset[str] | None]
 
 QUIET = 0.02
 """Seconds without another change after which one is told: a file that is renamed away may be written anew."""
+QUICK = 0.005
+"""Seconds likewise, where all that has changed is there: a burst of writes is told once."""
 LONGEST = 0.5
 """Seconds after which it is told however busy the directory is."""
 
@@ -154,7 +156,7 @@ async def _gathered(directories: Directories, quiet: float, until: float) -> Nam
     found = dict(directories.changes())
     loop = asyncio.get_running_loop()
     while loop.time() < until:
-        await asyncio.sleep(quiet)
+        await asyncio.sleep(min(quiet, QUICK) if _is_there(found) else quiet)
         more = directories.changes()
         if not more:
             break
@@ -162,6 +164,11 @@ async def _gathered(directories: Directories, quiet: float, until: float) -> Nam
             known = found.get(path, frozenset())
             found[path] = None if names is None or known is None else known | names
     return found
+
+
+def _is_there(found: Names) -> bool:
+    """Return whether nothing of what has changed is gone."""
+    return all(names is not None and all((path / name).exists() for name in names) for path, names in found.items())
 
 
 def _once(ready: asyncio.Future[None]) -> None:
