@@ -1,7 +1,7 @@
 """Zones as people name them → where that is: behind which port, in which bridge, by which of the host's interfaces.
 
 ``outside`` is behind the physical port of the other side's bridge; where that has none, behind the interface that has
-the default route.
+the default route; where there is no uplink at all, it is taken to be in the other side's bridge.
 """
 
 from __future__ import annotations
@@ -104,18 +104,25 @@ class Picture:
         if other and other.at_uplink:
             return replace(other, zone="outside", port="")
         family = "inet6" if version == 6 else "inet"
-        routes = [one for one in self.state.values() if isinstance(one, Route) and one.dst == "default"]
-        routes.sort(key=lambda one: (one.family != family, one.metric))
-        bridges = [one.name for one in self.state.values() if isinstance(one, Bridge) and self._physical(one)]
-        dev = next((one.dev for one in routes), "") or next(iter(sorted(bridges)), "")
+        dev = self.uplink(family)
+        if not dev and other and other.segment[0]:
+            return replace(other, zone="outside", port="", at_uplink=True)
+        dev = dev or min((one.name for one in self.state.values() if isinstance(one, Bridge)), default="")
         if not dev:
-            raise NotFound("no uplink: no default route, and no bridge with a physical port")
+            raise NotFound("no uplink: no default route, and no bridge")
         link = self.state.get(("link", dev))
         if isinstance(link, Bridge):
             return replace(self._on_bridge("outside", dev, None), at_uplink=True)
         if isinstance(link, Vlan) and isinstance(self.state.get(("link", link.raw_device)), Bridge):
             return Place("outside", segment=(link.raw_device, link.vlan_id), link=dev, at_uplink=True)
         return Place("outside", link=dev, at_uplink=True)
+
+    def uplink(self, family: str = "inet") -> str:
+        """Return the link that leads outside: the default route's, else a bridge with a physical port, or nothing."""
+        routes = [one for one in self.state.values() if isinstance(one, Route) and one.dst == "default"]
+        routes.sort(key=lambda one: (one.family != family, one.metric))
+        bridges = [one.name for one in self.state.values() if isinstance(one, Bridge) and self._physical(one)]
+        return next((one.dev for one in routes), "") or min(bridges, default="")
 
     def addresses(self, link: str = "") -> Iterator[IPv4Interface | IPv6Interface]:
         """Yield the host's own addresses, those of one *link*, but for link-local ones."""

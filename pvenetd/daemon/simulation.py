@@ -55,6 +55,10 @@ class Simulation:
             stopped=self._stopped(whole, start, end),
         )
         packet = asked(question, picture, start, end)
+        if "outside" in (start.zone, end.zone) and not picture.uplink():
+            packet.assumed.append(
+                f"outside: there is no uplink, so it is taken to be in {start.segment[0] or end.segment[0]}"
+            )
         found = simulate(whole, host, packet.packet, start, end)
         self._doubt(found, packet, whole, host, (start, end))
         return {
