@@ -17,6 +17,7 @@ from pvenetd.firewall.match import Facts, Packet, matches
 from pvenetd.firewall.ruleset import ARP, ICMP, IP6, TCP, UDP, Addresses, IcmpType, Limit, NamedSet, Rule, SetRef, Span
 from pvenetd.firewall.ruleset import TcpFlags as Flags
 from pvenetd.firewall.simulate import priority
+from tests.netns import fresh
 
 
 def one(number: int) -> Span:
@@ -186,13 +187,15 @@ def test_what_is_left_out_is_assumed_and_told(root: Path, capsys: pytest.Capture
     assert "100.fw:4" in [one["origin"] for one in depends]
 
 
+@pytest.mark.netns
 @pytest.mark.parametrize(("end", "verdict"), [("vm/100", "ACCEPT"), ("vm/102", "REJECT"), ("host", "ACCEPT")])
 def test_a_host_without_an_uplink_is_asked_as_if_the_bridge_had_one(
     root: Path, capsys: pytest.CaptureFixture[str], end: str, verdict: str
 ) -> None:
     bare = "iface vmbr{0} inet static\n\taddress {1}/24\n\tbridge-ports none\n"
     (root / "etc/network/interfaces").write_text(bare.format(0, "192.0.2.1") + bare.format(1, "198.51.100.1"))
-    found = simulated(root, f"outside {end} --proto tcp --dport 22", capsys)
+    with fresh():
+        found = simulated(root, f"outside {end} --proto tcp --dport 22", capsys)
     bridge = "vmbr1" if end == "vm/102" else "vmbr0"
     assert f"outside: there is no uplink, so it is taken to be in {bridge}" in found["assumed"]
     assert found["verdict"] == verdict
