@@ -192,7 +192,7 @@ def test_what_is_left_out_is_assumed_and_told(root: Path, capsys: pytest.Capture
 def test_a_host_without_an_uplink_is_asked_as_if_the_bridge_had_one(
     root: Path, capsys: pytest.CaptureFixture[str], end: str, verdict: str
 ) -> None:
-    bare = "iface vmbr{0} inet static\n\taddress {1}/24\n\tbridge-ports none\n"
+    bare = "auto vmbr{0}\niface vmbr{0} inet static\n\taddress {1}/24\n\tbridge-ports none\n"
     (root / "etc/network/interfaces").write_text(bare.format(0, "192.0.2.1") + bare.format(1, "198.51.100.1"))
     with fresh():
         found = simulated(root, f"outside {end} --proto tcp --dport 22", capsys)
