@@ -42,7 +42,7 @@ class Shell:
         self.process = process
         self._from = 0
 
-    def ready(self, seconds: float = PATIENCE) -> None:
+    def ready(self, seconds: float = 3 * PATIENCE) -> None:
         """Wait until it has its addresses and listens."""
         self.process.expect("^@ ready$", seconds)
 
