@@ -112,8 +112,14 @@ class Session:
         """Whether a device has been taken out."""
         self._links: dict[int, bool] = {}
         """How QEMU was told that links are."""
-        self._tell = _Measured(lambda what, facts: guests.happened(vmid, what, facts))
+        self._measures: dict[str, _Measured] = {}
+        """One for each kind of event: a guest that changes its filters all the time hides nothing else."""
         self._complaint = ""
+
+    def _tell(self, what: str, facts: Mapping[str, Any]) -> None:
+        if what not in self._measures:
+            self._measures[what] = _Measured(lambda what, facts: self._guests.happened(self._vmid, what, facts))
+        self._measures[what](what, facts)
 
     def look(self) -> None:
         """Have links, and what is known of devices, brought up to date."""

@@ -45,6 +45,8 @@ class Monitor:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
         self._socket.connect(str(world.root / MONITORS / f"{vmid}.test"))
+        self.said: list[dict[str, Any]] = []
+        """All that came: answers and events."""
         self._lines = self._socket.makefile("rw")
         self._lines.readline()
         self("qmp_capabilities")
@@ -64,6 +66,7 @@ class Monitor:
         self._lines.flush()
         while True:
             answer: dict[str, Any] = json.loads(self._lines.readline())
+            self.said.append(answer)
             if answer.keys() & {"return", "error"}:
                 return answer
 
@@ -124,7 +127,11 @@ def test_a_nic_that_is_added_has_its_cable_as_configured_and_one_that_is_taken_o
                 monitor.asked("device_del", id="net1")
             return "DEVICE_DELETED" in told(monitored)
 
-        until(is_out, "it is told")
+        try:
+            until(is_out, "it is told")
+        except AssertionError as error:
+            there = guest.run("ls /sys/class/net; dmesg | tail -n 20")[1]
+            raise AssertionError(f"{error}; the monitor said {monitor.said[-20:]}, the guest {there}") from None
         monitor("netdev_del", id="net1")
     assert monitored.host.links() == before
     until(lambda: not request(monitored.root, "GET", "vms/100")["nics"][1]["plugged"], "it is not plugged any more")
