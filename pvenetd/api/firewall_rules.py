@@ -28,4 +28,5 @@ async def rules(daemon: Daemon, params: OfGuest) -> list[dict[str, Any]]:
 async def difference(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
     """Return what the files say otherwise than what is loaded, in rules and options; comments are nothing."""
     del params
-    return [*rule_changes.records(daemon.store, daemon.firewall.files)]
+    broken = {one.path for one in await daemon.firewall.problems() if one.severity == "error"}
+    return [*rule_changes.records(daemon.store, daemon.firewall.files, broken)]

@@ -55,6 +55,8 @@ class _Texts:
 def _records(tallies: tuple[Tally, ...], texts: _Texts) -> Iterator[dict[str, Any]]:
     for (table, chain, origin), rules in groupby(tallies, key=lambda one: (one.table, one.chain, one.origin)):
         found = [*rules]
+        # What a line logs is counted by its other rule, too, which has no limit.
+        deciding = [one for one in found if " log prefix " not in f" {one.text}"] or found
         guest = _GUEST.match(chain)
         yield {
             "vmid": int(guest[1]) if guest else 0,
@@ -62,7 +64,7 @@ def _records(tallies: tuple[Tally, ...], texts: _Texts) -> Iterator[dict[str, An
             "chain": chain,
             "origin": origin,
             "text": texts.line(origin),
-            "rules": [one.text for one in found],
-            "packets": sum(one.packets for one in found),
-            "bytes": sum(one.bytes for one in found),
+            "rules": [one.text for one in deciding],
+            "packets": sum(one.packets for one in deciding),
+            "bytes": sum(one.bytes for one in deciding),
         }

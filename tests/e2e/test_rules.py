@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.sandbox.client import hook
 from tests.sandbox.process import Process
 from tests.sandbox.world import GUEST, PROVIDER, TAP, World
@@ -14,7 +15,7 @@ from tests.sandbox.world import GUEST, PROVIDER, TAP, World
 pytestmark = pytest.mark.netns
 
 SEND = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('{PROVIDER}', 9999))"
-RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 # a comment\nOUT ACCEPT -p tcp\n"
+RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 -log info # a comment\nOUT ACCEPT -p tcp\n"
 
 
 def rules(world: World, *words: str) -> list[dict[str, Any]]:
@@ -30,7 +31,7 @@ def test_a_rule_is_told_with_its_line_and_what_it_has_counted(world: World) -> N
     told = rules(world, "--vmid", "100")
     (rule,) = (one for one in told if one["origin"] == "100.fw:4")
     assert (rule["vmid"], rule["chain"], rule["packets"]) == (100, "vm-100-out", 3)
-    assert rule["text"] == "OUT DROP -p udp -dport 9999 # a comment"
+    assert rule["text"] == "OUT DROP -p udp -dport 9999 -log info # a comment"
     assert {one["vmid"] for one in told} == {100}
     assert {"cluster.fw", "100.fw"} <= {one["origin"].partition(":")[0] for one in rules(world)}
     assert rule["text"] in world.ctl("firewall", "rules")
@@ -53,3 +54,16 @@ def test_a_broken_file_is_shown_beside_what_is_loaded(world: World) -> None:
     told = world.ctl("firewall", "diff").splitlines()
     assert told[0].endswith("100.fw [RULES] (broken: counts as it was)")
     assert told[1:] == ["  + OUT DENY    # line 7"]
+    world.write("etc/pvenetd/firewall/100.fw", f"{RULES}OUT DROP -dest +nosuch\n")
+    assert "(broken: counts as it was)" in world.ctl("firewall", "diff")
+
+
+def test_what_a_rule_logs_is_told_with_its_line(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", RULES)
+    world.ctl("firewall", "apply")
+    guest, _pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    command = [*world.host.prefix(), world.bin / "pvenetctl", "firewall", "log", "-f", "--vmid", "100"]
+    looker = world.keep(Process("log", command, world.env()))
+    guest.run("python3", "-c", SEND)
+    line = looker.expect(f"^100 6 {TAP}-OUT .* DST={PROVIDER} .* DPT=9999 .* RULE=100.fw:4$", PATIENCE).string
+    assert line in world.read("var/log/pvenetd/firewall.log")
