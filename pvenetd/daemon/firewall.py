@@ -72,7 +72,7 @@ class Firewall:
 
     def is_on(self) -> bool:
         """Return whether the firewall is on, by the cluster.fw that counts."""
-        return self._book.common().enabled
+        return self._book.common(listed=False).enabled
 
     async def problems(self) -> tuple[Problem, ...]:
         """Return all that is wrong with the firewall files and the guests' NICs, whatever counts in their place."""
@@ -139,7 +139,7 @@ class Firewall:
         *had* is what it wanted before; after a restart of the daemon the kernel knows its rules.  Has it none
         that are good, it is let nothing pass.
         """
-        common = self._book.common()
+        common = self._book.common(listed=False)
         if not common.enabled:
             return Rules({})
         now = self.files.now(str(guest.vmid))
