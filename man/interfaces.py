@@ -1,12 +1,7 @@
-"""pvenetd-interfaces(5): every option with its meaning, range, default and kernel attribute, from the fields.
-
-A field's meaning is its docstring, which Python does not keep: it is read from the source.
-"""
+"""pvenetd-interfaces(5): every option with its meaning, range, default and kernel attribute, from the fields."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +15,7 @@ from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.port import Port
 from pvenetd.kinds.tap import Tap
+from pvenetd.meanings import meanings
 from pvenetd.nat.option import OPTIONS as NAT
 from pvenetd.option import TICKS, Option
 
@@ -82,29 +78,6 @@ CLAIMED = {
     "ifb": "A stanza with link-type ifb.",
 }
 """Kind → how a stanza of it is known; of other kinds the module tells."""
-
-
-def meanings(kind: type[Any]) -> dict[str, str]:
-    """Return field → docstring of *kind* and what it inherits."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if base.__module__.startswith("pvenetd."):
-            found |= _docstrings(base)
-    return found
-
-
-def _docstrings(kind: type[Any]) -> dict[str, str]:
-    (body,) = (node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef))
-    pairs = zip(body.body, body.body[1:], strict=False)
-    return {
-        field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairs
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
 
 
 def described(kind: type[Any]) -> Iterator[tuple[str, FieldInfo, Option]]:

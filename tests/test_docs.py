@@ -18,6 +18,7 @@ from pvenetd.kinds import KINDS
 from pvenetd.kinds.link import Link, options
 from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
 from pvenetd.kinds.tap import Tap
+from pvenetd.meanings import meanings
 from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
 from tests.unit.test_check_shapes import ERRORS, WARNINGS
 
@@ -40,10 +41,10 @@ def test_a_page_made_from_the_code_is_as_generated(page: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind is not Tap], ids=lambda kind: kind.__name__)
 def test_every_option_of_a_kind_is_in_its_page_and_means_something(kind: type[Link]) -> None:
     page = plain("pvenetd-interfaces.5")
-    meanings = runpy.run_path(str(MAN / "interfaces.py"))["meanings"](kind)
+    known = meanings(kind)
     for spelling, (field, _) in options(kind).items():
         assert re.search(rf"^\.B .*\b{spelling}\b", page, re.MULTILINE), spelling
-        assert meanings.get(field), f"{kind.__name__}.{field} has no docstring"
+        assert known.get(field), f"{kind.__name__}.{field} has no docstring"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NoReturn
 
 from aiohttp import web
 
 from pvenetd.api.errors import BadParametersError, TooLargeError, refusal
+from pvenetd.api.pages import page
 from pvenetd.api.peer import group_id, peer
 from pvenetd.api.route import answer
 from pvenetd.api.routes import ROUTES
@@ -50,7 +51,10 @@ class Server:
         caller = peer(request.transport, self._group)
         path = request.rel_url.raw_path
         status = 200
+        body: Mapping[str, Any]
         try:
+            if made := await page(request.method, path):
+                return web.Response(body=made.body, content_type=made.kind, charset="utf-8", headers=made.headers)
             body = await answer(self._daemon, ROUTES, caller, request.method, path, await _given(request))
         except PvenetError as error:
             status, body = refusal(error)

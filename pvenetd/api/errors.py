@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired
 
-from pvenetd.daemon.interfaces import problem_record
+from typing_extensions import TypedDict
+
+from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.errors import (
     ConfigError,
     Conflict,
@@ -51,15 +53,32 @@ STATUS: dict[type[PvenetError], int] = {
 """Class → HTTP status; a subclass has its base's where it has none of its own."""
 
 
-def refusal(error: PvenetError) -> tuple[int, dict[str, Any]]:
+class Refusal(TypedDict):
+    """An answer that is no."""
+
+    data: None
+    message: str
+    """What is wrong, in lines for people."""
+    errors: NotRequired[dict[str, str]]
+    """What is wrong, by parameter, or by option, interface or file of the configuration."""
+    problems: NotRequired[list[ProblemRecord]]
+    """What is wrong with the configuration, each with its line."""
+    outcome: NotRequired[str]
+    """What has become of the host, where something had begun."""
+    losses: NotRequired[list[str]]
+    """What the caller's own session stands on and would lose, a sentence each."""
+
+
+def refusal(error: PvenetError) -> tuple[int, Refusal]:
     """Return the status and the record that tell *error*, and what has become of the host."""
     status = next((STATUS[kind] for kind in type(error).mro() if kind in STATUS), 500)
-    body: dict[str, Any] = {"data": None, "message": str(error)}
+    body: Refusal = {"data": None, "message": str(error)}
     if error.outcome:
-        body |= {"message": f"{error}\n{error.outcome}", "outcome": error.outcome}
+        body["message"], body["outcome"] = f"{error}\n{error.outcome}", error.outcome
     if isinstance(error, EditError):
         body["errors"] = error.errors
-        body |= {"problems": [problem_record(problem) for problem in error.problems]} if error.problems else {}
+        if error.problems:
+            body["problems"] = [problem_record(problem) for problem in error.problems]
     if isinstance(error, CutsOff):
         body["losses"] = list(error.losses)
     if isinstance(error, ConfigError):

@@ -9,10 +9,10 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from pvenetd.api.errors import BadParametersError, ForbiddenError, NoMethodError
 from pvenetd.daemon.daemon import Daemon
@@ -31,6 +31,11 @@ class Params(BaseModel):
     texts: ClassVar[frozenset[str]] = frozenset()
     """Parameters that are texts of several lines."""
 
+    @classmethod
+    def undeclared(cls) -> dict[str, Any]:
+        """Return, in JSON Schema's words, what undeclared parameters it takes."""
+        return {}
+
 
 class OfNode(Params):
     """A request below ``nodes/{node}``."""
@@ -45,7 +50,9 @@ def _ifname(text: str) -> str:
     return text
 
 
-Iface = Annotated[str, AfterValidator(_ifname)]
+Iface = Annotated[
+    str, AfterValidator(_ifname), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,15}(:[0-9]+)?$"})
+]
 """An interface's name, an alias's (``eth0:1``) too."""
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 NetN = Annotated[str, Field(pattern=r"^net([0-9]|[12][0-9]|3[01])$")]
@@ -65,12 +72,16 @@ class Caller:
     may_write: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+Data = TypeVar("Data")
+More = TypeVar("More", bound=Mapping[str, Any])
+
+
+@dataclass(frozen=True)
+class Beside(Generic[Data, More]):
     """An answer with more than its data."""
 
-    data: Any
-    more: Mapping[str, Any]
+    data: Data
+    more: More
 
 
 Wanted = TypeVar("Wanted", bound=Params)
@@ -85,8 +96,10 @@ class Route:
     path: str
     """``/nodes/{node}/network``, below `PREFIX`."""
     ask: Callable[[Daemon, Any], Awaitable[Any]]
-    """Its docstring documents the request."""
+    """Its docstring documents the request, its annotations what is given and answered."""
     params: type[Params]
+    answers: Any
+    """The type of the data, `Beside` where there is more than that."""
 
     @property
     def writes(self) -> bool:
@@ -131,7 +144,8 @@ class Routes:
 
     def _declare(self, method: str, path: str) -> Callable[[Asked], Asked]:
         def declare(ask: Asked) -> Asked:
-            self.rows.append(Route(method, path, ask, get_type_hints(ask)["params"]))
+            hints = get_type_hints(ask, include_extras=True)
+            self.rows.append(Route(method, path, ask, hints["params"], hints["return"]))
             return ask
 
         return declare
@@ -144,7 +158,7 @@ def nodes() -> tuple[str, str]:
 
 async def answer(
     daemon: Daemon, routes: Iterable[Route], caller: Caller, method: str, path: str, given: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Return the record that answers a request; *path* is percent-encoded.  Raises `PvenetError`."""
     route, found = find(routes, method, path)
     if route.writes and not caller.may_write:

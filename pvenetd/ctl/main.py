@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pvenetd.ctl import page
@@ -104,7 +104,7 @@ def _turn(
 ) -> tuple[int, Request | None]:
     """Ask once, and print the answer; return the exit status, and what is asked next."""
     status, body = _answer(command, request, arguments.root)
-    if status >= 400 and (more := command.again(body, arguments)):
+    if status >= 400 and (more := command.again(dict(body), arguments)):
         status, body = _answer(command, more, arguments.root)
     if status >= 400:  # HTTP: refused
         return command.failing(_refused(body, arguments), arguments, answered=True), None
@@ -121,7 +121,7 @@ def _turn(
     return 0, further
 
 
-def _answer(command: Command, request: Request | FileRequest, root: str) -> tuple[int, dict[str, Any]]:
+def _answer(command: Command, request: Request | FileRequest, root: str) -> tuple[int, Mapping[str, Any]]:
     if isinstance(request, Request):
         try:
             return ask(root, request)
@@ -141,7 +141,7 @@ def _complete(words: list[str]) -> int:
     return 0
 
 
-def _refused(body: dict[str, Any], arguments: argparse.Namespace) -> int:
+def _refused(body: Mapping[str, Any], arguments: argparse.Namespace) -> int:
     """Tell why it was refused: every problem with its line, or every parameter with its reason."""
     lines = [str(body.get("message", "refused"))]
     if body.get("problems") and lines[0] != _BY_KEY:
@@ -157,7 +157,7 @@ def _problem(one: dict[str, Any]) -> str:
     return problem(one)
 
 
-def _complain(text: str, arguments: argparse.Namespace, body: dict[str, Any] | None = None) -> int:
+def _complain(text: str, arguments: argparse.Namespace, body: Mapping[str, Any] | None = None) -> int:
     sys.stderr.write(f"{page.clean(text)}\n")
     if arguments.json:
         told = {"message": text, **{key: value for key, value in (body or {}).items() if key != "data"}}

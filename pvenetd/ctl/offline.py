@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from pvenetd.ctl.client import Request
 from pvenetd.ctl.command import FileRequest
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.edits import Change, creation, deletion, setting
-from pvenetd.daemon.interfaces import problem_record
+from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.nics import Nics
@@ -102,7 +102,7 @@ class Later:
             self._host.close()
 
 
-def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, Any]]:
+def answer(root: str, request: Request | FileRequest) -> tuple[int, Mapping[str, Any]]:
     """Return the status and the record that a daemon of *root* would answer, or those about one file."""
     here = Path(os.path.realpath(root))
     try:
@@ -111,7 +111,7 @@ def answer(root: str, request: Request | FileRequest) -> tuple[int, dict[str, An
         return 500, {"message": f"{error.filename}: {error.strerror}"}
 
 
-async def _answer(root: Path, request: Request) -> tuple[int, dict[str, Any]]:
+async def _answer(root: Path, request: Request) -> tuple[int, Mapping[str, Any]]:
     try:
         async with _daemon(root, by_kernel=request.path[-1] in _BY_KERNEL) as daemon:
             if request.method != "GET" and request.path[-1] in _BY_KERNEL:
@@ -121,7 +121,7 @@ async def _answer(root: Path, request: Request) -> tuple[int, dict[str, Any]]:
         return refusal(error)
 
 
-async def _read(root: Path, request: FileRequest) -> tuple[int, dict[str, Any]]:
+async def _read(root: Path, request: FileRequest) -> tuple[int, Mapping[str, Any]]:
     nics = None if request.nics is None else [name for name in request.nics.split(",") if name]
     try:
         async with _daemon(root, by_kernel=False) as daemon:
@@ -158,7 +158,7 @@ async def _edit(daemon: Daemon, request: FileRequest, nics: list[str] | None) ->
     files.put(name, after)
 
 
-async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | None) -> list[dict[str, Any]]:
+async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | None) -> list[ProblemRecord]:
     try:
         config = load(file, Given(file, root))
     except ConfigError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 from pvenetd.daemon.edits import Edits
 from pvenetd.daemon.records import records
 from pvenetd.daemon.store import View
-from pvenetd.errors import ConfigError, NotFound, Problem
+from pvenetd.errors import ConfigError, NotFound, Problem, Severity
 from pvenetd.interfaces.config import Config
 
 
@@ -47,6 +49,22 @@ class Interfaces(Edits):
         raise NotFound(f"no interface {name}")
 
 
-def problem_record(problem: Problem) -> dict[str, Any]:
+class ProblemRecord(TypedDict):
+    """One thing that is wrong in a file, and where."""
+
+    severity: Severity
+    code: str
+    """One of those in pvenetctl(1)."""
+    path: str
+    line: int
+    interface: str
+    """Empty where it is about none."""
+    option: str
+    message: str
+    hint: str
+    """What to do, where that is known."""
+
+
+def problem_record(problem: Problem) -> ProblemRecord:
     """Return a problem as ``interfaces check --json`` shows it."""
-    return asdict(problem)
+    return cast("ProblemRecord", asdict(problem))

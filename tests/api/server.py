@@ -48,14 +48,17 @@ class Api:
 
     async def ask(self, method: str, path: str, *options: str, user: int | None = None) -> tuple[int, dict[str, Any]]:
         """Return status and record of a request by curl, run as *user*."""
-        command = ["curl", "-s", "-X", method, "-w", "\n%{http_code}", "--unix-socket", str(self.socket), *options]
+        body, _, status = (await self.text(method, path, "-w", "\n%{http_code}", *options, user=user)).rpartition("\n")
+        return int(status), json.loads(body)
+
+    async def text(self, method: str, path: str, *options: str, user: int | None = None) -> str:
+        """Return what curl prints."""
+        command = ["curl", "-s", "-X", method, "--unix-socket", str(self.socket), *options]
         identity: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
         made = await asyncio.create_subprocess_exec(
             *command, f"http://localhost{path}", stdout=asyncio.subprocess.PIPE, **identity
         )
-        out, _ = await made.communicate()
-        body, _, status = out.decode().rpartition("\n")
-        return int(status), json.loads(body)
+        return (await made.communicate())[0].decode()
 
     async def data(self, method: str, path: str, *options: str) -> Any:
         """Return the data of a request that is not refused."""
