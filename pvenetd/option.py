@@ -100,6 +100,8 @@ def yes_no(value: object) -> object:
     return value
 
 
+ZeroOne = Annotated[int, Field(ge=0, le=1)]
+"""A boolean as Proxmox VE's answers have it."""
 YesNo = Annotated[bool, BeforeValidator(yes_no)]
 """``yes on 1 true`` or ``no off 0 false``, in any case."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
+from typing_extensions import TypedDict
 
-from pvenetd.api.guests import OfGuest, configured, is_container, listed
+from pvenetd.api.guests import Configured, Done, Listed, OfGuest, configured, is_container, listed
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
@@ -19,7 +20,7 @@ routes = Routes()
 
 
 @routes.get("/nodes/{node}/lxc")
-async def lxc(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def lxc(daemon: Daemon, params: OfNode) -> list[Listed]:
     """Return every container; one with a NIC in the network is running."""
     del params
     records = await daemon.guests.records()
@@ -27,21 +28,27 @@ async def lxc(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
 
 
 @routes.get("/nodes/{node}/lxc/{vmid}/config")
-async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+async def config(daemon: Daemon, params: OfGuest) -> Configured:
     """Return a container's name and NICs as its configuration has them."""
     _container(daemon, params.vmid)
     return await configured(daemon, params.vmid, "hostname")
 
 
 @routes.get("/nodes/{node}/lxc/{vmid}/status/current")
-async def current(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+async def current(daemon: Daemon, params: OfGuest) -> Listed:
     """Return whether a container runs: whether one of its NICs is in the network."""
     _container(daemon, params.vmid)
     return listed(await daemon.guests.show(params.vmid), "CT")
 
 
+class Text(TypedDict):
+    """Lines of a file."""
+
+    text: str
+
+
 @routes.get("/nodes/{node}/pvenetd/vms/{vmid}/lxc-config")
-async def lxc_config(daemon: Daemon, params: OfGuest) -> dict[str, str]:
+async def lxc_config(daemon: Daemon, params: OfGuest) -> Text:
     """Return the lines of lxc.container.conf(5) by which LXC makes a container's NICs and has them plugged."""
     return {"text": lxc_lines(_container(daemon, params.vmid))}
 
@@ -70,7 +77,7 @@ class LxcHook(OfNode):
 
 
 @routes.post("/nodes/{node}/pvenetd/hook/lxc")
-async def hook(daemon: Daemon, params: LxcHook) -> dict[str, Any]:
+async def hook(daemon: Daemon, params: LxcHook) -> Done:
     """Plug the host's end of a pair that LXC has made, or let go of it before LXC takes it away."""
     ctid, index = parse_veth(params.ifname) or (0, 0)
     if params.phase == "up":

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pvenetd.api.network import OneInterface
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.edits import creation, deletion, setting
+from pvenetd.daemon.edits import Difference, creation, deletion, setting
 from pvenetd.edits.wish import Wish
 
 routes = Routes()
@@ -30,6 +30,13 @@ class Edit(OfNode):
     """Keys whose option goes: a list, or parted by commas."""
     digest: Digest = None
     """The ``digest`` of what was read: other files since then refuse the edit."""
+
+    @classmethod
+    def undeclared(cls) -> dict[str, Any]:
+        """Return what an interface may be given."""
+        from pvenetd.api.keys import properties
+
+        return {"properties": properties()}
 
     def wish(self) -> Wish:
         """Return what is asked for, and what is wrong with it already."""
@@ -81,7 +88,7 @@ async def revert(daemon: Daemon, params: OfNode) -> None:
 
 
 @routes.get("/nodes/{node}/pvenetd/diff")
-async def diff(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def diff(daemon: Daemon, params: OfNode) -> Difference:
     """Return what is staged against what is active: as a unified diff, and by interface and option."""
     del params
     return daemon.interfaces.difference()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
+from pvenetd.api.network import Problems
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.interfaces import problem_record
+from pvenetd.daemon.interfaces import ProblemRecord, problem_record
+from pvenetd.daemon.overview import FilteringRecord, RemarkRecord
 from pvenetd.errors import NotFound
 
 routes = Routes()
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/check")
-async def check(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def check(daemon: Daemon, params: OfNode) -> Problems:
     """Return all that is wrong with the firewall files and the guests' NICs."""
     del params
     found = (*await daemon.firewall.problems(), *daemon.firewall.idle())
@@ -30,8 +33,15 @@ class Compile(OfNode):
     """One guest alone."""
 
 
+class Compiled(TypedDict):
+    """A ruleset."""
+
+    backend: str
+    text: str
+
+
 @routes.get("/nodes/{node}/pvenetd/firewall/compile")
-async def compiled(daemon: Daemon, params: Compile) -> dict[str, str]:
+async def compiled(daemon: Daemon, params: Compile) -> Compiled:
     """Return the ruleset as text that the kernel's own tools accept."""
     if params.vmid is not None and daemon.store.guest(params.vmid) is None:
         raise NotFound(f"no guest {params.vmid}")
@@ -46,18 +56,34 @@ class Apply(OfNode):
     """Seconds within which it has to be confirmed, or what was loaded before is again."""
 
 
+class Loaded(FilteringRecord):
+    """What is loaded now."""
+
+    failed: dict[str, str]
+    """The reason, by owner: ``firewall``, ``vm:100``, …"""
+
+
 @routes.post("/nodes/{node}/pvenetd/firewall/apply")
-async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
+async def apply(daemon: Daemon, params: Apply) -> Loaded:
     """Load the rules of the host and of every guest; whose file is broken keeps what was loaded.
 
     With `confirm`, ``confirm`` of the answer names what waits.
     """
     failed = await daemon.apply_rules(params.confirm)
-    return {"failed": failed, **await daemon.filtering()}
+    return {**await daemon.filtering(), "failed": failed}
+
+
+class FirewallStatus(FilteringRecord):
+    """What is loaded, and what is in its way."""
+
+    problems: list[ProblemRecord]
+    """What is wrong with files that are everybody's."""
+    neighbours: list[RemarkRecord]
+    """What others have loaded."""
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/status")
-async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def status(daemon: Daemon, params: OfNode) -> FirewallStatus:
     """Return what is loaded, what differs from the files, and what others have loaded that is in its way."""
     del params
     found = await daemon.filtering()

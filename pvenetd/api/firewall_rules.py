@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon import rule_changes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.rule_changes import RuleChange
+from pvenetd.daemon.rules import RuleRecord
 
 routes = Routes()
 
@@ -19,13 +19,13 @@ class OfGuest(OfNode):
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/rules")
-async def rules(daemon: Daemon, params: OfGuest) -> list[dict[str, Any]]:
+async def rules(daemon: Daemon, params: OfGuest) -> list[RuleRecord]:
     """Return every rule that is loaded, with its FILE:LINE and the packets and bytes it has counted."""
     return await daemon.rules.records(params.vmid)
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/diff")
-async def difference(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def difference(daemon: Daemon, params: OfNode) -> list[RuleChange]:
     """Return what the files say otherwise than what is loaded, in rules and options; comments are nothing."""
     del params
     broken = {one.path for one in await daemon.firewall.problems() if one.severity == "error"}

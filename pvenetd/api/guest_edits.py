@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from pvenetd.api.guests import OfGuest
-from pvenetd.api.route import Routes
+from pvenetd.api.guests import Done, OfGuest
+from pvenetd.api.route import NET_N, Routes
 from pvenetd.api.tasks import finished
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
@@ -29,6 +29,12 @@ class Edit(OfGuest):
     """NICs that go: a list, or parted by commas."""
     digest: Annotated[str, Field(max_length=64)] | None = None
     """The ``digest`` of what was read: a definition that has changed since then refuses the edit."""
+
+    @classmethod
+    def undeclared(cls) -> dict[str, Any]:
+        """Return what a guest may be given."""
+        text = "A NIC in Proxmox VE's words: virtio=02:00:5E:00:53:01,bridge=vmbr0,tag=5,firewall=1"
+        return {"patternProperties": {NET_N: {"type": "string", "description": text}}}
 
     async def run(self, daemon: Daemon) -> tuple[Op, ...]:
         """Do it.  Raises as `GuestEdits.edit` does."""
@@ -60,6 +66,6 @@ async def configure_container(daemon: Daemon, params: Edit) -> None:
 
 
 @routes.put("/nodes/{node}/pvenetd/vms/{vmid}")
-async def change(daemon: Daemon, params: Edit) -> dict[str, Any]:
+async def change(daemon: Daemon, params: Edit) -> Done:
     """Change a guest's NICs; return what was done to those that are plugged."""
     return {"ops": [shown(op) for op in await params.run(daemon)]}

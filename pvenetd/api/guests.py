@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired, cast
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, with_config
+from typing_extensions import TypedDict
 
 from pvenetd.api.route import NetN, OfNode, Routes, Vmid, index_of
-from pvenetd.daemon.applies import shown
+from pvenetd.daemon.applies import OpRecord, shown
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.guest_edits import digest
+from pvenetd.daemon.guest_records import GuestRecord
 from pvenetd.names import parse_tap
 
 routes = Routes()
@@ -21,8 +23,34 @@ class OfGuest(OfNode):
     vmid: Vmid
 
 
+class Listed(TypedDict):
+    """A guest as Proxmox VE's lists have it."""
+
+    vmid: int
+    name: str
+    status: Literal["running", "stopped"]
+
+
+class Done(TypedDict):
+    """What was done."""
+
+    ops: list[OpRecord]
+
+
+@with_config({"extra": "allow"})
+class Configured(TypedDict):
+    """A guest's configuration by Proxmox VE's keys: its NICs as ``net0`` to ``net31``."""
+
+    name: NotRequired[str]
+    """Of a VM."""
+    hostname: NotRequired[str]
+    """Of a container."""
+    digest: NotRequired[str]
+    """Of its definition: a change that names it is refused where that has changed since."""
+
+
 @routes.get("/nodes/{node}/qemu")
-async def qemu(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def qemu(daemon: Daemon, params: OfNode) -> list[Listed]:
     """Return every VM; one with a NIC in the network is running."""
     del params
     records = await daemon.guests.records()
@@ -35,7 +63,7 @@ def is_container(daemon: Daemon, vmid: int) -> bool:
     return guest is not None and guest.source == "lxc"
 
 
-def listed(guest: dict[str, Any], what: str) -> dict[str, Any]:
+def listed(guest: GuestRecord, what: str) -> Listed:
     """Return a guest's record as Proxmox VE's lists have it; *what* it is names one without a name."""
     return {
         "vmid": guest["vmid"],
@@ -45,35 +73,35 @@ def listed(guest: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 @routes.get("/nodes/{node}/qemu/{vmid}/config")
-async def config(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+async def config(daemon: Daemon, params: OfGuest) -> Configured:
     """Return a guest's name and NICs as its configuration has them."""
     return await configured(daemon, params.vmid, "name")
 
 
-async def configured(daemon: Daemon, vmid: int, name: str) -> dict[str, Any]:
+async def configured(daemon: Daemon, vmid: int, name: str) -> Configured:
     """Return a guest's configuration by Proxmox VE's keys, *name* that of its name.  Raises `NotFound`."""
     guest = await daemon.guests.show(vmid)
     nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
     named = {name: guest["name"]} if guest["name"] else {}
     defined = daemon.store.guest(vmid)
-    return {**named, **nics, **({"digest": digest(defined)} if defined else {})}
+    return cast("Configured", {**named, **nics, **({"digest": digest(defined)} if defined else {})})
 
 
 @routes.get("/nodes/{node}/qemu/{vmid}/status/current")
-async def current(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+async def current(daemon: Daemon, params: OfGuest) -> Listed:
     """Return whether a VM runs: whether one of its NICs is in the network."""
     return listed(await daemon.guests.show(params.vmid), "VM")
 
 
 @routes.get("/nodes/{node}/pvenetd/vms")
-async def vms(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def vms(daemon: Daemon, params: OfNode) -> list[GuestRecord]:
     """Return every guest with its NICs."""
     del params
     return await daemon.guests.records()
 
 
 @routes.get("/nodes/{node}/pvenetd/vms/{vmid}")
-async def vm(daemon: Daemon, params: OfGuest) -> dict[str, Any]:
+async def vm(daemon: Daemon, params: OfGuest) -> GuestRecord:
     """Return one guest with its NICs."""
     return await daemon.guests.show(params.vmid)
 
@@ -85,14 +113,14 @@ class OfNic(OfGuest):
 
 
 @routes.post("/nodes/{node}/pvenetd/vms/{vmid}/plug")
-async def plug(daemon: Daemon, params: OfNic) -> dict[str, Any]:
+async def plug(daemon: Daemon, params: OfNic) -> Done:
     """Plug a NIC, or all: its chains first, then its tap into its bridge."""
     ops = await daemon.guests.plug(params.vmid, index_of(params.nic))
     return {"ops": [shown(op) for op in ops]}
 
 
 @routes.post("/nodes/{node}/pvenetd/vms/{vmid}/unplug")
-async def unplug(daemon: Daemon, params: OfNic) -> dict[str, Any]:
+async def unplug(daemon: Daemon, params: OfNic) -> Done:
     """Unplug a NIC, or all."""
     return {"ops": [shown(op) for op in await daemon.guests.unplug(params.vmid, index_of(params.nic))]}
 
@@ -111,7 +139,7 @@ class QemuHook(OfNode):
 
 
 @routes.post("/nodes/{node}/pvenetd/hook/qemu")
-async def hook(daemon: Daemon, params: QemuHook) -> dict[str, Any]:
+async def hook(daemon: Daemon, params: QemuHook) -> Done:
     """Plug or unplug a tap that QEMU has made, or is about to take away."""
     vmid, index = parse_tap(params.ifname) or (0, 0)
     if params.phase == "up":
@@ -128,7 +156,7 @@ class PveHook(OfGuest):
 
 
 @routes.post("/nodes/{node}/pvenetd/hook/pve")
-async def follow(daemon: Daemon, params: PveHook) -> dict[str, Any]:
+async def follow(daemon: Daemon, params: PveHook) -> Done:
     """Load a guest's chains before it starts, if all of its NICs can be plugged; then follow what there is of it."""
     if params.phase == "pre-start":
         ops = await daemon.guests.prepare(params.vmid)

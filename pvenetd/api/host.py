@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, NotRequired, cast
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from pvenetd import __version__
 from pvenetd.api.route import OfNode, Params, Routes, nodes
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.feed import Record
+from pvenetd.daemon.guest_records import GuestRecord, NicRecord
+from pvenetd.daemon.overview import LinkRecord, StatusRecord
+from pvenetd.option import ZeroOne
 
 routes = Routes()
 
 
+class Version(TypedDict):
+    """A version, with Proxmox VE's keys."""
+
+    version: str
+    release: str
+    repoid: str
+
+
 @routes.get("/version")
-async def version(daemon: Daemon, params: Params) -> dict[str, str]:
+async def version(daemon: Daemon, params: Params) -> Version:
     """Return the version of pvenetd, with Proxmox VE's keys."""
     del daemon, params
     return {"version": __version__, "release": __version__, "repoid": "pvenetd"}
 
 
+class Node(TypedDict):
+    """A host."""
+
+    node: str
+    id: str
+    type: str
+    status: str
+
+
 @routes.get("/nodes")
-async def node_list(daemon: Daemon, params: Params) -> list[dict[str, str]]:
+async def node_list(daemon: Daemon, params: Params) -> list[Node]:
     """Return this host as the only node."""
     del daemon, params
     name = nodes()[0]
@@ -30,25 +50,52 @@ async def node_list(daemon: Daemon, params: Params) -> list[dict[str, str]]:
 
 
 @routes.get("/nodes/{node}/pvenetd/status")
-async def status(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def status(daemon: Daemon, params: OfNode) -> StatusRecord:
     """Return how everything is, for one screen."""
     del params
     return await daemon.status()
 
 
+class Behind(TypedDict):
+    """Whose NIC is behind a port."""
+
+    vmid: int
+    name: str
+    nic: str
+    filtered: ZeroOne
+
+
+class Place(LinkRecord):
+    """A link, and the guest behind it."""
+
+    guest: NotRequired[Behind]
+
+
 @routes.get("/nodes/{node}/pvenetd/topology")
-async def topology(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def topology(daemon: Daemon, params: OfNode) -> list[Place]:
     """Return every link with what it is a port of or stands on, and a tap's guest."""
     del params
     guests = {nic["tap"]: (guest, nic) for guest in await daemon.guests.records() for nic in guest["nics"]}
-    return [
-        {**link, "guest": _guest(*guests[link["name"]])} if link["name"] in guests else link
-        for link in await daemon.topology()
-    ]
+    found = cast("list[Place]", await daemon.topology())
+    for link in found:
+        if link["name"] in guests:
+            link["guest"] = _guest(*guests[link["name"]])
+    return found
 
 
-def _guest(guest: dict[str, Any], nic: dict[str, Any]) -> dict[str, Any]:
+def _guest(guest: GuestRecord, nic: NicRecord) -> Behind:
     return {"vmid": guest["vmid"], "name": guest["name"], "nic": nic["nic"], "filtered": nic["filtered"]}
+
+
+@with_config({"extra": "allow"})
+class Event(TypedDict):
+    """Something that has happened, and the facts of it."""
+
+    id: int
+    """Greater with each; they begin anew with the daemon."""
+    time: str
+    event: str
+    """What: ``op``, ``failed``, ``waiting``, ``confirmed``, ``rolled back``, ``guest``, …"""
 
 
 class Since(OfNode):
@@ -61,13 +108,20 @@ class Since(OfNode):
 
 
 @routes.get("/nodes/{node}/pvenetd/events")
-async def events(daemon: Daemon, params: Since) -> list[Record]:
+async def events(daemon: Daemon, params: Since) -> list[Event]:
     """Return what the daemon did and why, oldest first, as far as it remembers."""
-    return await daemon.events.after(params.since, params.wait)
+    return cast("list[Event]", await daemon.events.after(params.since, params.wait))
+
+
+class Failed(TypedDict):
+    """What has failed."""
+
+    failed: dict[str, str]
+    """The reason, by owner: ``firewall``, ``vm:100``, …"""
 
 
 @routes.post("/nodes/{node}/pvenetd/reconcile")
-async def reconcile(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def reconcile(daemon: Daemon, params: OfNode) -> Failed:
     """Bring firewall and guests to what the files say: links were changed by somebody else (ifupdown's if-up.d)."""
     del params
     return {"failed": await daemon.load()}

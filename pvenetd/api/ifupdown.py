@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from pvenetd.api.route import OfNode, Routes
-from pvenetd.daemon.applies import shown
+from pvenetd.daemon.applies import OpRecord, shown
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.hand import Outcome, Wish
+from pvenetd.daemon.query import CheckedRecord, StanzaRecord, UpRecord
 
 routes = Routes()
 
@@ -43,30 +46,39 @@ class Question(Which):
     what: Literal["list", "config", "check", "running", "state"] = "config"
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+class Brought(TypedDict):
+    """What was done, or would be, and what failed."""
+
+    ops: list[OpRecord]
+    failed: list[str]
+
+
+def _told(outcome: Outcome) -> Brought:
     return {"ops": [shown(op) for op in outcome.ops], "failed": list(outcome.failed)}
 
 
 @routes.post("/nodes/{node}/pvenetd/ifup")
-async def ifup(daemon: Daemon, params: Todo) -> dict[str, Any]:
+async def ifup(daemon: Daemon, params: Todo) -> Brought:
     """Bring interfaces up with what they stand on; all ``auto`` ones as a reload does."""
     return _told(await daemon.hand.up(params.wish(dry_run=params.dry_run)))
 
 
 @routes.post("/nodes/{node}/pvenetd/ifdown")
-async def ifdown(daemon: Daemon, params: Todo) -> dict[str, Any]:
+async def ifdown(daemon: Daemon, params: Todo) -> Brought:
     """Take interfaces down with what stands on them."""
     return _told(await daemon.hand.down(params.wish(dry_run=params.dry_run)))
 
 
 @routes.post("/nodes/{node}/pvenetd/ifreload")
-async def ifreload(daemon: Daemon, params: Todo) -> dict[str, Any]:
+async def ifreload(daemon: Daemon, params: Todo) -> Brought:
     """Apply the active configuration, never the staged one; every ``auto`` interface is up after it."""
     return _told(await daemon.hand.reload(params.wish(dry_run=params.dry_run)))
 
 
 @routes.get("/nodes/{node}/pvenetd/ifquery")
-async def ifquery(daemon: Daemon, params: Question) -> list[Any]:
+async def ifquery(
+    daemon: Daemon, params: Question
+) -> list[str] | list[StanzaRecord] | list[CheckedRecord] | list[UpRecord]:
     """Return the active configuration by interface, beside what runs, or checked against it."""
     wish = params.wish()
     match params.what:

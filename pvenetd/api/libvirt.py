@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pvenetd.api.guests import Done
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.domains import Adopted
 
 routes = Routes()
 
@@ -28,7 +30,7 @@ class LibvirtHook(OfNode):
 
 
 @routes.post("/nodes/{node}/pvenetd/hook/libvirt")
-async def hook(daemon: Daemon, params: LibvirtHook) -> dict[str, Any]:
+async def hook(daemon: Daemon, params: LibvirtHook) -> Done:
     """Follow a domain that starts, ends, or is found again; what is refused keeps it from starting."""
     ops = await daemon.domains.hook(params.operation, params.domain, params.xml)
     return {"ops": [shown(op) for op in ops]}
@@ -42,6 +44,6 @@ class Adoption(OfNode):
 
 
 @routes.post("/nodes/{node}/pvenetd/adopt")
-async def adopt(daemon: Daemon, params: Adoption) -> dict[str, Any]:
+async def adopt(daemon: Daemon, params: Adoption) -> Adopted:
     """Write the wiring we recommend into a domain's configuration; it is in effect when it starts next."""
     return await daemon.domains.adopt(params.domain, params.vmid)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.nat import NatRecord
 
 routes = Routes()
 
 
 @routes.get("/nodes/{node}/pvenetd/nat")
-async def nat(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def nat(daemon: Daemon, params: OfNode) -> list[NatRecord]:
     """Return masquerade, SNAT, forwards and one-to-one addresses, each with its line and what it has counted."""
     del params
     return await daemon.nat.records()

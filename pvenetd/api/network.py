@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from typing_extensions import TypedDict
 
 from pvenetd.api.route import Beside, Iface, OfNode, Routes
 from pvenetd.api.tasks import finished
-from pvenetd.daemon.applies import Asked, shown, shown_all
+from pvenetd.daemon.applies import Asked, OpRecord, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.interfaces import problem_record
+from pvenetd.daemon.interfaces import ProblemRecord, problem_record
+from pvenetd.daemon.nics import PinnedNic
+from pvenetd.daemon.records import Interface, InterfaceRecord
 from pvenetd.errors import NotFound
 from pvenetd.management import Session
 from pvenetd.names import is_ifname
@@ -39,15 +42,22 @@ class NetworkList(OfNode):
     ) = None  # fmt: skip
 
 
+class Staged(TypedDict):
+    """What stands beside the interfaces."""
+
+    changes: NotRequired[str]
+    """A unified diff of what is staged against what is active, while something is."""
+
+
 @routes.get("/nodes/{node}/network")
-async def network(daemon: Daemon, params: NetworkList) -> Any:
+async def network(daemon: Daemon, params: NetworkList) -> Beside[list[Interface], Staged]:
     """Return every interface but lo; while an edit is staged its difference stands beside, as ``changes``."""
     records = [_proxmox(record) for record in await daemon.interfaces.records() if record["iface"] != "lo"]
     if params.type and params.type != "include_sdn":
         wanted = _ANY.get(params.type, (params.type,))
         records = [record for record in records if record["type"] in wanted]
     changes = daemon.store.changes()
-    return Beside(records, {"changes": changes}) if changes else records
+    return Beside(records, {"changes": changes} if changes else {})
 
 
 class OneInterface(OfNode):
@@ -57,7 +67,7 @@ class OneInterface(OfNode):
 
 
 @routes.get("/nodes/{node}/network/{iface}")
-async def one(daemon: Daemon, params: OneInterface) -> dict[str, Any]:
+async def one(daemon: Daemon, params: OneInterface) -> Interface:
     """Return one interface."""
     return _proxmox(await daemon.interfaces.show(params.iface))
 
@@ -79,16 +89,22 @@ async def reload(daemon: Daemon, params: Reload) -> str:
 
 
 @routes.get("/nodes/{node}/pvenetd/interfaces")
-async def interfaces(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def interfaces(daemon: Daemon, params: OfNode) -> list[InterfaceRecord]:
     """Return every interface as configured, its live state and its line beside."""
     del params
     return await daemon.interfaces.records()
 
 
 @routes.get("/nodes/{node}/pvenetd/interfaces/{iface}")
-async def interface(daemon: Daemon, params: OneInterface) -> dict[str, Any]:
+async def interface(daemon: Daemon, params: OneInterface) -> InterfaceRecord:
     """Return one interface as configured, its live state and its line beside."""
     return await daemon.interfaces.show(params.iface)
+
+
+class Problems(TypedDict):
+    """What is wrong."""
+
+    problems: list[ProblemRecord]
 
 
 class Check(OfNode):
@@ -99,7 +115,7 @@ class Check(OfNode):
 
 
 @routes.get("/nodes/{node}/pvenetd/check")
-async def check(daemon: Daemon, params: Check) -> dict[str, Any]:
+async def check(daemon: Daemon, params: Check) -> Problems:
     """Return all that is wrong with the configuration that would be applied."""
     nics = None if params.nics is None else [name for name in params.nics.split(",") if name]
     return {"problems": [problem_record(problem) for problem in await daemon.interfaces.check(nics=nics)]}
@@ -115,7 +131,7 @@ class Pin(OfNode):
 
 
 @routes.post("/nodes/{node}/pvenetd/pin")
-async def pin(daemon: Daemon, params: Pin) -> list[dict[str, Any]]:
+async def pin(daemon: Daemon, params: Pin) -> list[PinnedNic]:
     """Write, or remove, the .link files by which NICs keep their names at the next boot; return each."""
     names = [name for name in params.ifaces.split(",") if name]
     if wrong := [name for name in names if not is_ifname(name)]:
@@ -124,7 +140,7 @@ async def pin(daemon: Daemon, params: Pin) -> list[dict[str, Any]]:
 
 
 @routes.get("/nodes/{node}/pvenetd/plan")
-async def plan(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def plan(daemon: Daemon, params: OfNode) -> list[OpRecord]:
     """Return the operations that an apply would run, in order, each with its line of configuration.
 
     Where guests lose their network meanwhile, it stands as ``outages`` with the operation it begins with.
@@ -134,7 +150,7 @@ async def plan(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
 
 
 @routes.get("/nodes/{node}/pvenetd/drift")
-async def drift(daemon: Daemon, params: OfNode) -> list[dict[str, Any]]:
+async def drift(daemon: Daemon, params: OfNode) -> list[OpRecord]:
     """Return the operations that would bring back what differs from the active configuration though nobody edited it.
 
     What is staged, or edited in place and not applied, does not count.
@@ -168,8 +184,22 @@ class Apply(OfNode):
     """Do not ask afterwards who answered before."""
 
 
+class Ended(TypedDict):
+    """How it ended, for people."""
+
+    outcome: str
+
+
+class ApplyRecord(Ended):
+    """What was done, or would be."""
+
+    ops: list[OpRecord]
+    id: NotRequired[str]
+    """What waits to be confirmed, where that was asked for."""
+
+
 @routes.post("/nodes/{node}/pvenetd/apply")
-async def apply(daemon: Daemon, params: Apply) -> dict[str, Any]:
+async def apply(daemon: Daemon, params: Apply) -> ApplyRecord:
     """Make what is staged active and bring the kernel to it; return the operations done and how it ended.
 
     With `confirm`, ``id`` names what waits.
@@ -195,8 +225,14 @@ class Confirm(OfNode):
     """Do not confirm it: let it wait so many seconds longer."""
 
 
+class Confirmed(Ended):
+    """What was confirmed, or waits longer."""
+
+    id: str
+
+
 @routes.post("/nodes/{node}/pvenetd/confirm")
-async def confirm(daemon: Daemon, params: Confirm) -> dict[str, Any]:
+async def confirm(daemon: Daemon, params: Confirm) -> Confirmed:
     """Keep what was applied, or let it wait longer; any session may, of whoever may write."""
     if daemon.trial.pending and not daemon.engine.pending:
         if params.extend is None:
@@ -210,7 +246,7 @@ async def confirm(daemon: Daemon, params: Confirm) -> dict[str, Any]:
 
 
 @routes.post("/nodes/{node}/pvenetd/rollback")
-async def rollback(daemon: Daemon, params: OfNode) -> dict[str, Any]:
+async def rollback(daemon: Daemon, params: OfNode) -> Ended:
     """Undo what waits to be confirmed, or return to the configuration before the last apply."""
     del params
     if daemon.trial.pending and not daemon.engine.pending:
@@ -220,5 +256,5 @@ async def rollback(daemon: Daemon, params: OfNode) -> dict[str, Any]:
     return {"outcome": "rolled back"}
 
 
-def _proxmox(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in _BEYOND}
+def _proxmox(record: InterfaceRecord) -> Interface:
+    return cast("Interface", {key: value for key, value in record.items() if key not in _BEYOND})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from pydantic import Field
 
 from pvenetd.api.route import OfNode, Routes, Vmid
+from pvenetd.api.tasks import LogLine
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.feed import Record
+from pvenetd.daemon.packet_log import LoggedPacket
 
 routes = Routes()
 
@@ -25,13 +27,13 @@ class Since(OfNode):
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/log")
-async def packets(daemon: Daemon, params: Since) -> list[Record]:
+async def packets(daemon: Daemon, params: Since) -> list[LoggedPacket]:
     """Return packets that rules have logged, oldest first, decoded, each with the rule's FILE:LINE."""
 
     def wanted(line: Record) -> bool:
         return params.vmid is None or line["vmid"] == params.vmid
 
-    return await daemon.packets.lines.after(params.since, params.wait, wanted)
+    return cast("list[LoggedPacket]", await daemon.packets.lines.after(params.since, params.wait, wanted))
 
 
 class Page(OfNode):
@@ -42,7 +44,7 @@ class Page(OfNode):
 
 
 @routes.get("/nodes/{node}/firewall/log")
-async def lines(daemon: Daemon, params: Page) -> list[dict[str, Any]]:
+async def lines(daemon: Daemon, params: Page) -> list[LogLine]:
     """Return lines of the log in Proxmox VE's format, with their numbers from 1."""
     found = [line["text"] for line in daemon.packets.lines]
     chosen = found[params.start : params.start + params.limit]

@@ -55,7 +55,8 @@ Iface = Annotated[
 ]
 """An interface's name, an alias's (``eth0:1``) too."""
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
-NetN = Annotated[str, Field(pattern=r"^net([0-9]|[12][0-9]|3[01])$")]
+NET_N = r"^net([0-9]|[12][0-9]|3[01])$"
+NetN = Annotated[str, Field(pattern=NET_N)]
 """A guest's NIC: ``net0`` to ``net31``."""
 
 

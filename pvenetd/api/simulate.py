@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -12,6 +12,7 @@ from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.places import ZONE
 from pvenetd.daemon.question import Question
+from pvenetd.daemon.simulation import Verdict
 from pvenetd.firewall.ruleset import ICMP, ICMP6, IcmpType
 from pvenetd.firewall.values import icmp_type, protocol
 from pvenetd.option import Mac
@@ -111,6 +112,6 @@ def _icmp(number: int | None, text: str | None) -> IcmpType | None:
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/simulate")
-async def simulate(daemon: Daemon, params: Simulate) -> dict[str, Any]:
+async def simulate(daemon: Daemon, params: Simulate) -> Verdict:
     """Tell what would become of a packet, by the files, and which rules it meets on its way."""
     return await daemon.simulation.run(params.question())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from pvenetd.api.route import OfNode, Routes, nodes
 from pvenetd.daemon.daemon import Daemon
@@ -37,8 +38,34 @@ class TaskLog(Task):
     limit: Annotated[int, Field(ge=0)] = 50
 
 
+class TaskStatus(TypedDict):
+    """What has become of a task."""
+
+    upid: str
+    node: str
+    pid: int
+    pstart: int
+    starttime: int
+    """Seconds since 1970."""
+    type: str
+    id: str
+    user: str
+    status: str
+    """``stopped``: it is done."""
+    exitstatus: str
+    """``OK``."""
+
+
+class LogLine(TypedDict):
+    """A line of a log."""
+
+    n: int
+    """Its number, from 1."""
+    t: str
+
+
 @routes.get("/nodes/{node}/tasks/{upid}/status")
-async def status(daemon: Daemon, params: Task) -> dict[str, Any]:
+async def status(daemon: Daemon, params: Task) -> TaskStatus:
     """Return that the task is done: an apply that fails has no UPID."""
     del daemon
     node, pid, pstart, began, kind, name, user = _parts(params.upid)
@@ -57,11 +84,12 @@ async def status(daemon: Daemon, params: Task) -> dict[str, Any]:
 
 
 @routes.get("/nodes/{node}/tasks/{upid}/log")
-async def log(daemon: Daemon, params: TaskLog) -> list[dict[str, Any]]:
+async def log(daemon: Daemon, params: TaskLog) -> list[LogLine]:
     """Return the task's log: that it is done; the events tell what was."""
     del daemon
     _parts(params.upid)
-    return [{"n": 1, "t": "TASK OK"}][params.start : params.start + params.limit]
+    lines: list[LogLine] = [{"n": 1, "t": "TASK OK"}]
+    return lines[params.start : params.start + params.limit]
 
 
 def _parts(upid: str) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from pvenetd.api.errors import BadParametersError
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.trace import TracedPacket
 from pvenetd.firewall.ruleset import ICMP, ICMP6, WITH_PORTS, Addresses, Rule, Span
 from pvenetd.firewall.values import addresses, protocol
 
@@ -74,6 +75,6 @@ def _ports(number: int | None) -> tuple[Span, ...]:
 
 
 @routes.post("/nodes/{node}/pvenetd/firewall/trace")
-async def trace(daemon: Daemon, params: Flow) -> list[dict[str, Any]]:
+async def trace(daemon: Daemon, params: Flow) -> list[TracedPacket]:
     """Follow the first packets of a flow, and of its answers, through everybody's rules; return all they have met."""
     return await daemon.trace.run(params.rule(), params.packets, params.seconds)

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from pvenetd.choice import Choice
 from pvenetd.compile import Compiled, compile_interfaces
@@ -282,12 +284,31 @@ def _keep_guests(ops: tuple[Op, ...], before: State) -> None:
         raise Conflict(f"{where}, which would be deleted: unplug it, or give the guest another bridge")
 
 
-def shown(op: Op) -> dict[str, Any]:
+class OutageRecord(TypedDict):
+    """What the guests on a bridge lose meanwhile."""
+
+    bridge: str
+    milliseconds: int
+    text: str
+
+
+class OpRecord(TypedDict):
+    """One operation on the kernel."""
+
+    op: str
+    """As a plan shows it: ``+`` makes, ``~`` changes, ``-`` deletes."""
+    origin: str
+    """The line of configuration it comes from, ``FILE:LINE``; empty where no file says it."""
+    outages: NotRequired[list[OutageRecord]]
+    """What guests lose from here on, where they do."""
+
+
+def shown(op: Op) -> OpRecord:
     """Return an operation as the API shows it."""
     return {"op": str(op), "origin": op.resource.origin}
 
 
-def shown_all(applied: Applied) -> list[dict[str, Any]]:
+def shown_all(applied: Applied) -> list[OpRecord]:
     """Return the operations as the API shows them; what guests lose stands with the one it begins with."""
     records = [shown(op) for op in applied.ops]
     for outage in applied.outages:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from pvenetd import __version__
+from pvenetd.daemon import overview
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.feed import Feed
@@ -22,11 +22,11 @@ from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
+from pvenetd.daemon.overview import ConfigurationRecord, FilteringRecord, LinkRecord, StatusRecord
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.simulation import Simulation
-from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.daemon.trace import Trace
 from pvenetd.daemon.trial import Trial
@@ -34,14 +34,11 @@ from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
 from pvenetd.journal import Journal
-from pvenetd.kinds.bridge import Bridge
-from pvenetd.kinds.ethernet import Foreign
-from pvenetd.kinds.link import Link
 from pvenetd.nat.gather import FORWARDING
 from pvenetd.nat.rules import PIECE
 from pvenetd.resource import Key
 from pvenetd.settings import Settings
-from pvenetd.state import INTERFACES, Address, State
+from pvenetd.state import INTERFACES
 
 log = logging.getLogger("pvenetd")
 
@@ -221,14 +218,14 @@ class Daemon:
         await self.guests.load(self.guests.running())
         await self.guard.follow()
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> StatusRecord:
         """Return how everything is."""
         live = await self.engine.observe()
         guests = await self.guests.records()
         return {
             "version": __version__,
             "interfaces": await self._configuration(),
-            "bridges": _bridges(live),
+            "bridges": overview.bridges(live),
             "guests": guests,
             "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
@@ -236,37 +233,19 @@ class Daemon:
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
 
-    async def filtering(self) -> dict[str, Any]:
+    async def filtering(self) -> FilteringRecord:
         """Return what is loaded, what differs from the files, and the ports that nobody has announced."""
         found, guard = await self.firewall.status(), await self.guard.status()
         if pending := self.trial.pending:
             found["confirm"] = {"id": pending.id, "seconds": round(pending.left(), 1)}
-        return {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
+        told = {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
+        return cast("FilteringRecord", told)
 
-    async def topology(self) -> list[dict[str, Any]]:
+    async def topology(self) -> list[LinkRecord]:
         """Return every link with what it is a port of or stands on, for a picture."""
-        live = await self.engine.observe()
-        links = [link for link in live.values() if isinstance(link, Link) and link.kind != "loopback"]
-        addresses = _addresses(live)
-        return [
-            {
-                "name": link.name,
-                "kind": link.kind,
-                "up": int(link.up),
-                "master": link.master or "",
-                "parent": getattr(link, "raw_device", ""),
-                "vlan": getattr(link, "vlan_id", None),
-                "owner": link.owner,
-                "mtu": link.mtu,
-                "pvid": link.pvid,
-                "vids": link.vids or "",
-                "managed": int(not isinstance(link, Foreign)),
-                "addresses": addresses[link.name],
-            }
-            async for link in in_slices(links)
-        ]
+        return await overview.links(await self.engine.observe())
 
-    async def _configuration(self) -> dict[str, Any]:
+    async def _configuration(self) -> ConfigurationRecord:
         found: dict[str, Any] = {
             "mode": "owner" if self.store.owns() else "guest",
             "staged": int(self.store.is_staged()),
@@ -284,7 +263,7 @@ class Daemon:
             found["state"], found["error"] = "broken", str(error)
         if pending:
             found["state"] = "waiting for confirmation"
-        return found
+        return cast("ConfigurationRecord", found)
 
     async def _quietly_waiting(self) -> list[str]:
         try:
@@ -300,32 +279,3 @@ class Daemon:
 
     def _told(self, what: str, facts: Mapping[str, Any]) -> None:
         self.events.add({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts})
-
-
-def _bridges(live: State) -> list[dict[str, Any]]:
-    ports: defaultdict[str, list[str]] = defaultdict(list)
-    for link in live.values():
-        if isinstance(link, Link) and link.master:
-            ports[link.master].append(link.name)
-    addresses = _addresses(live)
-    return [
-        {
-            "name": bridge.name,
-            "up": int(bridge.up),
-            "vlan_aware": int(bridge.vlan_aware),
-            "mtu": bridge.mtu,
-            "ports": ports[bridge.name],
-            "addresses": addresses[bridge.name],
-        }
-        for bridge in live.values()
-        if isinstance(bridge, Bridge)
-    ]
-
-
-def _addresses(live: State) -> defaultdict[str, list[str]]:
-    """Return the addresses by their link."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for one in live.values():
-        if isinstance(one, Address):
-            found[one.dev].append(one.address)
-    return found

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from difflib import unified_diff
 from typing import Protocol
 
+from typing_extensions import TypedDict
+
 from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.store import Store
@@ -23,6 +25,7 @@ from pvenetd.guests.libvirt_adopt import Network, adopted, networks_of, parse_ne
 from pvenetd.guests.libvirt_xml import Domain, parse_domain
 from pvenetd.guests.markup import MarkupError
 from pvenetd.guests.wiring import names_us
+from pvenetd.option import ZeroOne
 from pvenetd.plan import Op
 
 log = logging.getLogger("pvenetd.libvirt")
@@ -53,6 +56,16 @@ class Hypervisor(Protocol):
 def _is_known(heard: float) -> bool:
     del heard
     return False
+
+
+class Adopted(TypedDict):
+    """A domain that was wired to us."""
+
+    vmid: int
+    diff: str
+    """What has changed in its XML, as a unified diff; empty where nothing has."""
+    running: ZeroOne
+    """Whether it runs: it has the wiring when it starts next."""
 
 
 class Domains:
@@ -187,7 +200,7 @@ class Domains:
         domain, _ = self._store.definitions.define(xml, guest.name)
         self._marks[domain.uuid] += 1
 
-    async def adopt(self, name: str, vmid: int | None = None) -> dict[str, object]:
+    async def adopt(self, name: str, vmid: int | None = None) -> Adopted:
         """Wire the domain *name* to us, as guest *vmid*; return its VMID, what has changed, and whether it runs.
 
         Raises `NotFound`, `Conflict` where the VMID is another's or nothing tells one, `ConfigError`, `Unavailable`.

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from typing_extensions import TypedDict
+
 from pvenetd.compile import Compiled, examine
 from pvenetd.daemon.applies import Applies
 from pvenetd.edits.change import deleted, updated
 from pvenetd.edits.create import created
-from pvenetd.edits.difference import difference
+from pvenetd.edits.difference import Changed, difference
 from pvenetd.edits.edit import kind_of_interface
 from pvenetd.edits.keys import flag, is_flag, type_of
 from pvenetd.edits.verdict import judge, judge_deletion
@@ -22,6 +24,18 @@ from pvenetd.interfaces.stanza import File
 from pvenetd.interfaces.syntax import parse
 
 Examine = Callable[[Config], Compiled]
+
+
+class Difference(TypedDict):
+    """What is staged against what is active."""
+
+    text: str
+    """A unified diff; empty where nothing is staged."""
+    files: list[str]
+    """Paths of the files that wait."""
+    interfaces: list[Changed]
+    digest: str
+    """Of the files: an edit that names it is refused where they have changed since."""
 
 
 class Change(NamedTuple):
@@ -151,7 +165,7 @@ class Edits(Applies):
         async with self._store.staging.editing(new=True) as view:
             return [f"/{name}" for name in self._store.staging.revert(view)]
 
-    def difference(self) -> dict[str, Any]:
+    def difference(self) -> Difference:
         """Return what is staged against what is active: as text, and by interface and option."""
         view = self._store.view()
         staged = view.staged

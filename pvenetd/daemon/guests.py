@@ -12,10 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pvenetd.daemon.firewall import Firewall
-from pvenetd.daemon.guest_records import GuestRecords
+from pvenetd.daemon.guest_records import GuestRecord, GuestRecords
 from pvenetd.daemon.guest_rules import GuestRules
 from pvenetd.daemon.made import Made
 from pvenetd.daemon.retry import Retry
@@ -232,11 +231,11 @@ class Guests:
         """Put right what somebody has done to guests' devices and bridges, and plug devices that have appeared."""
         await self.load(sorted(await self._sight.concerned(changed)))
 
-    async def records(self) -> list[dict[str, Any]]:
+    async def records(self) -> list[GuestRecord]:
         """Return every guest with its NICs."""
         return await self._records.all()
 
-    async def show(self, vmid: int) -> dict[str, Any]:
+    async def show(self, vmid: int) -> GuestRecord:
         """Return one guest with its NICs.  Raises `NotFound`."""
         return await self._records.one(self._guest(vmid))
 

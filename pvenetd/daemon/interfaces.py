@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 from typing_extensions import TypedDict
 
 from pvenetd.daemon.edits import Edits
-from pvenetd.daemon.records import records
+from pvenetd.daemon.records import InterfaceRecord, records
 from pvenetd.daemon.store import View
 from pvenetd.errors import ConfigError, NotFound, Problem, Severity
 from pvenetd.interfaces.config import Config
@@ -28,7 +28,7 @@ class Interfaces(Edits):
 
     async def records(
         self, config: Config | None = None, *, nics: Collection[str] | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[InterfaceRecord]:
         """Return every configured interface beside its live state, and NICs without one, as Proxmox VE does.
 
         With *nics*, nothing is asked of the kernel.
@@ -36,12 +36,14 @@ class Interfaces(Edits):
         view = View(config) if config else self._store.view()
         compiled = await self.compiled(view.config, nics=nics)
         live = {} if nics is not None else await self._engine.observe()
-        beside = {} if config else {"digest": view.digest}
-        return [found | beside for found in records(view.config, compiled.devices, live)]
+        found = records(view.config, compiled.devices, live)
+        for one in found if config is None else ():
+            one["digest"] = view.digest
+        return found
 
     async def show(
         self, name: str, config: Config | None = None, *, nics: Collection[str] | None = None
-    ) -> dict[str, Any]:
+    ) -> InterfaceRecord:
         """Return one interface's record.  Raises `NotFound`."""
         for found in await self.records(config, nics=nics):
             if found["iface"] == name:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import cast
+
+from typing_extensions import TypedDict
 
 from pvenetd.daemon.applies import Applies
 from pvenetd.engine import Engine
@@ -14,10 +16,37 @@ from pvenetd.firewall.tally import Tally
 from pvenetd.nat.gather import FORWARDING
 from pvenetd.nat.model import PROTOCOLS, Forward, Nat, Network, OneToOne
 from pvenetd.nat.rules import PIECE, piece
+from pvenetd.option import ZeroOne
 from pvenetd.state import Sysctl
 
 Counts = Mapping[tuple[str, Rule], Tally]
 """By chain, and rule without its line."""
+
+
+_Ways = TypedDict("_Ways", {"in": str, "out": str})
+
+
+class NatRecord(_Ways):
+    """Addresses that are translated; ``in`` and ``out`` are links, and what does not apply is empty."""
+
+    kind: str
+    iface: str
+    """Whose stanza says it."""
+    version: int
+    """Of IP."""
+    origin: str
+    protocol: str
+    public: str
+    ports: str
+    target: str
+    target_ports: str
+    network: str
+    as_written: ZeroOne
+    loaded: ZeroOne
+    routed: ZeroOne | None
+    """Whether the host routes packets of this version; nothing where nobody may ask."""
+    connections: int | None
+    bytes: int | None
 
 
 class Translations:
@@ -27,7 +56,7 @@ class Translations:
         self._engine = engine
         self._interfaces = interfaces
 
-    async def records(self) -> list[dict[str, Any]]:
+    async def records(self) -> list[NatRecord]:
         """Return each wish; who must not ask the kernel gets no counters.  Raises `ConfigError`."""
         compiled = await self._interfaces.compiled(staged=False)
         compiled.checked()
@@ -48,10 +77,10 @@ class Translations:
         return {keys[key]: one.value == "1" for key, one in live.items() if key in keys and isinstance(one, Sysctl)}
 
 
-def record(nat: Nat, counts: Counts, routed: Mapping[int, bool]) -> dict[str, Any]:
+def record(nat: Nat, counts: Counts, routed: Mapping[int, bool]) -> NatRecord:
     """Return *nat* as ``nat list --json`` shows it."""
     own = [tally for key in _rules(nat) if (tally := counts.get(key))]
-    return {
+    found = {
         "kind": nat.kind,
         "iface": nat.iface,
         "version": nat.version,
@@ -62,10 +91,13 @@ def record(nat: Nat, counts: Counts, routed: Mapping[int, bool]) -> dict[str, An
         "connections": sum(tally.packets for tally in own) if own else None,
         "bytes": sum(tally.bytes for tally in own) if own else None,
     }
+    return cast("NatRecord", found)
 
 
-def _facts(nat: Nat) -> dict[str, Any]:
-    none = {"protocol": "", "public": "", "ports": "", "target": "", "target_ports": "", "network": "", "in": ""}
+def _facts(nat: Nat) -> dict[str, object]:
+    none: dict[str, object] = dict.fromkeys(
+        ("protocol", "public", "ports", "target", "target_ports", "network", "in"), ""
+    )
     if isinstance(nat, Forward):
         return none | {
             "protocol": next((name for name, number in PROTOCOLS.items() if number == nat.protocol), ""),

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from pvenetd.daemon.overview import RemarkRecord
 from pvenetd.engine import Engine
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
@@ -43,11 +44,11 @@ class Neighbours:
         self._design = design
         self.source: Source = Nobody()
 
-    async def told(self, guests: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    async def told(self, guests: Iterable[Mapping[str, Any]]) -> list[RemarkRecord]:
         """Return what is to be told of them; *guests* are the records of ours."""
         here = replace(_guarded(await self._engine.observe(), guests), filtered=self._is_on())
         seen = await asyncio.to_thread(self.source.look)
-        return [asdict(remark) for remark in remarks(seen, here, self._design)]
+        return [cast("RemarkRecord", asdict(remark)) for remark in remarks(seen, here, self._design)]
 
     async def warn(self, guests: Iterable[Mapping[str, Any]]) -> None:
         """Say in the journal what of theirs is in our guests' way."""

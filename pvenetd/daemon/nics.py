@@ -7,7 +7,9 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from typing_extensions import TypedDict
 
 from pvenetd.compile import Compiled
 from pvenetd.devices import members
@@ -63,6 +65,18 @@ class Unseen:
         return []
 
 
+class PinnedNic(TypedDict):
+    """A .link file that was written, or removed."""
+
+    iface: str
+    """The name for good."""
+    file: str
+    mac: str
+    """Empty where the file was removed."""
+    now: str
+    """The name it has until the next boot."""
+
+
 class Nics:
     """What is known of the NICs of one host."""
 
@@ -96,7 +110,7 @@ class Nics:
             return compiled
         return replace(compiled, problems=tuple(_hinted(problem, hints) for problem in compiled.problems))
 
-    def pin(self, names: Collection[str], *, remove: bool) -> list[dict[str, Any]]:
+    def pin(self, names: Collection[str], *, remove: bool) -> list[PinnedNic]:
         """Give NICs their *names* for good, all present ones by default; or take that back.
 
         A name that no NIC has goes to the one that looks like the NIC that had it.  Raises `NotFound`, and
@@ -121,7 +135,7 @@ class Nics:
             if nic
         ]
 
-    def _unpin(self, names: Collection[str]) -> list[dict[str, Any]]:
+    def _unpin(self, names: Collection[str]) -> list[PinnedNic]:
         there = set(self._files.names(LINK_DIRECTORY))
         every = [name[len("70-pvenetd-") : -len(".link")] for name in sorted(there) if name.startswith("70-pvenetd-")]
         for name in names:

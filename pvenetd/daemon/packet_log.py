@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from typing_extensions import TypedDict
+
 from pvenetd.daemon.feed import Feed
 from pvenetd.daemon.staging import Files
 from pvenetd.firewall.log import Logged, line
@@ -15,6 +17,26 @@ _KEPT = 10_000
 """Lines in memory: some 15 MB."""
 
 log = logging.getLogger("pvenetd.firewall")
+
+
+class LoggedPacket(TypedDict):
+    """A packet that a rule has logged."""
+
+    id: int
+    vmid: int
+    """The guest whose rule it is, 0 for the host's own."""
+    level: int
+    """0 to 7, as syslog has them."""
+    chain: str
+    time: str
+    what: str
+    """What has become of it."""
+    rule: str
+    """The rule's ``FILE:LINE``."""
+    packet: dict[str, str | int]
+    """Its headers by name; a flag is 1."""
+    text: str
+    """The line in Proxmox VE's format."""
 
 
 class PacketLog:

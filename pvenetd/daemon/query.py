@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from pvenetd.choice import matching
 from pvenetd.daemon.applies import Applies
@@ -15,9 +17,36 @@ from pvenetd.errors import NotFound
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link, options
+from pvenetd.option import ZeroOne
 from pvenetd.plan import Op, waiting
 from pvenetd.state import INTERFACES, Address, State
 from pvenetd.vocabulary import PHASES
+
+
+class StanzaRecord(TypedDict):
+    """One stanza."""
+
+    name: str
+    auto: ZeroOne
+    family: str
+    method: str
+    config: list[list[str]]
+    """Pairs of an option and its value."""
+
+
+class CheckedRecord(StanzaRecord):
+    """A stanza, with what the kernel says to it."""
+
+    status: Literal["pass", "fail"]
+    config_status: list[str]
+    """``pass``, ``fail``, or nothing, for each of its lines."""
+
+
+class UpRecord(TypedDict):
+    """Whether an interface is up."""
+
+    name: str
+    up: ZeroOne
 
 
 class Query:
@@ -39,12 +68,12 @@ class Query:
         out = {*matching(names, wish.exclude)}
         return [name for name in dict.fromkeys(names) if name not in out and name in config.by_name]
 
-    def configured(self, wish: Wish) -> list[dict[str, Any]]:
+    def configured(self, wish: Wish) -> list[StanzaRecord]:
         """Return the stanzas."""
         config = self._store.interfaces(staged=False)
         return [record for name in self.names(wish) for record in _stanzas(name, config)]
 
-    async def checked(self, wish: Wish) -> list[dict[str, Any]]:
+    async def checked(self, wish: Wish) -> list[CheckedRecord]:
         """Return the stanzas, with what the kernel says to each of their lines."""
         config = self._store.interfaces(staged=False)
         compiled = await self._interfaces.compiled(config, reloaded=True)
@@ -57,13 +86,13 @@ class Query:
             for record in _stanzas(name, config)
         ]
 
-    async def running(self, wish: Wish) -> list[dict[str, Any]]:
+    async def running(self, wish: Wish) -> list[StanzaRecord]:
         """Return what runs, as stanzas would say it."""
         config, live = self._store.interfaces(staged=False), await self._engine.observe()
         there = [name for name in self.names(wish) if ("link", name) in live]
         return [_running(name, config, live) for name in there]
 
-    async def up(self, wish: Wish) -> list[dict[str, Any]]:
+    async def up(self, wish: Wish) -> list[UpRecord]:
         """Return of each interface that is named whether it is up; without names, those that are."""
         config, live = self._store.interfaces(staged=False), await self._engine.observe()
         names = self.names(wish) if wish.names or wish.everything else list(config.by_name)
@@ -71,7 +100,7 @@ class Query:
         return [{"name": name, "up": int(is_up)} for name, is_up in found if is_up or name in wish.names]
 
 
-def _stanzas(name: str, config: Config) -> Iterable[dict[str, Any]]:
+def _stanzas(name: str, config: Config) -> Iterable[StanzaRecord]:
     for stanza in config.by_name[name]:
         yield {
             "name": name,
@@ -82,7 +111,7 @@ def _stanzas(name: str, config: Config) -> Iterable[dict[str, Any]]:
         }
 
 
-def _running(name: str, config: Config, live: State) -> dict[str, Any]:
+def _running(name: str, config: Config, live: State) -> StanzaRecord:
     link = live["link", name]
     lines = [["address", one.address] for one in live.values() if isinstance(one, Address) and one.dev == name]
     if isinstance(link, Bridge):
@@ -93,7 +122,7 @@ def _running(name: str, config: Config, live: State) -> dict[str, Any]:
     return {"name": name, "auto": int(name in config.autos), "family": "", "method": "", "config": lines}
 
 
-def _judged(record: dict[str, Any], device: Device, ops: tuple[Op, ...], absent: Iterable[str]) -> dict[str, Any]:
+def _judged(record: StanzaRecord, device: Device, ops: tuple[Op, ...], absent: Iterable[str]) -> CheckedRecord:
     mine = [op for op in ops if _concerns(op, device)]
     verdicts = [_verdict(device, key, value, mine, is_absent=device.base in absent) for key, value in record["config"]]
     failed = device.base in absent or bool(mine)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_interface
-from typing import Any
+from typing import Any, NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from pvenetd.devices import Device
 from pvenetd.edits.keys import is_nic_name, type_of
@@ -17,6 +19,7 @@ from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vlan import Vlan
+from pvenetd.option import ZeroOne
 from pvenetd.resource import Resource
 from pvenetd.state import Address, Route, State
 
@@ -51,7 +54,112 @@ _PLAIN = frozenset(
 _ADDRESSING = frozenset({"address", "netmask", "gateway"})
 
 
-def records(config: Config, devices: Mapping[str, Device], live: State) -> list[dict[str, Any]]:
+_Spelled = TypedDict(
+    "_Spelled",
+    {
+        "bond-primary": str,
+        "bridge-access": str,
+        "bridge-arp-nd-suppress": str,
+        "bridge-disable-mac-learning": str,
+        "bridge-learning": str,
+        "bridge-multicast-flood": str,
+        "bridge-unicast-flood": str,
+        "link-type": str,
+        "uplink-id": str,
+        "vlan-id": int | str,
+        "vlan-protocol": str,
+        "vlan-raw-device": str,
+        "vxlan-id": str,
+        "vxlan-local-tunnelip": str,
+        "vxlan-physdev": str,
+        "vxlan-remoteip": str,
+        "vxlan-svcnodeip": str,
+    },
+    total=False,
+)
+"""Keys that no Python name can be."""
+
+
+class _Options(_Spelled, total=False):
+    """What a stanza may say, by Proxmox VE's keys."""
+
+    address: str
+    netmask: str
+    """The length of the prefix."""
+    cidr: str
+    gateway: str
+    address6: str
+    netmask6: str
+    cidr6: str
+    gateway6: str
+    broadcast: str
+    mtu: str
+    comments: str
+    """Lines, each ended."""
+    comments6: str
+    slaves: str
+    bond_mode: str
+    bond_miimon: str
+    bond_xmit_hash_policy: str
+    bridge_ports: str
+    bridge_stp: str
+    bridge_fd: str
+    bridge_vids: str
+    bridge_vlan_aware: ZeroOne | str
+    ovs_type: str
+    ovs_bridge: str
+    ovs_ports: str
+    ovs_bonds: str
+    ovs_options: str
+    ovs_tag: str
+    options: list[str]
+    """Lines of other options, of IPv4 or of both families."""
+    options6: list[str]
+
+
+class Interface(_Options):
+    """An interface as Proxmox VE has it."""
+
+    iface: str
+    type: str
+    method: str
+    method6: str
+    families: list[str]
+    autostart: ZeroOne
+    exists: ZeroOne
+    """Whether the kernel has it."""
+    active: ZeroOne
+    """Whether it is up."""
+    priority: int
+    """Its place in the configuration."""
+    altnames: NotRequired[list[str]]
+    """Other names the kernel knows it by."""
+    digest: NotRequired[str]
+    """Of the files: an edit that names it is refused where they have changed since."""
+
+
+class LiveRecord(TypedDict, total=False):
+    """An interface as the kernel has it; empty where it has none."""
+
+    kind: str
+    up: ZeroOne
+    mtu: int | None
+    mac: str | None
+    master: str
+    """The bridge, bond or VRF it belongs to."""
+    addresses: list[str]
+    gateways: list[str]
+
+
+class InterfaceRecord(Interface):
+    """An interface as configured, its live state beside it."""
+
+    origin: NotRequired[str]
+    """Its line, ``FILE:LINE``; a NIC that no stanza names has none."""
+    live: NotRequired[LiveRecord]
+
+
+def records(config: Config, devices: Mapping[str, Device], live: State) -> list[InterfaceRecord]:
     """Return every interface of *config*, and the NICs that are in none of its stanzas."""
     drafts = {file.path: Draft(file) for file in config.files}
     autos = {*config.autos, *config.hotplug}
@@ -65,7 +173,7 @@ def records(config: Config, devices: Mapping[str, Device], live: State) -> list[
         for number, (name, device) in enumerate(devices.items(), 1)
     ]
     others = [link for name, link in links.items() if _is_nic(link) and not _named(link, devices)]
-    return found + [
+    found += [
         {
             "iface": nic.name,
             "type": "eth",
@@ -75,11 +183,12 @@ def records(config: Config, devices: Mapping[str, Device], live: State) -> list[
             "exists": 1,
             "active": int(nic.up),
             "autostart": 0,
-            "priority": len(found) + number,
+            "priority": number,
         }
         | _altnames(nic)
-        for number, nic in enumerate(others, 1)
+        for number, nic in enumerate(others, len(found) + 1)
     ]
+    return cast("list[InterfaceRecord]", found)
 
 
 def _record(

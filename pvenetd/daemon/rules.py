@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from pvenetd.daemon.store import FIREWALL, Store
 from pvenetd.engine import Engine
@@ -15,6 +16,23 @@ _LINE = re.compile(r"([^/:]+\.fw):([0-9]+)")
 _GUEST = re.compile(r"vm-([0-9]+)-")
 
 
+class RuleRecord(TypedDict):
+    """A line of a firewall file, as it is loaded in one chain."""
+
+    vmid: int
+    """The guest whose chain it is, 0 for the host's."""
+    table: str
+    chain: str
+    origin: str
+    """Its ``FILE:LINE``, or a word for rules that no file says."""
+    text: str
+    """The line; empty where the file has changed since."""
+    rules: list[str]
+    """What the kernel has for it, in nft's words."""
+    packets: int
+    bytes: int
+
+
 class LoadedRules:
     """What the kernel's rules have counted, by the lines they come from."""
 
@@ -22,7 +40,7 @@ class LoadedRules:
         self._store = store
         self._engine = engine
 
-    async def records(self, vmid: int | None = None) -> list[dict[str, Any]]:
+    async def records(self, vmid: int | None = None) -> list[RuleRecord]:
         """Return what each line has counted, in the order the kernel asks; of one guest's chains alone with *vmid*.
 
         A line that the kernel has several rules for is one record a chain.
@@ -52,7 +70,7 @@ class _Texts:
         return lines[number - 1].strip() if number <= len(lines) else ""
 
 
-def _records(tallies: tuple[Tally, ...], texts: _Texts) -> Iterator[dict[str, Any]]:
+def _records(tallies: tuple[Tally, ...], texts: _Texts) -> Iterator[RuleRecord]:
     for (table, chain, origin), rules in groupby(tallies, key=lambda one: (one.table, one.chain, one.origin)):
         found = [*rules]
         # What a line logs is counted by its other rule, too, which has no limit.

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Literal, cast
+
+from typing_extensions import TypedDict
 
 from pvenetd.daemon.firewall import Firewall
 from pvenetd.daemon.interfaces import Interfaces
@@ -25,6 +27,69 @@ _CHAIN = re.compile(r"(?:(host)-|vm-(\d+)-|bridge-(.+)-forward)")
 """Whose chain it is: the host's, a guest's or a bridge's."""
 
 
+class HitRecord(TypedDict):
+    """A rule that matches."""
+
+    origin: str
+    """Its ``FILE:LINE``, or a word for what no file says."""
+    chain: str
+    verdict: str
+    text: str
+    """The line; empty where it is no file's."""
+
+
+class StepRecord(TypedDict):
+    """A chain that was walked, or something that befell the packet without one."""
+
+    point: str
+    chain: str
+    verdict: str
+    note: str
+    rules: list[HitRecord]
+
+
+_Icmp = TypedDict("_Icmp", {"icmp-type": int}, total=False)
+
+
+class _Known(_Icmp, total=False):
+    sport: str
+    dport: str
+    mac: str
+
+
+class PacketRecord(_Known):
+    """What is known of a packet; two addresses or ports with a dash are a range that it may be of."""
+
+    family: int
+    proto: int | None
+    source: str
+    dest: str
+    state: str
+
+
+_Ends = TypedDict("_Ends", {"from": str, "to": str})
+
+
+class Verdict(_Ends):
+    """What would become of a packet, from one zone to another."""
+
+    verdict: Literal["ACCEPT", "DROP", "REJECT"]
+    reaches: str
+    """The zone where it ends; empty where it gets nowhere."""
+    packet: PacketRecord
+    translated: PacketRecord | None
+    """As it is at its end, where that is otherwise."""
+    assumed: list[str]
+    """What was taken for granted as nobody said it."""
+    problems: list[str]
+    """What is wrong with the files that were asked."""
+    path: list[StepRecord]
+    rules: list[HitRecord]
+    """Those that led there."""
+    depends: list[HitRecord]
+    """Those that some values of what is unknown would have matched."""
+
+
 class Simulation:
     """Puts together what is configured, and asks it."""
 
@@ -34,7 +99,7 @@ class Simulation:
         self._interfaces = interfaces
         self._firewall = firewall
 
-    async def run(self, question: Question) -> dict[str, Any]:
+    async def run(self, question: Question) -> Verdict:
         """Return the verdict, and the way there.  Raises `NotFound`, `Conflict`, `ConfigError`."""
         if question.start == question.end:
             raise Conflict(f"from {question.start} to itself nothing is asked")
@@ -61,7 +126,7 @@ class Simulation:
             )
         found = simulate(whole, host, packet.packet, start, end)
         self._doubt(found, packet, whole, host, (start, end))
-        return {
+        told = {
             "verdict": found.verdict,
             "from": start.zone,
             "to": end.zone,
@@ -74,6 +139,7 @@ class Simulation:
             "rules": [self._hit(hit) for step in found.steps for hit in step.hits],
             "depends": [self._hit(hit) for hit in found.depends],
         }
+        return cast("Verdict", told)
 
     async def _live(self) -> State:
         """Return what there is; who may not look at the kernel sees the files alone."""
@@ -100,7 +166,7 @@ class Simulation:
         if other.verdict != found.verdict:
             packet.assumed.append(f"with an address outside that no rule names it is {other.verdict}")
 
-    def _step(self, step: Step) -> dict[str, Any]:
+    def _step(self, step: Step) -> StepRecord:
         return {
             "point": step.point,
             "chain": step.chain,
@@ -109,7 +175,7 @@ class Simulation:
             "rules": [self._hit(hit) for hit in step.hits],
         }
 
-    def _hit(self, hit: Hit) -> dict[str, str]:
+    def _hit(self, hit: Hit) -> HitRecord:
         rule = hit.rule
         verdict = f"jump {rule.target}" if rule.verdict == "jump" else rule.verdict
         origin = self._option(hit) or rule.origin
@@ -134,12 +200,12 @@ class Simulation:
         return lines[int(line) - 1].strip() if 0 < int(line) <= len(lines) else ""
 
 
-def _shown(packet: Packet) -> dict[str, Any]:
+def _shown(packet: Packet) -> PacketRecord:
     make = IPv6Address if packet.version == 6 else IPv4Address
     addresses = (("source", packet.source), ("dest", packet.dest))
     ports = (("sport", packet.sport), ("dport", packet.dport))
     icmp = packet.icmp
-    return {
+    shown = {
         "family": packet.version,
         "proto": packet.protocol,
         **{name: "-".join(str(make(one)) for one in _ends(span)) for name, span in addresses},
@@ -148,6 +214,7 @@ def _shown(packet: Packet) -> dict[str, Any]:
         **({"mac": packet.mac} if packet.mac else {}),
         "state": packet.state,
     }
+    return cast("PacketRecord", shown)
 
 
 def _ends(span: Span | None) -> Iterator[int]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
+
+from typing_extensions import TypedDict
 
 from pvenetd.errors import Conflict, Unavailable
 from pvenetd.firewall.ruleset import Rule
-from pvenetd.firewall.trace import Known, Place, Step, script, ways
+from pvenetd.firewall.trace import Known, Met, Place, Step, script, ways
 
 QUIET = 0.2
 """Seconds without another step after which packets have come to their ends."""
@@ -31,6 +33,15 @@ class Tracing(Protocol):
         """Return what was told since the last call."""
 
 
+class TracedPacket(TypedDict):
+    """A packet, and the rules it met."""
+
+    packet: dict[str, str | int]
+    """Its headers by name; a flag is 1."""
+    text: str
+    steps: list[Met]
+
+
 class Trace:
     """One trace at a time."""
 
@@ -39,7 +50,7 @@ class Trace:
         """Has the kernel tell of the packets that a script chooses."""
         self._runs = False
 
-    async def run(self, asked: Rule, packets: int, seconds: float) -> list[dict[str, Any]]:
+    async def run(self, asked: Rule, packets: int, seconds: float) -> list[TracedPacket]:
         """Return the ways of the first *packets* that *asked* matches, and of their answers, within *seconds*.
 
         Raises `Conflict`, `Unavailable`, `KernelError`.

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.edit import Draft
 from pvenetd.interfaces.stanza import Iface
 
 
-def difference(before: Config, after: Config) -> list[dict[str, Any]]:
+class BeforeAfter(TypedDict):
+    """The values of an option, in order."""
+
+    before: list[str]
+    after: list[str]
+
+
+class Changed(TypedDict):
+    """An interface that differs."""
+
+    iface: str
+    change: Literal["added", "removed", "changed"]
+    options: dict[str, BeforeAfter]
+
+
+def difference(before: Config, after: Config) -> list[Changed]:
     """Return the interfaces that differ, in order, each with its options before and after.
 
     An option's name has its family before it where there are stanzas of several: ``inet6 address``.
     """
     old, new = _said(before), _said(after)
-    found = []
+    found = list[Changed]()
     for name in dict.fromkeys((*old, *new)):
         one, two = old.get(name), new.get(name)
-        options = {
+        options: dict[str, BeforeAfter] = {
             option: {"before": (one or {}).get(option, []), "after": (two or {}).get(option, [])}
             for option in dict.fromkeys((*(one or ()), *(two or ())))
             if (one or {}).get(option) != (two or {}).get(option)
         }
         if options:
-            change = "added" if one is None else "removed" if two is None else "changed"
-            found.append({"iface": name, "change": change, "options": options})
+            found.append({"iface": name, "change": _change(one, two), "options": options})
     return found
+
+
+def _change(before: object, after: object) -> Literal["added", "removed", "changed"]:
+    return "added" if before is None else "removed" if after is None else "changed"
 
 
 def _said(config: Config) -> dict[str, dict[str, list[str]]]:

@@ -9,7 +9,9 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from typing_extensions import TypedDict
 
 from pvenetd.firewall.nft_words import spelled
 from pvenetd.firewall.packet import Word, words
@@ -146,13 +148,26 @@ def rules(listing: str) -> dict[Place, Known]:
     }
 
 
+class Met(TypedDict):
+    """A rule that a packet met."""
+
+    family: str
+    table: str
+    chain: str
+    rule: str
+    """In nft's words; ``policy`` at the end of a chain."""
+    origin: str
+    """Its ``FILE:LINE``; empty for rules that are not ours."""
+    verdict: str
+
+
 @dataclass(slots=True)
 class Way:
     """One packet's way."""
 
     headers: tuple[Word, ...] = ()
     iif: int = 0
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Met] = field(default_factory=list)
 
 
 def ways(steps: Iterable[Step], known: dict[Place, Known]) -> list[Way]:

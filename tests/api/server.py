@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pvenetd.api.app import serve
+from pvenetd.api.errors import NoMethodError
+from pvenetd.api.openapi import document
 from pvenetd.api.peer import listening
+from pvenetd.api.route import find
+from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine, Machine
+from pvenetd.errors import NotFound
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.settings import Settings
+from tests.api.conform import Document
 
+DOCUMENT = Document(document(ROUTES))
 NODE = "/api2/json/nodes/localhost"
 OURS = f"{NODE}/pvenetd"
 
@@ -47,9 +54,13 @@ class Api:
         self.socket = files.root / "run/pvenetd/api.sock"
 
     async def ask(self, method: str, path: str, *options: str, user: int | None = None) -> tuple[int, dict[str, Any]]:
-        """Return status and record of a request by curl, run as *user*."""
+        """Return status and record of a request by curl, run as *user*; the document must say such an answer."""
         body, _, status = (await self.text(method, path, "-w", "\n%{http_code}", *options, user=user)).rpartition("\n")
-        return int(status), json.loads(body)
+        found = int(status), json.loads(body)
+        with suppress(NotFound, NoMethodError):
+            route, _ = find(ROUTES, method, path.partition("?")[0])
+            assert not DOCUMENT.wrong(route.method, route.path, *found)
+        return found
 
     async def text(self, method: str, path: str, *options: str, user: int | None = None) -> str:
         """Return what curl prints."""

@@ -14,6 +14,9 @@ import pytest
 from pvenetd.api.openapi import document
 from pvenetd.api.route import Route
 from pvenetd.api.routes import ROUTES
+from pvenetd.kinds import KINDS
+from pvenetd.kinds.link import options
+from tests.api.conform import Document
 from tests.api.server import Api
 
 DOCUMENT = document(ROUTES)
@@ -53,6 +56,32 @@ def _references(part: Any) -> Iterator[str]:
         yield from (one for name, one in part.items() if name == "$ref")
     for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         yield from _references(one)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wrong"),
+    [
+        (200, {"data": {"version": "1", "release": "1", "repoid": "x"}}, []),
+        (200, {"data": {"version": "1", "release": 1, "repoid": "x"}}, [".data.release: 1 is no string"]),
+        (200, {"data": {"version": "1", "release": "1"}}, [".data.repoid is missing"]),
+        (200, {"data": {"version": "1", "release": "1", "repoid": "x", "a": 1}}, [".data.a is not described"]),
+        (200, {"data": []}, [".data: [] is no object"]),
+        (404, {"data": None, "message": "no"}, []),
+        (404, {"data": None}, [".message is missing"]),
+        (299, {}, ["status 299 is not described"]),
+    ],
+)
+def test_an_answer_that_it_does_not_say_is_found(status: int, body: object, wrong: list[str]) -> None:
+    assert Document(DOCUMENT).wrong("GET", "/version", status, body) == wrong
+
+
+def test_an_interface_takes_what_its_kinds_take() -> None:
+    body = DOCUMENT["paths"]["/nodes/{node}/network"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    keys = body["properties"]
+    assert (keys["vlan-id"]["minimum"], keys["vlan-id"]["maximum"]) == (1, 4094)
+    assert "balance-rr" in keys["bond_mode"]["enum"]
+    assert {option for kind in KINDS.values() for option in options(kind)} <= keys.keys()
+    assert all(one.get("description") for key, one in keys.items() if key not in ("iface", "type"))
 
 
 async def test_it_is_served_with_a_page_that_needs_nobody_else(api: Api) -> None:
