@@ -80,6 +80,8 @@ FILES = {
     "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",
     "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw, BRIDGE.fw": "firewall rules, pvenetd-firewall(5)",
     "var/lib/pvenetd/": "last good configuration, and what a rollback needs",
+    "var/lib/pvenetd/tokens.json, ticket.key, tls/": "API tokens without their secrets, the key that signs tickets, "
+    "and the certificate that pvenetd has made",
     "run/pvenetd/api.sock": "the HTTP API, for root and members of the group pvenetd",
 }
 SETTINGS = {
@@ -87,6 +89,13 @@ SETTINGS = {
     "VMID: /run/qemu-server/*.qmp. What guests do there is told by pvenetctl events, and link_down of a netN line is "
     "set live, where the NIC's device id is netN. A monitor has one client at a time, and pvenetd keeps it: give it "
     "one of its own, a socket of root's (-qmp unix:/run/qemu-server/100.qmp,server=on,wait=off). None without it",
+    "[api] listen": "addresses of the host at which the API is served by HTTPS too, in brackets: "
+    '["192.0.2.1", "2001:db8::1"], or ["::"] for all of both families. None without it',
+    "[api] port": "the TCP port there, from 1024 on: 8006",
+    "[api] certificate": "the certificate, with those that vouch for it behind it, as PEM; without it pvenetd makes "
+    "one that it signs itself, in var/lib/pvenetd/tls/api.pem. It is read anew when the file changes",
+    "[api] key": "the private key of that certificate, as PEM; without it, it is in the same file",
+    "[api] others": "what users may who can log in and are neither root nor in the group pvenetd: none, or read",
     "[libvirt] uri": "which hypervisor's domains are followed, empty for none: qemu:///system, but none with --root",
     "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",
     "[interfaces] staged_at_boot": "whether an edit that waits to be applied goes live with the next boot: false",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -13,17 +14,21 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
 from pvenetd import __version__, collector, settings
-from pvenetd.api.app import serve
+from pvenetd.api import tls
+from pvenetd.api.app import serve, serve_network
 from pvenetd.api.peer import listening
+from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.store import Store
-from pvenetd.drivers import nft
+from pvenetd.drivers import certificate, nft
+from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
 from pvenetd.drivers.neighbours import Neighbours
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
+from pvenetd.drivers.programs import Programs
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.drivers.trace import Tracer
 from pvenetd.engine import Engine
@@ -36,6 +41,10 @@ from pvenetd.sources.monitors import Monitors
 from pvenetd.sources.nflog import Nflog
 
 log = logging.getLogger("pvenetd")
+
+_AGAIN = 30.0
+"""Seconds until HTTPS is tried again, where it did not work: another program may have the port."""
+_DAY = 86400.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,6 +90,7 @@ async def run(root: Path) -> None:
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
             *(loop.create_task(_kept(source)) for source in _packets(stack, daemon)),
+            loop.create_task(_kept(_network(daemon, root))),
         ]
         await daemon.boot.settled()
         notifier.ready()
@@ -149,6 +159,39 @@ def _packets(stack: contextlib.AsyncExitStack, daemon: Daemon) -> Iterator[Await
     yield watch([nflog.fileno()], take)
 
 
+async def _network(daemon: Daemon, root: Path) -> None:
+    """Serve the API by HTTPS, where the settings say so; what keeps it from that is told, and tried again."""
+    while daemon.settings.api.listen:
+        try:
+            await _served(daemon, root)
+        except (PvenetError, OSError) as error:
+            text = f"the API is not served by HTTPS: {error}"
+            if daemon.engine.failed.get("api") != text:
+                log.error("%s", text)  # noqa: TRY400
+            daemon.engine.failed["api"] = text
+        await asyncio.sleep(_AGAIN)
+
+
+async def _served(daemon: Daemon, root: Path) -> None:
+    """Serve the API by HTTPS.  Raises `PvenetError`, OSError."""
+    wanted, own = daemon.settings.api, None
+    if wanted.certificate is None:
+        names = [nodes()[0], "localhost", *(str(one) for one in wanted.listen if not one.is_unspecified)]
+        own = functools.partial(certificate.ensure, Files(root), Programs(root), [*names, "127.0.0.1", "::1"])
+        file, key = await asyncio.to_thread(own), None
+    else:
+        file = root / wanted.certificate.lstrip("/")
+        key = root / wanted.key.lstrip("/") if wanted.key else None
+    context = tls.Certificate(file, key).context
+    async with serve_network(daemon, tls.listening(wanted.listen, wanted.port), context):
+        daemon.engine.failed.pop("api", None)
+        log.info("serving https, port %d at %s", wanted.port, ", ".join(map(str, wanted.listen)))
+        while True:
+            await asyncio.sleep(_DAY)
+            if own:
+                await asyncio.to_thread(own)  # which makes it anew in time; the listener sees that
+
+
 async def _kept(source: Awaitable[object]) -> None:
     """Wait for what ends with the daemon; that it ended before is told."""
     try:
@@ -172,6 +215,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()
         daemon.trace.start = Tracer
+        daemon.access.accounts = Accounts(root, Programs(root))
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         daemon.neighbours.source = Neighbours()

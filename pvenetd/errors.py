@@ -11,6 +11,8 @@
     ├── Conflict                the request does not fit the state: already staged, already waiting, …
     │   └── CutsOff             it would take away what the session that asks stands on
     ├── NotFound                no such interface, guest, NIC
+    ├── NotKnown                it is not known who asks: no credentials, or none that hold
+    ├── TooMany                 asked too often: logins that failed
     └── Unavailable             the daemon does not answer, or a deadline has passed
 """
 
@@ -125,6 +127,18 @@ class CutsOff(Conflict):
 
 class NotFound(PvenetError):
     """No such interface, guest or NIC."""
+
+
+class NotKnown(PvenetError):
+    """It is not known who asks: no credentials, or none that hold."""
+
+
+class TooMany(PvenetError):
+    """The same was asked too often; *seconds* are to pass before it is answered again."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"{what}: try again in {max(seconds, 1):.0f} s")
 
 
 class Unavailable(PvenetError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pvenetd.errors import ConfigError, Problem
 
@@ -71,6 +71,38 @@ class Libvirt(BaseModel):
     directory stands for /."""
 
 
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or re.search(r"[\x00-\x1f]", path):
+        raise ValueError("should be an absolute path")
+    return path
+
+
+_Path = Annotated[str, AfterValidator(_absolute)]
+
+
+class Api(BaseModel):
+    """``[api]``."""
+
+    model_config = _STRICT
+
+    listen: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Addresses of the host at which the API is served by HTTPS; none without it."""
+    port: Annotated[int, Field(ge=1024, le=65535)] = 8006
+    """Which TCP port of theirs."""
+    certificate: _Path | None = None
+    """The certificate with those that vouch for it (PEM); without it, one that the daemon makes and signs itself."""
+    key: _Path | None = None
+    """Its private key; without it, in the same file."""
+    others: Literal["none", "read"] = "none"
+    """What users may who can log in and are neither root nor in the group pvenetd."""
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> Self:
+        if self.key and not self.certificate:
+            raise ValueError("key is for a certificate, which is not given")
+        return self
+
+
 def _sockets(pattern: str) -> str:
     directory, _, name = pattern.rpartition("/")
     if not pattern.startswith("/") or name.count("*") != 1 or re.search(r"[*?\[\]\x00-\x1f]", directory):
@@ -92,6 +124,7 @@ class Settings(BaseModel):
     firewall: Firewall = Field(default_factory=Firewall)
     dhcp: Dhcp = Field(default_factory=Dhcp)
     libvirt: Libvirt = Field(default_factory=Libvirt)
+    api: Api = Field(default_factory=Api)
 
 
 def parse(data: bytes | None, path: str = PATH) -> Settings:

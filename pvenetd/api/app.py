@@ -1,20 +1,25 @@
-"""The HTTP server: a UNIX socket, who is at its other end, bytes → parameters, records → bytes (aiohttp)."""
+"""The HTTP server: who is at the other end, bytes → parameters, records → bytes (aiohttp)."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
+import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
-from pvenetd.api.errors import BadParametersError, TooLargeError, refusal
+from pvenetd.api.connections import LIMITS, Connections, Limits, address
+from pvenetd.api.credentials import caller
+from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
 from pvenetd.api.pages import page
 from pvenetd.api.peer import group_id, peer
-from pvenetd.api.route import answer
+from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import PvenetError
@@ -23,18 +28,43 @@ log = logging.getLogger("pvenetd.api")
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body."""
+BODY_SECONDS = 60.0
+_SECRET = re.compile(r"pass|secret|ticket|token|otp", re.IGNORECASE)
+"""What is in the names, or the values, of parameters that are not logged."""
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_QUIET = logging.getLogger("pvenetd.api.http")
+"""What aiohttp says of requests that are no HTTP: it quotes them, and what they have of credentials."""
+_QUIET.disabled = True
 
 
 @contextlib.asynccontextmanager
 async def serve(daemon: Daemon, listening: socket.socket) -> AsyncIterator[None]:
-    """Answer requests at *listening* until the context ends."""
-    app = web.Application(client_max_size=MAX_BODY)
-    app.router.add_route("*", "/{path:(?s:.*)}", Server(daemon, group_id()).serve)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
+    """Answer requests of local programs at *listening* until the context ends."""
+    async with _runner(Server(daemon, group_id())) as runner:
         await web.SockSite(runner, listening).start()
         yield
+
+
+@contextlib.asynccontextmanager
+async def serve_network(
+    daemon: Daemon, listening: list[socket.socket], context: ssl.SSLContext, limits: Limits = LIMITS
+) -> AsyncIterator[None]:
+    """Answer requests from the network at *listening*, by TLS, until the context ends."""
+    server = Server(daemon, group_id())
+    async with _runner(server, keepalive_timeout=limits.still, logger=_QUIET) as runner:
+        server.connections = Connections(cast("web.Server", runner.server), context, limits)
+        async with server.connections.listening(listening):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def _runner(server: Server, **options: Any) -> AsyncIterator[web.AppRunner]:
+    app = web.Application(client_max_size=MAX_BODY)
+    app.router.add_route("*", "/{path:(?s:.*)}", server.serve)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, **options)
+    await runner.setup()
+    try:
+        yield runner
     finally:
         await runner.cleanup()
 
@@ -45,27 +75,58 @@ class Server:
     def __init__(self, daemon: Daemon, group: int | None) -> None:
         self._daemon = daemon
         self._group = group
+        self.connections: Connections | None = None
+        """Those from the network; without, whoever asks is on this host."""
 
     async def serve(self, request: web.Request) -> web.Response:
         """Return the answer to one request."""
-        caller = peer(request.transport, self._group)
+        with self.connections.busy(request.protocol) if self.connections else contextlib.nullcontext():
+            return await self._serve(request)
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        who = await self._caller(request)
         path = request.rel_url.raw_path
         status = 200
         body: Mapping[str, Any]
         try:
             if made := await page(request.method, path):
                 return web.Response(body=made.body, content_type=made.kind, charset="utf-8", headers=made.headers)
-            body = await answer(self._daemon, ROUTES, caller, request.method, path, await _given(request))
+            if who.refusal:
+                permitted(ROUTES, who, request.method, path)  # before anything more is read
+            body = await answer(self._daemon, ROUTES, who, request.method, path, await _given(request))
         except PvenetError as error:
             status, body = refusal(error)
         except Exception:
             log.exception("%s %s: a bug", request.method, path)
             status, body = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
-        outcome = body.get("message", "done").partition("\n")[0]
-        what = f"{request.method} {request.rel_url.raw_path_qs}"
-        facts = {"who": caller.name, "what": what, "status": status, "outcome": outcome}
-        log.info("%s: %s: %s %s", caller.name, what, status, outcome, extra=facts)
-        return web.Response(text=json.dumps(body), status=status, content_type="application/json")
+        _tell(who, f"{request.method} {_harmless(request)}", status, body)
+        return web.Response(text=json.dumps(body), status=status, content_type="application/json", headers=_HEADERS)
+
+    async def _caller(self, request: web.Request) -> Caller:
+        if self.connections:
+            return await caller(self._daemon.access, request.method, request.headers, _address(request))
+        return peer(request.transport, self._group)
+
+
+def _address(request: web.Request) -> str:
+    ends = request.transport.get_extra_info("peername") if request.transport else None
+    return address(ends) if ends else "?"
+
+
+def _harmless(request: web.Request) -> str:
+    """Return what is asked for, without what may be a secret: a login's parameters belong into its body."""
+    path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
+    if not query:
+        return path
+    secret = path.startswith(f"{PREFIX}/access/") or _SECRET.search(query)
+    return f"{path}?{'...' if secret else query}"
+
+
+def _tell(caller: Caller, what: str, status: int, body: Mapping[str, Any]) -> None:
+    outcome = body.get("message", "done").partition("\n")[0]
+    facts = {"who": caller.name, "where": caller.where, "what": what, "status": status, "outcome": outcome}
+    who = caller.name if caller.where == SOCKET else f"{caller.name} from {caller.where}"
+    log.info("%s: %s: %s %s", who, what, status, outcome, extra=facts)
 
 
 async def _given(request: web.Request) -> dict[str, Any]:
@@ -82,9 +143,12 @@ async def _given(request: web.Request) -> dict[str, Any]:
 
 async def _body(request: web.Request) -> Iterable[tuple[str, Any]]:
     try:
-        if request.content_type == "application/x-www-form-urlencoded":
-            return (await request.post()).items()
-        data = await request.read()
+        async with asyncio.timeout(BODY_SECONDS):
+            if request.content_type == "application/x-www-form-urlencoded":
+                return (await request.post()).items()
+            data = await request.read()
+    except TimeoutError:
+        raise TooSlowError(f"a body has to be sent within {BODY_SECONDS:g} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLargeError(f"a body has at most {MAX_BODY} bytes") from None
     except (ValueError, LookupError) as error:

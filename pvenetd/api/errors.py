@@ -14,7 +14,9 @@ from pvenetd.errors import (
     EditError,
     KernelError,
     NotFound,
+    NotKnown,
     PvenetError,
+    TooMany,
     Unavailable,
     Unreachable,
     VerifyError,
@@ -37,14 +39,21 @@ class TooLargeError(PvenetError):
     """More was sent than is read."""
 
 
+class TooSlowError(PvenetError):
+    """What was to be sent did not come in time."""
+
+
 STATUS: dict[type[PvenetError], int] = {
     EditError: 400,
     ConfigError: 400,
+    NotKnown: 401,
     ForbiddenError: 403,
     NotFound: 404,
     NoMethodError: 405,
+    TooSlowError: 408,
     Conflict: 409,
     TooLargeError: 413,
+    TooMany: 429,
     KernelError: 500,
     VerifyError: 500,
     Unreachable: 500,

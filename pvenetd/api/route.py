@@ -16,10 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pvenetd.api.errors import BadParametersError, ForbiddenError, NoMethodError
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.errors import NotFound
+from pvenetd.errors import NotFound, NotKnown, PvenetError
 from pvenetd.names import is_ifname
 
 PREFIX = "/api2/json"
+SOCKET = "socket"
+"""Where local programs come from."""
 
 
 class Params(BaseModel):
@@ -70,7 +72,12 @@ class Caller:
     """Who asks."""
 
     name: str
+    """A user of this host at the socket, ``USER@REALM`` or ``USER@REALM!TOKEN`` elsewhere."""
     may_write: bool
+    where: str = SOCKET
+    """The address that the request comes from."""
+    refusal: str = ""
+    """Why it is not known who asks: such a caller is let to what is `open` alone."""
 
 
 Data = TypeVar("Data")
@@ -86,7 +93,7 @@ class Beside(Generic[Data, More]):
 
 
 Wanted = TypeVar("Wanted", bound=Params)
-Asked = TypeVar("Asked", bound=Callable[[Daemon, Any], Awaitable[Any]])
+Asked = TypeVar("Asked", bound=Callable[..., Awaitable[Any]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +103,15 @@ class Route:
     method: str
     path: str
     """``/nodes/{node}/network``, below `PREFIX`."""
-    ask: Callable[[Daemon, Any], Awaitable[Any]]
+    ask: Callable[..., Awaitable[Any]]
     """Its docstring documents the request, its annotations what is given and answered."""
     params: type[Params]
     answers: Any
     """The type of the data, `Beside` where there is more than that."""
+    open: bool = False
+    """Whether who is not known may ask it: to log in."""
+    tells_caller: bool = False
+    """Whether `ask` takes who asks, as ``caller``."""
 
     @property
     def writes(self) -> bool:
@@ -127,13 +138,13 @@ class Routes:
     def __iter__(self) -> Iterator[Route]:
         return iter(self.rows)
 
-    def get(self, path: str) -> Callable[[Asked], Asked]:
+    def get(self, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
         """Declare a request that changes nothing."""
-        return self._declare("GET", path)
+        return self._declare("GET", path, open=open)
 
-    def post(self, path: str) -> Callable[[Asked], Asked]:
+    def post(self, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
         """Declare a request that does something."""
-        return self._declare("POST", path)
+        return self._declare("POST", path, open=open)
 
     def put(self, path: str) -> Callable[[Asked], Asked]:
         """Declare a request that brings something to a state."""
@@ -143,10 +154,11 @@ class Routes:
         """Declare a request that takes something away."""
         return self._declare("DELETE", path)
 
-    def _declare(self, method: str, path: str) -> Callable[[Asked], Asked]:
+    def _declare(self, method: str, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
         def declare(ask: Asked) -> Asked:
             hints = get_type_hints(ask, include_extras=True)
-            self.rows.append(Route(method, path, ask, hints["params"], hints["return"]))
+            row = Route(method, path, ask, hints["params"], hints["return"], open, "caller" in hints)
+            self.rows.append(row)
             return ask
 
         return declare
@@ -161,15 +173,32 @@ async def answer(
     daemon: Daemon, routes: Iterable[Route], caller: Caller, method: str, path: str, given: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Return the record that answers a request; *path* is percent-encoded.  Raises `PvenetError`."""
-    route, found = find(routes, method, path)
-    if route.writes and not caller.may_write:
-        raise ForbiddenError(f"{caller.name} may read only: be root, or in the group pvenetd")
+    route, found = permitted(routes, caller, method, path)
     if found.get("node", "localhost") not in nodes():
         raise NotFound(f"no node {found['node']!r}: this is {nodes()[0]}")
-    data = await route.ask(daemon, validated(route.params, found, given))
+    told = {"caller": caller} if route.tells_caller else {}
+    data = await route.ask(daemon, validated(route.params, found, given), **told)
     if isinstance(data, Beside):
         return {"data": data.data, **data.more}
     return {"data": data}
+
+
+def permitted(routes: Iterable[Route], caller: Caller, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """Return what `find` does, for who may ask it; who is not known does not learn which paths there are."""
+    try:
+        route, found = find(routes, method, path)
+    except PvenetError:
+        if caller.refusal:
+            raise NotKnown(caller.refusal) from None
+        raise
+    if route.open:
+        return route, found
+    if caller.refusal:
+        raise NotKnown(caller.refusal)
+    if route.writes and not caller.may_write:
+        hint = ": be root, or in the group pvenetd" if caller.where == SOCKET else ""
+        raise ForbiddenError(f"{caller.name} may read only{hint}")
+    return route, found
 
 
 def find(routes: Iterable[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:

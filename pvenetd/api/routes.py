@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pvenetd.api import (
+    access,
     containers,
     edits,
     firewall,
@@ -23,6 +24,7 @@ from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
     *host.routes,
+    *access.routes,
     *network.routes,
     *edits.routes,
     *tasks.routes,

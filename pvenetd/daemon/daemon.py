@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pvenetd import __version__
 from pvenetd.daemon import overview
+from pvenetd.daemon.access import Access
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.feed import Feed
@@ -56,6 +57,7 @@ class Daemon:
         self.engine = engine
         self.interfaces = Interfaces(store, engine, journal, design, settings.apply)
         self.settings = settings
+        self.access = Access(store.files, settings.api.others)
         self.boot = Boot(store, engine, self.interfaces)
         self.hand = Hand(store, engine, self.interfaces)
         self.query = Query(store, engine, self.interfaces)

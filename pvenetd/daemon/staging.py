@@ -70,6 +70,12 @@ class Files(Protocol):
     def put(self, name: str, data: bytes | None) -> None:
         """Make *name* hold *data*, or not be there."""
 
+    def read_secret(self, name: str) -> bytes | None:
+        """Return the content of a file for nobody else's eyes, None where there is none; raises OSError."""
+
+    def write_secret(self, name: str, data: bytes) -> None:
+        """Put *data* in place of *name*, for nobody else's eyes; raises OSError."""
+
     def append(self, name: str, data: bytes) -> None:
         """Write *data* behind what *name* holds; raises OSError."""
 

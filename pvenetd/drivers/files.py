@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import posixpath
 import secrets
 import stat
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 from pvenetd.interfaces.includes import STAGED
 from pvenetd.journal import content
 
+SECRET = 0o600
+"""Mode of a file that nobody else may read."""
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
 
@@ -89,18 +92,34 @@ class Files:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        _replace(path, data, mode)
+
+    def read_secret(self, name: str) -> bytes | None:
+        """Return the content of a file that only its owner may read, None where there is none.
+
+        Others' rights to it are taken away.  Raises OSError, also for a symbolic link.
+        """
+        path = self._real(posixpath.dirname(name)) / posixpath.basename(name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+                raise OSError(errno.EPERM, "not a file of this user's own", str(path))
+            if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                os.fchmod(descriptor, SECRET)
+            return file.read()
+
+    def write_secret(self, name: str, data: bytes) -> None:
+        """Put *data* in place of *name*, which only its owner may read: the old or the new file, whole.
+
+        A symbolic link is replaced, not followed.
+        """
+        path = self._real(posixpath.dirname(name)) / posixpath.basename(name)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _replace(path, data, SECRET)
 
     def remove(self, name: str) -> None:
         """Delete *name*; that it is not there is fine."""
@@ -201,6 +220,21 @@ class Journal:
                 continue  # somebody has edited since
             self._files.put(name, content(before))
         self._files.remove(self.PENDING)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
 
 
 def _boot() -> str:

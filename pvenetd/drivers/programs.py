@@ -64,10 +64,12 @@ class Programs:
     ) -> Ended:
         """Run *command* to its end, with *given* as its standard input; what it leaves running lives on.
 
+        *given* may be secret: it is on no disk.
+
         *at_home*, it sees another root's etc, run and var in place of the machine's, as programs do.
         Raises TimeoutError after so many *seconds*, OSError where there is no such program.
         """
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
+        with tempfile.TemporaryFile() as said, os.fdopen(os.memfd_create("given"), "w+b", buffering=0) as told:
             told.write(given)
             told.seek(0)
             words, limit = self._at_home(command) if at_home else [*command], seconds

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.access.tokens import Token
 from pvenetd.api.peer import peer
 from pvenetd.api.route import PREFIX, Caller, Route
 from pvenetd.api.routes import ROUTES
@@ -45,10 +46,12 @@ async def test_others_may_read_only(api: Api, route: Route) -> None:
     api.socket.chmod(0o666)
     api.files.write("etc/pvenetd/lxc/200.conf", b"net0: name=eth0,bridge=vmbr0\n")
     vmid = 200 if "lxc" in route.path else 100
-    path = PREFIX + route.path.format(node="localhost", iface="vmbr0", vmid=vmid, upid=finished(0))
+    await api.daemon.access.create(Token("root@pam!mine", ""))
+    names = {"node": "localhost", "iface": "vmbr0", "upid": finished(0), "userid": "root@pam", "tokenid": "mine"}
+    path = PREFIX + route.path.format(vmid=vmid, **names)
     path += "?from=outside&to=host" if path.endswith("simulate") else ""
     status, body = await api.ask(route.method, path, user=NOBODY)
-    assert status == (403 if route.writes else 200), body
+    assert status == (200 if not route.writes else 400 if route.open else 403), body
     assert (await api.ask(route.method, path))[0] != 403
 
 
