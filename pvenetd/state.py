@@ -258,7 +258,9 @@ class Chains(Resource):
     @property
     def needs(self) -> frozenset[Key]:
         """Return what its rules may refer to: everything the base, guests and the host groups and sets, groups sets."""
-        below = {"base": (), "sets": ("base",), "groups": ("base", "sets")}.get(self.name, ("base", "sets", "groups"))
+        below = {"base": (), "bridges": ("base",), "sets": ("base",), "groups": ("base", "sets")}.get(
+            self.name, ("base", "sets", "groups")
+        )
         return frozenset(("chains", name) for name in below)
 
     def details(self) -> list[str]:

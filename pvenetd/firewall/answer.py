@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from pvenetd.firewall.builtin import ESTABLISHED
 from pvenetd.firewall.ruleset import Chain, Piece, Rule
 
 ANSWER = "answer-"
@@ -71,7 +72,8 @@ def _twin(chain: Chain, name: str, port: str, own: frozenset[str]) -> Chain:
 
 
 def _matters(rule: Rule, port: str) -> bool:
-    return rule.verdict not in ("log", "helper") and rule.oif in ("", port)
+    """Return whether *rule* says anything of a frame to *port*, which begins a connection: others are through."""
+    return rule.verdict not in ("log", "helper") and rule.oif in ("", port) and rule.state != ESTABLISHED.state
 
 
 def _asked(rule: Rule, suffix: str, own: frozenset[str]) -> Rule:

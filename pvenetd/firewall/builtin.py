@@ -51,6 +51,9 @@ ERRORS6 = (IcmpType(1), IcmpType(2), IcmpType(3), IcmpType(4))
 """Errors a host cannot do without: path MTU discovery stops with them (RFC 4890, 4.3.1)."""
 
 ESTABLISHED = Rule("accept", state=("established", "related"), origin="established")
+"""The kernel knows connections of IP alone, so nothing else is ever let through by it."""
+NESTED = Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
+"""A second VLAN tag hides the packet from every rule below, so no policy lets it through."""
 
 
 def shared(*refusals: Rule) -> tuple[Chain, ...]:
@@ -61,9 +64,9 @@ def shared(*refusals: Rule) -> tuple[Chain, ...]:
     dhcp_in = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
     dhcp_out = udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
     return (
-        Chain("bridge", "any-in", (*any_frame(), *refusals, *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        Chain("bridge", "any-in", (NESTED, *refusals, *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
         # RARP is how QEMU tells the switches where a guest is after it has moved.
-        Chain("bridge", "any-out", (*any_frame(), Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
+        Chain("bridge", "any-out", (NESTED, Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
         unspecified(),
         Chain("bridge", "dhcp-in", tuple(dhcp_in)),
         Chain("bridge", "dhcp-out", tuple(dhcp_out)),
@@ -78,15 +81,6 @@ def noises(table: Table, name: str) -> Iterator[Chain]:
     for verdict in CLOSED:
         for way in ("in", "out"):
             yield Chain(table, f"{name}-{verdict}-{way}", tuple(noise(verdict)))
-
-
-def any_frame() -> Iterator[Rule]:
-    """Yield the rules that every frame of a bridge meets first.
-
-    A second VLAN tag hides the packet from every rule below, so no policy lets it through.
-    """
-    yield Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
-    yield ESTABLISHED
 
 
 def _rest() -> Iterator[Rule]:

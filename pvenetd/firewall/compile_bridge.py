@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pvenetd.firewall.builtin import any_frame, neighbours
+from pvenetd.firewall.builtin import ESTABLISHED, NESTED, neighbours
 from pvenetd.firewall.logs import Book, limit_of
 from pvenetd.firewall.own import Writer, closing, file_name, nowhere
 from pvenetd.firewall.resolve import Names
@@ -30,7 +30,8 @@ def bridge_piece(name: str, config: Config, cluster: Config, host: Config, names
 
 def _rules(config: Config, cluster: Config, host: Config, names: Names) -> Iterator[Rule]:
     book = Book("forward", limit_of(cluster))
-    yield from any_frame()
+    yield ESTABLISHED
+    yield NESTED
     if not host.flag("nf_conntrack_allow_invalid", default=False):
         yield invalid()
     # Without them nobody finds anybody, and no rule can name them.

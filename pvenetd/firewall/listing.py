@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pvenetd.firewall.answer import ANSWER
-from pvenetd.firewall.nft import FIREWALL, GROUPS, GUARD, SETS, count, element, seal
+from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SETS, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
 
@@ -23,7 +23,7 @@ _LEAD = re.compile(
 """Port or bridge, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
 _ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|bridges|answers) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
-_FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, GUARD: GUARD}
+_FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD}
 """The first word of a chain's name → its piece."""
 _METER = re.compile(r"limit-(.*)-[0-9]+-v[46]")
 _DECLARED = re.compile(r"^\t\t((?:type|flags|size|timeout) .*)", re.MULTILINE)

@@ -21,7 +21,7 @@ from functools import cache
 from pvenetd.firewall import wire
 from pvenetd.firewall.answer import ANSWER, answers, reached, refusing, twins
 from pvenetd.firewall.builtin import shared
-from pvenetd.firewall.nft_base import BRIDGED, Design, base_text
+from pvenetd.firewall.nft_base import BRIDGED, Design, base_text, bridges_text
 from pvenetd.firewall.nft_words import helper, meter, network, quotable, said, set_name, spelled
 from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset
 from pvenetd.firewall.wire_rule import Unsaid
@@ -36,6 +36,9 @@ GUARD = "guard"
 
 SETS, GROUPS = "sets", "groups"
 """The pieces that others refer to."""
+
+BRIDGES = "bridges"
+"""The piece that leads to bridges' own chains, there when one has any."""
 
 TABLES = ("inet", "bridge")
 _KEY = 15
@@ -59,6 +62,7 @@ def pieces(ruleset: Ruleset, design: Design, *others: Chains) -> list[Resource]:
     return [
         *(sysctls(design) if guests else ()),
         base(design),
+        *([sealed(BRIDGES, bridges_text(design), owner=FIREWALL)] if any(one.bridge for one in ruleset.pieces) else ()),
         *(chains(one, design) for one in ruleset.pieces),
         *others,
     ]

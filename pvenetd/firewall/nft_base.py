@@ -25,7 +25,24 @@ BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x
 _ALL = BRIDGED | ESTABLISHED | INVALID | REJECTED
 _OTHERS = 0xFFFFFFFF ^ _ALL
 
-_STATES = "{ established : goto mark-established, related : goto mark-established, invalid : goto mark-invalid }"
+
+def _marked(bits: int) -> str:
+    """Return what gives a packet's mark these bits of ours and no other."""
+    return f"meta mark set meta mark & {_OTHERS:#010x} | {bits:#010x}"
+
+
+def _states(bits: int) -> str:
+    """Return the rules that mark a packet with its connection's state, beside *bits*: by far the most are established.
+
+    One rule says it all, as every packet meets it.
+    """
+    rest = _marked(bits) if bits else f"meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}"
+    return (
+        f"\t\tct state established,related {_marked(bits | ESTABLISHED)} accept\n"
+        f"\t\tct state invalid {_marked(bits | INVALID)} accept\n"
+        f"\t\t{rest}\n"
+    )
+
 
 _MAPS = """\
 table inet pvenetd {
@@ -97,10 +114,6 @@ table bridge pvenetd {{
 		ct state established,related accept
 		ether daddr vmap @answers
 	}}
-	chain forward {{
-		type filter hook forward priority 10; policy accept;
-		meta ibrname vmap @bridges
-	}}
 	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
 		oifname vmap @in
@@ -115,23 +128,13 @@ _MARK = f"""\
 table inet pvenetd {{
 	chain refuse {{
 {_REJECT}	}}
-	chain mark-established {{
-		meta mark set meta mark | {ESTABLISHED:#010x}
-	}}
-	chain mark-invalid {{
-		meta mark set meta mark | {INVALID:#010x}
-	}}
 	chain mark-bridged {{
 		type filter hook prerouting priority 300; policy accept;
 		meta iifkind != "bridge" accept
-		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
-		ct state vmap {_STATES}
-	}}
+{_states(BRIDGED)}	}}
 	chain mark-sent {{
 		type filter hook postrouting priority 300; policy accept;
-		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
-		ct state vmap {_STATES}
-	}}
+{_states(0)}	}}
 	chain reject-input {{
 		type filter hook input priority -10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 goto refuse
@@ -139,10 +142,6 @@ table inet pvenetd {{
 	chain reject-forward {{
 		type filter hook forward priority -10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 goto refuse
-	}}
-	chain bridged {{
-		type filter hook forward priority -20; policy accept;
-		meta mark & {BRIDGED:#010x} != 0 iifname vmap @bridges
 	}}
 }}
 table bridge pvenetd {{
@@ -160,11 +159,10 @@ table bridge pvenetd {{
 {_DISPATCH}	chain input {{
 		type filter hook input priority 10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 meta pkttype != host counter drop
-		meta mark & {ESTABLISHED | INVALID:#010x} != 0 meta mark set meta mark & {_OTHERS | REJECTED:#010x}
+		meta mark & {BRIDGED | ESTABLISHED | INVALID:#010x} != 0 meta mark set meta mark & {_OTHERS | REJECTED:#010x}
 	}}
 	chain forward {{
 		type filter hook forward priority -10; policy accept;
-		meta mark set meta mark | {BRIDGED:#010x}
 		meta mark & {REJECTED:#010x} != 0 accept
 		oifname vmap @in
 		goto guard-in
@@ -181,10 +179,35 @@ table bridge pvenetd {{
 }}
 """
 
+_BRIDGES: dict[Design, str] = {
+    "ct": """\
+table bridge pvenetd {
+	chain bridges-forward {
+		type filter hook forward priority 10; policy accept;
+		meta ibrname vmap @bridges
+	}
+}
+""",
+    "mark": f"""\
+table inet pvenetd {{
+	chain bridges-forward {{
+		type filter hook forward priority -5; policy accept;
+		meta mark & {BRIDGED:#010x} != 0 iifname vmap @bridges
+	}}
+}}
+""",
+}
+"""A hook of its own, for every packet pays for one."""
+
 
 def base_text(design: Design) -> str:
     """Return the nft text of the base for one of the two ways."""
     return _MAPS + (_CT if design == "ct" else _MARK)
+
+
+def bridges_text(design: Design) -> str:
+    """Return what leads what is forwarded in a bridge to the bridge's own chains, for hosts where one has any."""
+    return _BRIDGES[design]
 
 
 def maps_text() -> str:

@@ -91,10 +91,15 @@ def _line(rule: Rule, chain: Chain, design: Design, place: int, *, to_guest: boo
         *nft_nat.matches(rule),
         *_state(rule, chain, design),
         *_limit(rule, meter(rule, chain, place)),
-        *(() if chain.name.startswith(ANSWER) else ("counter",)),
+        *(("counter",) if counts(rule, chain) else ()),
         _verdict(rule, chain, to_guest=to_guest),
     ]
     return " ".join(words) + (f' comment "{quotable(rule.note)}"' if rule.origin else "")
+
+
+def counts(rule: Rule, chain: Chain) -> bool:
+    """Return whether a rule counts: not where another does for it, nor where one of ours only leads on to others."""
+    return not chain.name.startswith(ANSWER) and (not rule.target or rule.origin != rule.target)
 
 
 def _frame(rule: Rule, chain: Chain) -> Iterator[str]:

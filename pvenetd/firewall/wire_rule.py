@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 
-from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.nft_words import LOG_GROUP, prefix, queues, refusal, set_name, state_bits
+from pvenetd.firewall.nft_words import LOG_GROUP, counts, prefix, queues, refusal, set_name, state_bits
 from pvenetd.firewall.ruleset import ICMP, IP, Addresses, Chain, Limit, Rule, SetRef, Span, TcpFlags
 from pvenetd.firewall.wire_format import (
     ACCEPT,
@@ -83,7 +82,7 @@ def rule_messages(chain: Chain, rule: Rule, line: str, design: Design, *, to_gue
             *_packet(rule, sets),
             _state(rule, design) if rule.state else b"",
             _limit(rule.limit) if rule.limit else b"",
-            b"" if chain.name.startswith(ANSWER) else COUNTER,
+            COUNTER if counts(rule, chain) else b"",
             _verdict(rule, to_guest=to_guest),
         ]
     )

@@ -9,7 +9,7 @@ from pvenetd.firewall import listing, nft
 from pvenetd.firewall.compile import Guest, Nic, compile_guest, compile_ruleset
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Piece, Rule, Span, merge
-from pvenetd.firewall.syntax import parse_cluster, parse_guest, parse_host
+from pvenetd.firewall.syntax import parse_bridge, parse_cluster, parse_guest, parse_host
 from pvenetd.state import Chains, Sysctl
 
 ON = parse_cluster("[OPTIONS]\nenable: 1\n")
@@ -69,22 +69,22 @@ def origins(text: str, chain: str) -> list[str]:
     [
         (
             "",
-            ["any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
+            ["established", "any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
             [
-                *("macfilter", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
+                *("macfilter", "established", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
         (
             "dhcp: 0\nmacfilter: 0\n",
-            ["any-in", "screen-in", "ndp-in", "policy_in"],
-            ["any-out", "screen-out", "radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"],
+            ["established", "any-in", "screen-in", "ndp-in", "policy_in"],
+            ["established", "any-out", "screen-out", "radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"],
         ),
         (
             "ndp: 0\n[RULES]\nIN DROP\n|IN DROP\nOUT DROP -i net0\nOUT DROP -i net1\n",
-            ["any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
+            ["established", "any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
             [
-                *("macfilter", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
+                *("macfilter", "established", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
@@ -154,8 +154,11 @@ def test_a_rule_in_nfts_language(line: str, text: str) -> None:
 
 
 def test_what_a_frames_connection_is_asked_for() -> None:
-    assert "ct state established,related counter accept" in nft.base("ct").text
-    assert "meta mark & 0x10000000 != 0 counter accept" in nft.base("mark").text
+    piece = compile_guest(guest(), ON)
+    assert piece
+    asked = {design: nft.chains(piece, design).text for design in ("ct", "mark")}
+    assert asked["ct"].count("\n\t\tct state established,related counter accept") == 2
+    assert asked["mark"].count("\n\t\tmeta mark & 0x10000000 != 0 counter accept") == 2
     assert "ct state" not in nft.base("mark").text.partition("table bridge pvenetd {\n\tchain")[2]
 
 
@@ -209,3 +212,14 @@ def test_a_pieces_own_text_reads_back_as_itself(design: Design) -> None:
             assert found.whole
             assert found.resource(wanted.name).changes(wanted) == {}
             assert found.resource(wanted.name).text.count("meta protocol") == wanted.text.count("meta protocol")
+
+
+@pytest.mark.parametrize("design", ["ct", "mark"])
+@pytest.mark.parametrize(("enable", "hooked"), [(1, True), (0, False)])
+def test_what_a_bridge_forwards_is_hooked_where_a_bridge_has_rules(design: Design, enable: int, hooked: bool) -> None:
+    bridges = {"vmbr0": parse_bridge(f"[OPTIONS]\nenable: {enable}\n", "vmbr0.fw")}
+    found = nft.pieces(compile_ruleset(ON, parse_host(""), bridges=bridges), design)
+    texts = {one.name: one.text for one in found if isinstance(one, Chains)}
+    assert ("bridges" in texts, "bridge:vmbr0" in texts) == (hooked, hooked)
+    assert "vmap @bridges" not in texts["base"]
+    assert "vmap @bridges" in texts.get("bridges", "vmap @bridges")

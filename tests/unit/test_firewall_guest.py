@@ -51,8 +51,8 @@ def told(rules: list[str], *origins: str) -> list[str]:
             "",
             [
                 "macfilter: drop iif=tap100i0 not_mac=bc:24:11:00:53:01",
-                "macfilter: drop ethertypes=arp iif=tap100i0 not_arp_mac=bc:24:11:00:53:01",
                 "macfilter: drop iif=tap100i1 not_mac=bc:24:11:00:53:02",
+                "macfilter: drop ethertypes=arp iif=tap100i0 not_arp_mac=bc:24:11:00:53:01",
                 "macfilter: drop ethertypes=arp iif=tap100i1 not_arp_mac=bc:24:11:00:53:02",
             ],
         ),
@@ -116,10 +116,12 @@ def test_the_nics_whose_addresses_are_filtered(text: str, filtered: list[str]) -
 def test_who_a_guest_is_stands_before_what_passes_by_its_connection() -> None:
     rules = chain(compiled("ipfilter: 1\nlayer2_protocols: ARP\n"), "vm-100-out")
     origins = [rule.partition(":")[0] for rule in rules]
-    assert max(at for at, name in enumerate(origins) if name in ("macfilter", "ipfilter")) < origins.index(
-        "unspecified"
-    )
-    assert origins.index("unspecified") < origins.index("layer2_protocols") < origins.index("any-out")
+    at = origins.index("established")
+    assert (set(origins[:at]), at) == ({"macfilter", "ipfilter", "unspecified"}, 2 + 2 * 2 + 1)
+    assert all("not_mac=" in rule or "not_source=" in rule for rule in rules[: at - 1])
+    told_neighbours = [rule for rule in rules[at + 1 :] if rule.startswith(("macfilter", "ipfilter"))]
+    assert told_neighbours == rules[at + 1 : at + 1 + 2 + 2 * 2]
+    assert origins.index("layer2_protocols") < origins.index("any-out")
 
 
 @pytest.mark.parametrize(

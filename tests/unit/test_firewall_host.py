@@ -297,8 +297,8 @@ def test_what_is_forwarded_in_a_bridge(text: str, rules: list[str] | None) -> No
     if piece:
         assert piece.bridge == "vmbr0"
         assert chain(piece, "bridge-vmbr0") == [
-            "nested VLAN tag: drop ethertypes=vlan,qinq",
             "established: accept state=established,related",
+            "nested VLAN tag: drop ethertypes=vlan,qinq",
             "invalid: drop ethertypes=ip,ip6 state=invalid",
             "arp: accept ethertypes=arp,rarp",
             "igmp: accept protocol=2",

@@ -137,7 +137,7 @@ def simulated(root: Path, words: str, capsys: pytest.CaptureFixture[str]) -> dic
             "outside vm/100 --proto tcp --dport 23 --state established",
             "ACCEPT",
             ["vm/100/net0 gets"],
-            ["any-in", "established"],
+            ["established"],
         ),
         # Another VLAN of the same bridge, in which the host has no address: a router outside brings it there.
         (
