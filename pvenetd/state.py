@@ -5,7 +5,7 @@ Sources: ip-address(8), ip-route(8), linux/if_addr.h, linux/rtnetlink.h, interfa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -248,8 +248,8 @@ class Chains(Resource):
     digest: str
     """SHA-256 (hexadecimal) of what is to be loaded."""
     text: str = ""
-    wire: Annotated[bytes, Field(exclude=True, repr=False)] = b""
-    """The same as nfnetlink messages, for a guest's where they can say it (`firewall.wire`)."""
+    wire: Annotated[Callable[[str], bytes] | None, Field(exclude=True, repr=False)] = None
+    """What makes nfnetlink messages of the text of a guest's: nothing where they cannot say it (`firewall.wire`)."""
 
     @property
     def key(self) -> Key:

@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -234,9 +234,9 @@ class Nftables:
         changes = [self._exchange(op) for op in ops]
         before = self._generation.now()
         try:
-            messages = [change.messages for change in changes]
-            if None not in messages:
-                self._batches.send(b"".join(filter(None, messages)))
+            messages = _messages(changes)
+            if messages is not None:
+                self._batches.send(messages)
             else:
                 self._library.run("".join(change.script for change in changes))
         except OSError:
@@ -284,7 +284,7 @@ class Nftables:
         for ability in sorted(missing - self._told):
             log.warning("%s: %s", piece.name, told(piece.text, ability))
         self._told |= missing
-        return piece.model_copy(update={"text": without(piece.text, missing), "wire": b""})
+        return piece.model_copy(update={"text": without(piece.text, missing), "wire": None})
 
     def _lacks(self, ability: str) -> bool:
         if ability not in self._abilities:
@@ -353,6 +353,16 @@ class Nftables:
             if error.errno == errno.ENOENT:
                 return ""
             raise KernelError(command, error.errno or 0, error.strerror or str(error)) from error
+
+
+def _messages(changes: Iterable[Exchange]) -> bytes | None:
+    """Return what is sent for *changes* past nft's library, None where it has to say one of them."""
+    found = []
+    for change in changes:
+        if (messages := change.messages) is None:
+            return None
+        found.append(messages)
+    return b"".join(found)
 
 
 def _piece(op: Op) -> Chains:

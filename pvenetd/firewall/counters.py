@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 from pvenetd.firewall.listing import Found
-from pvenetd.firewall.nft import rules
+from pvenetd.firewall.nft_words import rules
 from pvenetd.firewall.wire_format import mark
 
 Counter = tuple[int, int]

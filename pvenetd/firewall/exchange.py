@@ -34,9 +34,11 @@ class Exchange:
     def messages(self) -> bytes | None:
         """Return what is sent for a guest's piece past nft's library; None where its messages cannot say it."""
         name, old, new = self.piece.name, self.old, self.new or Found()
-        if not name.startswith("vm:") or (self.new and not self.piece.wire) or (old and old.sets) or self.taken:
+        if not name.startswith("vm:") or (old and old.sets) or self.taken:
             return None
-        found = b""
+        added, found = self.piece.wire(self.piece.text) if self.new and self.piece.wire else b"", b""
+        if self.new and not added:
+            return None
         if old:
             emptied = [chain for _, chain in old.chains]
             gone = [chain for table, chain in old.chains if (table, chain) not in new.chains]
@@ -44,7 +46,7 @@ class Exchange:
             found += wire.remove(name, emptied, gone, ports, sealed=bool(old.digest))
         if self.new:
             counted = {chain: values for (_, chain), values in self.counted.items()}
-            found += wire.counting(self.piece.wire, counted) if counted else self.piece.wire
+            found += wire.counting(added, counted) if counted else added
         return found
 
     @property

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
@@ -22,9 +21,8 @@ from pvenetd.firewall import wire
 from pvenetd.firewall.answer import ANSWER, answers, reached, refusing, twins
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import BRIDGED, Design, base_text, bridges_text
-from pvenetd.firewall.nft_words import helper, meter, network, quotable, said, set_name, spelled
+from pvenetd.firewall.nft_words import helper, meter, network, quotable, rules, said, set_name, spelled
 from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset
-from pvenetd.firewall.wire_rule import Unsaid
 from pvenetd.resource import Resource
 from pvenetd.state import Chains, Sysctl
 
@@ -43,8 +41,6 @@ BRIDGES = "bridges"
 TABLES = ("inet", "bridge")
 _KEY = 15
 """Characters that a key of the set ``pieces`` has room for."""
-_ATTRIBUTE = re.compile(r"\t\t(?:(?:type|flags|size|timeout|l3proto|elements) |[\t ])")
-"""What begins a line of a block that is no rule."""
 _ELEMENTS = re.compile(r"^\t\telements = \{(.*?)\}", re.MULTILINE | re.DOTALL)
 _METER = ("size 65535", "flags dynamic,timeout", "timeout 1m")
 """How a set that sources are counted in is declared."""
@@ -101,13 +97,10 @@ def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
     text += "".join(element("bridge", "answers", mac, f" : jump {chain}") for mac, chain in leads)
     if piece.bridge:
         text += element(found[0].table, "bridges", piece.bridge, _lead(found[0].name, piece))
-    resource = sealed(piece.name, text, owner=owner or (piece.name if piece.ports else FIREWALL))
-    if not piece.ports:
-        return resource
-    with suppress(Unsaid):
-        noted = wire.add(piece, f"{resource.digest} {count(text)}", rules(text), design, answering, leads)
-        return resource.model_copy(update={"wire": noted})
-    return resource
+    owner = owner or (piece.name if piece.ports else FIREWALL)
+    digest, number = _digest(text), count(text)
+    sent = wire.Messages(piece, f"{digest} {number}", design, answering, leads) if piece.ports else None
+    return Chains(name=piece.name, digest=digest, text=text + seal(piece.name, digest, number), owner=owner, wire=sent)
 
 
 def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
@@ -195,8 +188,12 @@ def _meters(chain: Chain, design: Design) -> str:
 
 def sealed(name: str, text: str, *, owner: str) -> Chains:
     """Return the text of a piece with the line that leaves its digest in the kernel."""
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = _digest(text)
     return Chains(name=name, digest=digest, text=text + seal(name, digest, count(text)), owner=owner)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(name: str, digest: str, rules: int) -> str:
@@ -239,13 +236,8 @@ def _lead(chain: str, piece: Piece) -> str:
 def count(text: str) -> int:
     """Return how many rules, map elements and addresses *text* has; ours and nft's listing break lines alike."""
     leads = sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
-    addresses = sum(str(listed).count(",") + 1 for listed in _ELEMENTS.findall(text))
+    addresses = sum(str(listed).count(",") + 1 for listed in _ELEMENTS.findall(text)) if "elements = {" in text else 0
     return len(rules(text)) + leads + addresses - text.count("add element bridge pvenetd answers ")
-
-
-def rules(text: str) -> list[str]:
-    """Return the lines of *text* that are rules."""
-    return [line for line in text.splitlines() if line.startswith("\t\t") and not _ATTRIBUTE.match(line)]
 
 
 def render(resources: Iterable[Resource]) -> str:

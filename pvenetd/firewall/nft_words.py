@@ -33,6 +33,8 @@ _PREFIX = 127
 """Bytes of a log's prefix (NF_LOG_PREFIXLEN less its end)."""
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
 _FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
+_RULE = re.compile(r"^\t\t(?!(?:type|flags|size|timeout|l3proto|elements) |[\t ]).*", re.MULTILINE)
+"""A line of a block that is none of its attributes."""
 _SAFE = re.compile(r"[\w.:@ /-]*")
 """What may stand between quotes in nft's language: nothing that ends a string, nothing that is a wildcard."""
 
@@ -42,6 +44,11 @@ def spelled(chain: Chain, design: Design, *, to_guest: bool = False) -> Iterator
     for place, rule in enumerate(chain.rules):
         for one in said(rule, chain, design):
             yield _line(one, chain, design, place, to_guest=to_guest)
+
+
+def rules(text: str) -> list[str]:
+    """Return the lines of *text* that are rules, in our spelling or nft's."""
+    return _RULE.findall(text)
 
 
 def said(rule: Rule, chain: Chain, design: Design) -> Iterator[Rule]:
@@ -90,7 +97,7 @@ def _line(rule: Rule, chain: Chain, design: Design, place: int, *, to_guest: boo
         *_packet(rule),
         *nft_nat.matches(rule),
         *_state(rule, chain, design),
-        *_limit(rule, meter(rule, chain, place)),
+        *_limit(rule, chain, place),
         *(("counter",) if counts(rule, chain) else ()),
         _verdict(rule, chain, to_guest=to_guest),
     ]
@@ -235,7 +242,7 @@ def state_bits(rule: Rule) -> int:
     return known | (ESTABLISHED if {"established", "related"} & set(rule.state) else 0)
 
 
-def _limit(rule: Rule, counted_in: str) -> Iterator[str]:
+def _limit(rule: Rule, chain: Chain, place: int) -> Iterator[str]:
     if not (limit := rule.limit):
         return
     words = f"limit rate {'over ' if limit.over else ''}{limit.rate}/{limit.per} burst {limit.burst} packets"
@@ -243,7 +250,7 @@ def _limit(rule: Rule, counted_in: str) -> Iterator[str]:
         yield words
         return
     source = "ip saddr" if IP in rule.all_ethertypes else "ip6 saddr & ffff:ffff:ffff:ffff::"
-    yield f"update @{counted_in} {{ {source} {words} }}"
+    yield f"update @{meter(rule, chain, place)} {{ {source} {words} }}"
 
 
 def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:

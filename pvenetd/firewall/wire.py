@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pvenetd.firewall.answer import Lead, reached
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.nft_words import said
+from pvenetd.firewall.nft_words import rules, said
 from pvenetd.firewall.ruleset import Chain, Piece
 from pvenetd.firewall.wire_format import (
     ACCEPT,
@@ -40,7 +41,25 @@ from pvenetd.firewall.wire_format import (
     text,
     with_elements,
 )
-from pvenetd.firewall.wire_rule import rule_messages
+from pvenetd.firewall.wire_rule import Unsaid, rule_messages
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """What makes the messages of a guest's piece: only once it is loaded, for most are loaded already."""
+
+    piece: Piece
+    seal: str
+    design: Design
+    answering: tuple[Chain, ...] = ()
+    leads: tuple[Lead, ...] = ()
+
+    def __call__(self, text: str) -> bytes:
+        """Return the messages of the piece that says *text*, none where nothing but that can say it."""
+        try:
+            return add(self.piece, self.seal, rules(text), self.design, self.answering, self.leads)
+        except Unsaid:
+            return b""
 
 
 def add(

@@ -159,7 +159,7 @@ def load(wanted: State, *, by_wire: bool) -> dict[object, list[str]]:
     for op in plan(wanted, driver.observe()):
         chains = op.resource
         if isinstance(chains, Chains) and not by_wire:
-            driver.apply(Op(op.verb, chains.model_copy(update={"wire": b""})))
+            driver.apply(Op(op.verb, chains.model_copy(update={"wire": None})))
         else:
             driver.apply(op)
     assert plan(wanted, driver.observe()) == ()
