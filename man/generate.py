@@ -194,7 +194,7 @@ def pvenetctl() -> str:
     for group in ("", *GROUPS):
         lines += [".SS", escape(f"{group}: {GROUPS[group]}" if group else "The host as a whole")]
         for command in COMMANDS:
-            if "".join(command.words[:-1]) == group:
+            if " ".join(command.words[:-1]) == group:
                 lines += described(command)
     lines += [".SH EXIT STATUS"]
     lines += entries([("0", "done"), ("1", "refused or failed; standard error says why"), ("2", "wrong usage")])

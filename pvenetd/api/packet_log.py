@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, cast
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
-from pvenetd.api.route import OfNode, Routes, Vmid
+from pvenetd.api.route import Beside, OfNode, Params, Routes, Vmid
 from pvenetd.api.tasks import LogLine
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.feed import Record
@@ -36,16 +38,32 @@ async def packets(daemon: Daemon, params: Since) -> list[LoggedPacket]:
     return cast("list[LoggedPacket]", await daemon.packets.lines.after(params.since, params.wait, wanted))
 
 
-class Page(OfNode):
+class Page(Params):
     """Which lines."""
 
     start: Annotated[int, Field(ge=0)] = 0
+    """The first of them, counted from 0."""
     limit: Annotated[int, Field(ge=0)] = 50
+    """How many at most."""
+    since: Annotated[int, Field(ge=0)] | None = None
+    """Seconds since 1970: none from before."""
+    until: Annotated[int, Field(ge=0)] | None = None
+    """Seconds since 1970: none from after."""
 
 
-@routes.get("/nodes/{node}/firewall/log")
-async def lines(daemon: Daemon, params: Page) -> list[LogLine]:
-    """Return lines of the log in Proxmox VE's format, with their numbers from 1."""
-    found = [line["text"] for line in daemon.packets.lines]
+class LogTotal(TypedDict):
+    """Beside lines of the log."""
+
+    total: int
+    """How many there are."""
+
+
+def page(daemon: Daemon, params: Page, vmid: int | None) -> Beside[list[LogLine], LogTotal]:
+    """Return lines of the log in Proxmox VE's format; of a guest alone where it is said."""
+    found = [line for line in daemon.packets.lines if vmid in (None, line["vmid"])]
+    if params.since is not None or params.until is not None:
+        least, most = params.since or 0, float("inf") if params.until is None else params.until
+        found = [line for line in found if least <= datetime.fromisoformat(line["time"]).timestamp() <= most]
     chosen = found[params.start : params.start + params.limit]
-    return [{"n": number, "t": text} for number, text in enumerate(chosen, params.start + 1)]
+    lines = [LogLine(n=number, t=line["text"]) for number, line in enumerate(chosen, params.start + 1)]
+    return Beside(lines, {"total": len(found)})

@@ -22,6 +22,8 @@ from pvenetd.names import is_ifname
 PREFIX = "/api2/json"
 SOCKET = "socket"
 """Where local programs come from."""
+SLASHED = "{cidr}"
+"""A part of a path that Proxmox VE's clients send with its slash as it is."""
 
 
 class Params(BaseModel):
@@ -121,6 +123,8 @@ class Route:
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """Return the path's parameters, None where it is another path."""
         ours = self.path.split("/")[1:]
+        if ours[-1] == SLASHED and len(segments) == len(ours) + 1:
+            segments = [*segments[:-2], "/".join(segments[-2:])]
         if len(ours) != len(segments):
             return None
         pairs = list(zip(ours, segments, strict=True))

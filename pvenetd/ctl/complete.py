@@ -86,23 +86,60 @@ def _values(facts: dict[str, Any], root: str, typed: list[str]) -> Iterable[str]
         case "VMID" | "N":
             return [name.removesuffix(".conf") for name in _listed(Path(root, _GUESTS))]
         case "KEY=VALUE":
-            return [f"{key}=" for key in _keys()]
+            return [f"{key}=" for key in _keys(typed)]
         case "KEY":
-            return _keys()
+            return _keys(typed)
+        case "SCOPE":
+            return _scopes(Path(root), typed)
         case "NIC":
             return _nics(Path(root, _GUESTS, f"{typed[-1]}.conf"))
     choices: tuple[str, ...] = facts.get("choices", ())
     return choices
 
 
-def _keys() -> list[str]:
-    from pvenetd.edits.keys import known
+def _keys(typed: list[str]) -> list[str]:
+    """Return the API's keys for a command: those of an interface, a rule, or a firewall file's options."""
+    if typed[:1] != ["firewall"]:
+        from pvenetd.edits.keys import known
 
-    return known()
+        return known()
+    if typed[1] == "options":
+        from pvenetd.firewall.options import OPTIONS
+
+        kinds = {"cluster": "cluster", "host": "host", "bridge": "bridge"}
+        kind = kinds.get(typed[2].partition("/")[0], "guest") if len(typed) > 2 else "guest"
+        return [*next(options for scope, options in OPTIONS.items() if scope == kind)]
+    if typed[1] == "rule":
+        from pvenetd.firewall.fields import KEYS
+
+        return [*KEYS]
+    return [*_FIREWALL_KEYS.get(typed[1], ())]
+
+
+_FIREWALL_KEYS = {
+    "group": ("comment", "rename"),
+    "ipset": ("comment", "nomatch", "rename"),
+    "alias": ("cidr", "comment", "rename"),
+}
+
+
+def _scopes(root: Path, typed: list[str]) -> list[str]:
+    """Return the firewalls there are."""
+    guests = sorted({one.removesuffix(".conf") for place in (_GUESTS, _CONTAINERS) for one in _listed(root / place)})
+    found = ["cluster", "host", *(f"vm/{one}" for one in guests if one.isdigit())]
+    bridges = [f"bridge/{path.parent.name}" for path in _LINKS.glob("*/bridge")]
+    try:
+        text = (root / _CLUSTER).read_text(errors="replace")
+    except OSError:
+        text = ""
+    groups = re.findall(r"^\s*\[group\s+([^\s\]]+)", text, re.MULTILINE | re.IGNORECASE)
+    return [*found, *bridges, *(f"group/{name}" for name in groups if typed[1:2] == ["rule"])]
 
 
 _LINKS = Path("/sys/class/net")
 _GUESTS = "etc/pvenetd/qemu-server"
+_CONTAINERS = "etc/pvenetd/lxc"
+_CLUSTER = "etc/pvenetd/firewall/cluster.fw"
 
 
 def _listed(directory: Path) -> list[str]:

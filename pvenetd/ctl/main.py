@@ -71,11 +71,13 @@ def parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
     below: dict[tuple[str, ...], Any] = {(): top.add_subparsers(metavar="COMMAND", required=True)}
     for command in commands:
         group = command.words[:-1]
-        if group not in below:
-            parent = below[()].add_parser(
-                group[0], help=GROUPS[group[0]], description=_sentence(GROUPS[group[0]]), parents=[shared]
-            )
-            below[group] = parent.add_subparsers(metavar="COMMAND", required=True)
+        for end in range(1, len(group) + 1):
+            if group[:end] not in below:
+                about = GROUPS[" ".join(group[:end])]
+                parent = below[group[: end - 1]].add_parser(
+                    group[end - 1], help=about, description=_sentence(about), parents=[shared]
+                )
+                below[group[:end]] = parent.add_subparsers(metavar="COMMAND", required=True)
         found = below[group].add_parser(
             command.words[-1], help=command.help, description=_sentence(command.help), parents=[shared]
         )
@@ -110,13 +112,16 @@ def _turn(
         return command.failing(_refused(body, arguments), arguments, answered=True), None
     data = body["data"]
     page.write(command.aside(data), sys.stderr)
+    page.write(
+        (f"written, but {owner} is as it was: {text}" for owner, text in body.get("failed", {}).items()), sys.stderr
+    )
     further = command.further(data, arguments, request) if isinstance(request, Request) else None
     if not arguments.json:
         page.write(command.show(data, arguments), sys.stdout)
     elif data or not further:
         sys.stdout.write(f"{json.dumps(data)}\n")
     if not further:
-        return command.verdict(data), None
+        return command.verdict(data) or int("failed" in body), None
     sys.stdout.flush()
     return 0, further
 

@@ -42,6 +42,8 @@ from pvenetd.state import State
 
 _BY_KERNEL = ("plan", "drift", "compile", "simulate", "apply")
 """Requests whose answer depends on what the kernel's nftables can do."""
+_LONGEST = 2
+"""Parts in the path of such a request: what is longer ends in a name."""
 _ME = Caller("pvenetctl", may_write=True)
 
 
@@ -113,8 +115,9 @@ def answer(root: str, request: Request | FileRequest) -> tuple[int, Mapping[str,
 
 async def _answer(root: Path, request: Request) -> tuple[int, Mapping[str, Any]]:
     try:
-        async with _daemon(root, by_kernel=request.path[-1] in _BY_KERNEL) as daemon:
-            if request.method != "GET" and request.path[-1] in _BY_KERNEL:
+        by_kernel = request.path[-1] in _BY_KERNEL and len(request.path) <= _LONGEST
+        async with _daemon(root, by_kernel=by_kernel) as daemon:
+            if request.method != "GET" and by_kernel:
                 await daemon.adopt()
             return 200, await asked(daemon, ROUTES, _ME, request.method, request.target, request.params)
     except PvenetError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -26,6 +26,7 @@ from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.overview import ConfigurationRecord, FilteringRecord, LinkRecord, StatusRecord
 from pvenetd.daemon.packet_log import PacketLog
 from pvenetd.daemon.query import Query
+from pvenetd.daemon.rule_edits import RuleEdits
 from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import ACTIVE, Store
@@ -75,6 +76,7 @@ class Daemon:
         self.once = False
         """Whether one question is answered, and nothing followed: what it loads nobody brings up to date."""
         self.trial = Trial(store.files, self.firewall.files, self.load_rules, self._told)
+        self.rule_edits = RuleEdits(store, engine, self.firewall, self.trial, self._load_edited)
         self.obstacle = obstacle
         """What keeps guests from being filtered on this kernel; with it none of them is plugged."""
         self._changed: set[Key] = set()
@@ -95,6 +97,7 @@ class Daemon:
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
+        self.rule_edits.finish()
         if self.trial.recover():
             log.warning("rules were never confirmed: those before count again")
             self._told("recovered", {"firewall": ""})
@@ -178,6 +181,14 @@ class Daemon:
         except PvenetError as error:
             failed[INTERFACES] = str(error)
         return failed
+
+    async def _load_edited(self, names: Collection[str]) -> Mapping[str, str]:
+        """Load what the firewall files *names* are about, where somebody follows what becomes of it."""
+        if self.once:
+            return {}
+        if all(name.isdigit() for name in names):
+            return await self.guests.load(sorted(map(int, names)))
+        return await self.load_rules()
 
     async def _load(self, load: Callable[[list[int]], Awaitable[dict[str, str]]]) -> dict[str, str]:
         failed: dict[str, str] = {}

@@ -76,11 +76,8 @@ class Firewall:
 
     async def problems(self) -> tuple[Problem, ...]:
         """Return all that is wrong with the firewall files and the guests' NICs, whatever counts in their place."""
-        common = self._book.common()
-        texts = {name: self._store.rules(name) for name in common.configs}
-        found = [problem for some in self._book.wrong(texts).values() for problem in some]
-        names = Names(texts[CLUSTER], devices=self._devices)
-        found += [problem for config in texts.values() for problem in names.problems(config)]
+        common, texts = self._book.common(), self.shared()
+        found = self.wrong(texts)
         known = set(self._store.guest_ids())
         vmids = sorted({*known, *(int(name) for name in self._store.rule_names() if name.isdigit())})
         async for vmid in in_slices(vmids):
@@ -95,8 +92,7 @@ class Firewall:
 
     def idle(self) -> tuple[Problem, ...]:
         """Return the lines of the firewall files that do nothing."""
-        common = self._book.common()
-        texts = {name: self._store.rules(name) for name in common.configs}
+        texts = self.shared()
         guests = {int(name): self._store.rules(name) for name in self._store.rule_names() if name.isdigit()}
         nics = {
             guest.vmid: {index: nic.firewall and bool(nic.bridge) for index, nic in guest.nics.items()}
@@ -104,6 +100,24 @@ class Firewall:
         }
         bridges = {name: config for name, config in texts.items() if name not in (CLUSTER, HOST)}
         return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics))
+
+    def shared(self) -> dict[str, Config]:
+        """Return the files that are about nobody in particular, as they are."""
+        return {name: self._store.rules(name) for name in self._book.common().configs}
+
+    def wrong(self, shared: Mapping[str, Config]) -> list[Problem]:
+        """Return what would be wrong with the files that are about nobody in particular, were they *shared*."""
+        names = Names(shared[CLUSTER], devices=self._devices)
+        found = [problem for some in self._book.wrong(shared).values() for problem in some]
+        return [*found, *(problem for config in shared.values() for problem in names.problems(config))]
+
+    def wrong_guest(self, guest: Guest, config: Config, cluster: Config) -> tuple[Problem, ...]:
+        """Return what would keep *guest* from being filtered by *config* and *cluster*."""
+        try:
+            self._piece(self._facts(guest, config), cluster, self._loaded_for)
+        except ConfigError as error:
+            return error.problems
+        return ()
 
     def _of_guest(self, guest: Guest, common: Common) -> tuple[Problem, ...]:
         try:

@@ -11,13 +11,11 @@ a number that grows with each set, by which a reader without a lock notices one 
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import hashlib
 import json
 import posixpath
 import re
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,7 +24,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from pvenetd.errors import ConfigError, Conflict, Problem
+from pvenetd.daemon.alone import PATIENCE, alone
+from pvenetd.errors import ConfigError, Problem
 from pvenetd.interfaces.config import Config
 from pvenetd.interfaces.includes import SHELTER, Disk, active_name, is_sourced, load
 from pvenetd.interfaces.includes import STAGED as SUFFIX
@@ -43,10 +42,6 @@ _PROGRAMS = ("usr/sbin", "sbin")
 SET = "var/lib/pvenetd/staging.json"
 """``{"number": N, "files": {NAME: base64 or null}}``: files is empty once all stand in their places."""
 LOCK = "var/lib/pvenetd/staging.lock"
-PATIENCE = 10.0
-"""Seconds a writer waits for another."""
-_PAUSE = 0.005
-"""Seconds between two looks at the lock: flock(2) knows no deadline, and a thread that waits in it no end."""
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
 """What a killed writer leaves: `Files` writes beside a file, under this name, before it renames."""
 _ROWS = re.compile(r"[^\n]*\n|[^\n]+")
@@ -187,18 +182,11 @@ class Staging:
         What a killed writer has left is finished, or removed, first; *new* as for `view`.  Raises `ConfigError`, and
         `Conflict` where another one is not done within *patience* seconds.
         """
-        until = time.monotonic() + patience
-        while (release := self._files.lock(LOCK)) is None:
-            if time.monotonic() > until:
-                raise Conflict("another edit of the interfaces is under way: try again")
-            await asyncio.sleep(_PAUSE)
-        try:
+        async with alone(self._files, LOCK, "another edit of the interfaces is under way: try again", patience):
             self.finish()
             view = self.view(new=new)
             self._sweep(view)
             yield view
-        finally:
-            release()
 
     def put(self, contents: Mapping[str, bytes | None]) -> None:
         """Stage *contents* (by the names of the active files), None for those that have no edit any more."""

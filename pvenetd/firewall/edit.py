@@ -14,31 +14,18 @@ from typing import Literal
 from pvenetd.errors import EditError, NotFound
 from pvenetd.firewall.fields import RuleText, rule_text
 from pvenetd.firewall.options import Scope
-from pvenetd.firewall.sheet import Sheet, is_blank
+from pvenetd.firewall.reader import ALIAS, ENTRY, OPTION, Reader
+from pvenetd.firewall.sheet import is_blank
 from pvenetd.firewall.values import Ref, Wrong, operand
 
 Kind = Literal["aliases", "ipset", "group"]
-_OPTION = re.compile(r"(\s*[^:\s]+\s*:[ \t]*)(.*?)(\s*)", re.DOTALL)
-_ENTRY = re.compile(r"(?P<lead>\s*)(?P<not>!?\s*)(?P<value>[^\s#]+)(?P<rest>.*)", re.DOTALL)
-_ALIAS = re.compile(r"(?P<lead>\s*)(?P<name>[^\s#]+)(?P<gap>\s+)(?P<value>[^\s#]+)(?P<rest>.*)", re.DOTALL)
 _REST = re.compile(r"(?P<gap>[^#]*?)(?P<comment>[ \t]*#.*?)?(?P<end>\s*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSOUND = re.compile(r"[\s#\[\]\x00-\x1f\x7f]")
 
 
-class Draft:
+class Draft(Reader):
     """A firewall file that is being changed; positions are those of the text as it is now."""
-
-    def __init__(self, text: str) -> None:
-        self._sheet = Sheet(text)
-
-    def text(self) -> str:
-        """Return the changed text; one without a newline at its end stays so."""
-        return self._sheet.text()
-
-    def digest(self, kind: str, name: str = "") -> str:
-        """Return the SHA-1 of all sections of a kind, or of the one with this name: a second editor runs into it."""
-        return self._sheet.digest(kind, name)
 
     def set_option(self, name: str, value: str | None) -> None:
         """Set an option, None drops it.  Raises `EditError`."""
@@ -48,19 +35,15 @@ class Draft:
             return
         value = _line(value, name)
         if rows:
-            found = _OPTION.fullmatch(self._sheet.lines[rows[-1]])
+            found = OPTION.fullmatch(self._sheet.lines[rows[-1]])
             if found and found[2] != value:
                 self._sheet.lines[rows[-1]] = found[1] + value + found[3]
         else:
             self._sheet.append("options", "", f"{name}: {value}")
 
-    def rules(self, group: str = "") -> list[dict[str, str]]:
-        """Return the rules by the API's keys, those that cannot be read as far as they can."""
-        return [RuleText(self._sheet.lines[row]).fields() for row in self._rule_rows(group)]
-
     def insert_rule(self, at: int, values: Mapping[str, str], group: str = "") -> None:
         """Put a rule at a position, past the last at the end.  Raises `EditError`, `NotFound` for the group."""
-        rows, text = self._rule_rows(group), rule_text(values)
+        rows, text = self.rule_rows(group), rule_text(values)
         if not rows or at >= len(rows):
             self._sheet.append("group" if group else "rules", group, text)
         elif at <= 0:
@@ -85,7 +68,7 @@ class Draft:
         What stands between rules, blank lines and comments apart from them, stays where it is.
         """
         self._rule_row(at, group)  # raises where there is none
-        places = [slice(self._sheet.above(one), one + 1) for one in self._rule_rows(group)]
+        places = [slice(self._sheet.above(one), one + 1) for one in self.rule_rows(group)]
         blocks = [self._sheet.ended(self._sheet.lines[place]) for place in places]
         moved = blocks.pop(at)
         blocks.insert(max(0, to - 1 if to > at else to), moved)
@@ -99,7 +82,7 @@ class Draft:
             note = f" # {_line(comment, 'comment')}" if comment else ""
             self._sheet.append("aliases", "", f"{_word(name, 'name')} {_word(value or '', 'cidr')}{note}")
         else:
-            found = _matched(_ALIAS, self._sheet.lines[row])
+            found = _matched(ALIAS, self._sheet.lines[row])
             new = found["value"] if value is None else _word(value, "cidr")
             self._sheet.lines[row] = (
                 f"{found['lead']}{found['name']}{found['gap']}{new}{_noted(found['rest'], comment)}"
@@ -119,7 +102,7 @@ class Draft:
             note = f" # {_line(comment, 'comment')}" if comment else ""
             self._sheet.append("ipset", name, f"{'!' if excluded else ''}{_word(value, 'cidr')}{note}")
         else:
-            found = _matched(_ENTRY, self._sheet.lines[row])
+            found = _matched(ENTRY, self._sheet.lines[row])
             sign = found["not"] if excluded in (None, bool(found["not"])) else "!" if excluded else ""
             self._sheet.lines[row] = f"{found['lead']}{sign}{found['value']}{_noted(found['rest'], comment)}"
 
@@ -167,7 +150,7 @@ class Draft:
             row = self._alias_row(old)
             if row is None:
                 raise NotFound(f"no alias {old}")
-            found = _matched(_ALIAS, self._sheet.lines[row])
+            found = _matched(ALIAS, self._sheet.lines[row])
             self._sheet.lines[row] = f"{found['lead']}{new}{found['gap']}{found['value']}{found['rest']}"
         else:
             self._sheet.section(kind, old)  # raises where there is none
@@ -208,31 +191,26 @@ class Draft:
                     rule.replace(at, new)
             self._sheet.lines[row] = str(rule)
         for row in self._sheet.rows("ipset") if kind == "aliases" else ():
-            found = _ENTRY.fullmatch(self._sheet.lines[row])
+            found = ENTRY.fullmatch(self._sheet.lines[row])
             new = _reworded(found["value"], kind, old, renamed) if found else None
             if found and new:
                 self._sheet.lines[row] = f"{found['lead']}{found['not']}{new}{found['rest']}"
 
-    def _rule_rows(self, group: str) -> list[int]:
-        if group:
-            self._sheet.section("group", group)
-        return self._sheet.rows("group", group) if group else self._sheet.rows("rules")
-
     def _rule_row(self, at: int, group: str) -> int:
-        rows = self._rule_rows(group)
+        rows = self.rule_rows(group)
         if not 0 <= at < len(rows):
             raise NotFound(f"no rule at position {at}")
         return rows[at]
 
     def _named(self, kind: Kind) -> set[str]:
         if kind == "aliases":
-            found = [_ALIAS.fullmatch(self._sheet.lines[row]) for row in self._sheet.rows("aliases")]
+            found = [ALIAS.fullmatch(self._sheet.lines[row]) for row in self._sheet.rows("aliases")]
             return {one["name"].lower() for one in found if one}
         return {section.name.lower() for section in self._sheet.sections(kind)}
 
     def _alias_row(self, name: str) -> int | None:
         for row in self._sheet.rows("aliases"):
-            found = _ALIAS.fullmatch(self._sheet.lines[row])
+            found = ALIAS.fullmatch(self._sheet.lines[row])
             if found and found["name"].lower() == name.lower():
                 return row
         return None
@@ -240,8 +218,8 @@ class Draft:
     def _entry_row(self, name: str, value: str) -> int | None:
         self._sheet.section("ipset", name)
         for row in self._sheet.rows("ipset", name):
-            found = _ENTRY.fullmatch(self._sheet.lines[row])
-            if found and _same(found["value"], value):
+            found = ENTRY.fullmatch(self._sheet.lines[row])
+            if found and same_address(found["value"], value):
                 return row
         return None
 
@@ -282,7 +260,8 @@ def _noted(rest: str, comment: str | None) -> str:
     return f"{found['gap']}{sign[0] if sign else ' # '}{comment}{found['end']}"
 
 
-def _same(one: str, other: str) -> bool:
+def same_address(one: str, other: str) -> bool:
+    """Return whether two entries of a set are the same."""
     try:
         return operand(one) == operand(other)
     except Wrong:

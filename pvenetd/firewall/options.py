@@ -34,15 +34,29 @@ class Option:
     idle: str | None = None
     """None: takes effect here.  Otherwise the values (a regular expression) that need no warning."""
 
+    @property
+    def is_flag(self) -> bool:
+        """Return whether it takes 0 or 1 alone."""
+        return self.takes == _FLAG
+
+    @property
+    def is_number(self) -> bool:
+        """Return whether what it takes is a number."""
+        return self.is_flag or self.takes.startswith(_NUMBER)
+
+
+_FLAG = "0 or 1"
+_NUMBER = "a number"
+
 
 def flag(idle: str | None = None) -> Option:
     """Return an option that takes 0 or 1."""
-    return Option("0 or 1", ("0", "1"), idle=idle)
+    return Option(_FLAG, ("0", "1"), idle=idle)
 
 
 def number(least: int, most: int = 2**31 - 1) -> Option:
     """Return an option that takes a number."""
-    takes = f"a number, {least} to {most}" if most < 2**31 - 1 else f"a number, at least {least}"
+    takes = f"{_NUMBER}, {least} to {most}" if most < 2**31 - 1 else f"{_NUMBER}, at least {least}"
 
     def check(value: str) -> None:
         if not re.fullmatch("[0-9]{1,10}", value) or not least <= int(value) <= most:
@@ -106,7 +120,7 @@ LEVEL = Option(f"one of {', '.join(LEVELS)}", LEVELS)
 OPTIONS: dict[Scope, dict[str, Option]] = {
     "cluster": {
         # Proxmox takes a number above 1 for the time of a trial of 60 s: "on for ever" is not meant by it.
-        "enable": Option("0 or 1", check=_switch),
+        "enable": Option(_FLAG, check=_switch),
         "ebtables": flag(),
         "policy_in": POLICY,
         "policy_out": POLICY,

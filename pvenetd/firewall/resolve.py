@@ -85,6 +85,12 @@ class Names:
         except KeyError:
             raise Wrong(f"there is no security group '{name}'", near(name, self._cluster.groups)) from None
 
+    def has(self, ref: Ref) -> bool:
+        """Return whether a file has what *ref* names, whatever may be wrong with it."""
+        if ref.kind == "alias" and ref.name == LOCAL_NETWORK and ref.scope in ("", "dc"):
+            return True
+        return any(ref.name in (one.aliases if ref.kind == "alias" else one.sets) for one in self._configs(ref))
+
     def common(self) -> Names:
         """Return what names mean in cluster.fw: its groups are the same, whoever asks them."""
         return Names(self._cluster, local=self._local, devices=self._devices)

@@ -102,5 +102,6 @@ async def served(root: Path, machine: Machine) -> AsyncIterator[Api]:
             await daemon.start()
             async with serve(daemon, socket):
                 yield Api(daemon, files)
+            await daemon.firewall.files.flush()
     finally:
         engine.close()

@@ -22,6 +22,14 @@ from tests.api.server import Api, fake, served
 pytestmark = pytest.mark.netns  # needs root, to be somebody else
 
 NOBODY = 65534
+_NAMES = "[ALIASES]\nlan 192.0.2.0/24\n[IPSET lan]\n192.0.2.1\n"
+RULES = {
+    "cluster": f"[OPTIONS]\nenable: 1\n{_NAMES}[RULES]\nIN DROP\n[group web]\nIN DROP\n",
+    "host": "[RULES]\nIN DROP\n",
+    "100": f"{_NAMES}[RULES]\nIN DROP\n",
+    "200": f"{_NAMES}[RULES]\nIN DROP\n",
+    "vmbr0": "[RULES]\nFORWARD DROP\n",
+}
 SOMEBODY = 12345
 """A group that nobody here is in."""
 
@@ -47,8 +55,11 @@ async def test_others_may_read_only(api: Api, route: Route) -> None:
     api.files.write("etc/pvenetd/lxc/200.conf", b"net0: name=eth0,bridge=vmbr0\n")
     vmid = 200 if "lxc" in route.path else 100
     await api.daemon.access.create(Token("root@pam!mine", ""))
+    for name, text in RULES.items():
+        api.files.write(f"etc/pvenetd/firewall/{name}.fw", text.encode())
     names = {"node": "localhost", "iface": "vmbr0", "upid": finished(0), "userid": "root@pam", "tokenid": "mine"}
-    path = PREFIX + route.path.format(vmid=vmid, **names)
+    rules = {"bridge": "vmbr0", "vnet": "vmbr0", "group": "web", "name": "lan", "cidr": "192.0.2.1", "pos": 0}
+    path = PREFIX + route.path.format(vmid=vmid, **names, **rules)
     path += "?from=outside&to=host" if path.endswith("simulate") else ""
     status, body = await api.ask(route.method, path, user=NOBODY)
     assert status == (200 if not route.writes else 400 if route.open else 403), body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat, trace
+from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat, rules, trace
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
@@ -12,6 +12,7 @@ COMMANDS: tuple[Command, ...] = (
     *ifupdown.COMMANDS,
     *guests.COMMANDS,
     *firewall.COMMANDS,
+    *rules.COMMANDS,
     *nat.COMMANDS,
     *log.COMMANDS,
     *trace.COMMANDS,
