@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import bus  # noqa: E402
 import containers  # noqa: E402
 import domains  # noqa: E402
 import firewall  # noqa: E402
@@ -104,6 +105,8 @@ SETTINGS = {
     "[apply] probes": "more addresses that are pinged",
     "[apply] probe_seconds": "how long they have to answer after an apply: 5; where the plan lets a bridge with STP "
     "or a bond begin anew, that is added",
+    "[dbus] address": "the bus that org.pvenetd1(5) is on, unix:path=...; empty for none. Without it the system's, but "
+    "none with --root",
     "[firewall] backend": "what the rules are loaded by: nftables",
     "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
     "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
@@ -276,6 +279,11 @@ def pvenetd_nat() -> str:
     return nat.page(header, entries, escape)
 
 
+def org_pvenetd1() -> str:
+    """Return the page of the system bus."""
+    return bus.page(header, entries, escape)
+
+
 PAGES = {
     "pvenetctl.1": pvenetctl,
     "pvenetd.8": pvenetd,
@@ -285,6 +293,7 @@ PAGES = {
     "pvenetd-lxc.7": pvenetd_lxc,
     "pvenetd-guests.7": pvenetd_guests,
     "pvenetd-nat.7": pvenetd_nat,
+    "org.pvenetd1.5": org_pvenetd1,
 }
 
 if __name__ == "__main__":

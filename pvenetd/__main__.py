@@ -91,6 +91,7 @@ async def run(root: Path) -> None:
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
             *(loop.create_task(_kept(source)) for source in _packets(stack, daemon)),
             loop.create_task(_kept(_network(daemon, root))),
+            *(loop.create_task(_kept(source)) for source in _buses(daemon, root)),
         ]
         await daemon.boot.settled()
         notifier.ready()
@@ -190,6 +191,20 @@ async def _served(daemon: Daemon, root: Path) -> None:
             await asyncio.sleep(_DAY)
             if own:
                 await asyncio.to_thread(own)  # which makes it anew in time; the listener sees that
+
+
+def _buses(daemon: Daemon, root: Path) -> Iterator[Awaitable[object]]:
+    """Yield what is there to be asked by D-Bus, where it is to be and can be."""
+    address = daemon.settings.dbus.address
+    if address == "" or (address is None and root != Path("/")):
+        return
+    try:
+        from pvenetd.bus.connection import serve as attend_to
+        from pvenetd.bus.service import Service
+    except ImportError as error:
+        log.info("nobody can ask by D-Bus: %s (python3-dbus-fast)", error)
+        return
+    yield attend_to(address or "", Service(daemon).attend)
 
 
 async def _kept(source: Awaitable[object]) -> None:

@@ -103,6 +103,16 @@ class Api(BaseModel):
         return self
 
 
+class Bus(BaseModel):
+    """``[dbus]``."""
+
+    model_config = _STRICT
+
+    address: str | None = None
+    """The bus that org.pvenetd1 is on (``unix:path=...``), empty for none; without it, the system's, but none where
+    another directory stands for /."""
+
+
 def _sockets(pattern: str) -> str:
     directory, _, name = pattern.rpartition("/")
     if not pattern.startswith("/") or name.count("*") != 1 or re.search(r"[*?\[\]\x00-\x1f]", directory):
@@ -125,6 +135,7 @@ class Settings(BaseModel):
     dhcp: Dhcp = Field(default_factory=Dhcp)
     libvirt: Libvirt = Field(default_factory=Libvirt)
     api: Api = Field(default_factory=Api)
+    dbus: Bus = Field(default_factory=Bus)
 
 
 def parse(data: bytes | None, path: str = PATH) -> Settings:
