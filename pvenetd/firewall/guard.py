@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from pvenetd.firewall.iptables_base import BRIDGES
 from pvenetd.firewall.nft import GUARD, sealed
 from pvenetd.firewall.nft_words import is_quotable
 from pvenetd.names import IFNAMSIZ, parse_tap, parse_veth
@@ -41,17 +42,22 @@ def is_guarded(bridge: str, bridges: Collection[str]) -> bool:
     return bridge in bridges or any(bridge.startswith(f"{name}v") for name in bridges)
 
 
-def guard(bridges: Collection[str], known: Collection[str], *, tells_bridge: bool) -> Chains | None:
+def guard(
+    bridges: Collection[str], known: Collection[str], *, tells_bridge: bool, behind: bool = False
+) -> Chains | None:
     """Return the chains that stop ports nobody has announced, None where there is no bridge to guard.
 
     *bridges* are those of the interfaces configuration; a bridge for one VLAN (``vmbr0v20``) belongs
     to the one it is named after.  *known* are devices that are no guest's.  Where the kernel cannot tell which
-    bridge a frame is in (*tells_bridge*), or nft's language cannot spell one, all are guarded.
+    bridge a frame is in (*tells_bridge*), or nft's language cannot spell one, all are guarded.  With *behind*, those
+    that filtered ports have for themselves (`firewall.iptables`) are guarded too.
     """
     if not bridges:
         return None
     tells_bridge = tells_bridge and all(map(is_quotable, bridges))
     known = sorted(filter(is_quotable, known))
+    own = [f"{BRIDGES}*"] if behind else []
+    bridges = [*(one for one in _with_vlans(bridges) if not (own and one.startswith(BRIDGES))), *own]
     text = "".join(
         f"table bridge pvenetd {{\n\tchain guard-{way} {{\n"
         + "".join(f"\t\t{rule}\n" for rule in _rules(letter, bridges, known, tells_bridge=tells_bridge))
@@ -66,7 +72,7 @@ def _rules(letter: str, bridges: Collection[str], known: Collection[str], *, tel
     if known:
         yield f"{letter}ifname {_set(known)} accept"
     if tells_bridge:
-        yield f"meta {letter}brname != {_set(_with_vlans(bridges))} accept"
+        yield f"meta {letter}brname != {_set(bridges)} accept"
     yield 'counter drop comment "nobody announced it"'
 
 

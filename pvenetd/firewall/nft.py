@@ -77,7 +77,7 @@ def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
     refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()
     found = shared(*refusals)
-    text = base_text(design) + "".join(_block(one, design, to_guest=_is_into_guests(one)) for one in found)
+    text = base_text(design) + text_of(found, design)
     if design == "ct":
         text += "".join(_block(chain, design) for chain in twins(found))
     return sealed("base", text, owner=FIREWALL)
@@ -131,6 +131,11 @@ def _refusing() -> frozenset[str]:
     return refusing(shared())
 
 
+def text_of(found: Iterable[Chain], design: Design) -> str:
+    """Return the text of chains that guests share."""
+    return "".join(_block(one, design, to_guest=_is_into_guests(one)) for one in found)
+
+
 def _named(one: NamedSet) -> str:
     """Return the declaration of a set, in either table; what is in it already stays, so it is flushed before."""
     listed = ", ".join(network(span, one.version) for span in one.spans)
@@ -168,6 +173,9 @@ def _block(chain: Chain, design: Design, *, to_guest: bool = False) -> str:
             body.append(
                 f"meta mark & {BRIDGED:#010x} != 0 accept"
             )  # what a bridge forwards is no business of the host's
+        if hook.type == "nat" and hook.hook != "output":
+            # Where a filtered port has a bridge of its own, it is crossed before anything is routed, or after.
+            body.append(f'{"i" if hook.hook == "prerouting" else "o"}ifname "fwbr*" accept')
     body += spelled(chain, design, to_guest=to_guest)
     return _meters(chain, design) + _declared(chain.table, f"chain {chain.name}", body)
 

@@ -200,6 +200,47 @@ table inet pvenetd {{
 """A hook of its own, for every packet pays for one."""
 
 
+_LAYER2 = """\
+table inet pvenetd {
+	chain zones {
+		type filter hook prerouting priority -300; policy accept;
+		iifname "fwbr*" ct zone set jhash iif mod 65535 seed 0x1 offset 1
+	}
+}
+table bridge pvenetd {
+	chain refuse-out {
+		counter drop
+	}
+	chain refuse-in {
+		goto refuse-out
+	}
+	chain prerouting {
+		type filter hook prerouting priority -10; policy accept;
+		iifname vmap @out
+		goto guard-out
+	}
+	chain forward {
+		type filter hook forward priority -10; policy accept;
+		oifname vmap @in
+		goto guard-in
+	}
+	chain output {
+		type filter hook output priority -10; policy accept;
+		oifname vmap @in
+		goto guard-in
+	}
+}
+"""
+# Before br_netfilter: what is stopped here, iptables never hears of.  A packet between two guests crosses both their
+# bridges and the one between: each tracks it in a zone of its own, or the first to see a reset would have the others
+# find no connection any more, and NAT would be settled where nothing is routed.
+
+
+def layer2_text() -> str:
+    """Return the nft text of the base where iptables has all rules about IP."""
+    return _MAPS + _LAYER2
+
+
 def base_text(design: Design) -> str:
     """Return the nft text of the base for one of the two ways."""
     return _MAPS + (_CT if design == "ct" else _MARK)

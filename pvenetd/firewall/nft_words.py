@@ -279,12 +279,12 @@ def refusal(*, to_guest: bool) -> str:
     return "refuse-in" if to_guest else "refuse-out"
 
 
-def prefix(rule: Rule) -> str:
-    """Return what a log line begins with: ``:100:6:in: DROP: 100.fw:3``; of a long origin, its end."""
+def prefix(rule: Rule, size: int = _PREFIX) -> str:
+    """Return what a log line begins with: ``:100:6:in: DROP: 100.fw:3``; of an origin too long for *size*, its end."""
     if not (log := rule.log):
         raise ValueError(f"{rule.origin}: a log rule says what of")
-    head = f":{log.vmid}:{log.level}:{log.way}: {log.what}: "[:_PREFIX]
-    room = _PREFIX - len(head)
+    head = f":{log.vmid}:{log.level}:{log.way}: {log.what}: "[:size]
+    room = size - len(head)
     return head + (rule.origin[-room:] if room else "")
 
 

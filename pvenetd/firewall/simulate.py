@@ -56,6 +56,8 @@ class Map:
     """Of each of the host's links, the only guest's NIC there, where there is one alone."""
     translates_first: bool = False
     """Whether what comes in by a bridge is translated before the guest's chain is asked, as br_netfilter does."""
+    answers_host: bool = False
+    """Whether who sends by way of the host is told of a refusal before the guest, as iptables does."""
     stopped: Collection[str] = ()
     """Ports that the guard stops: nobody has announced them."""
 
@@ -285,7 +287,7 @@ class _Walk:
             return "REJECT has no answer to what is no IP"
         if self.packet.protocol in (ICMP, ICMP6):
             return "REJECT never answers ICMP"
-        if self.by_host:
+        if self.by_host and not self.host.answers_host:
             return "REJECT has no answer to what the host sends or routes to a guest: its port is known too late"
         return "REJECT never answers what is for a group, or all" if self.packet.to_all else ""
 

@@ -46,6 +46,8 @@ class Guarded:
     known: tuple[str, ...] = ()
     announced: tuple[int, ...] = tuple(GUESTS)
     tells_bridge: bool = False
+    behind: bool = False
+    """Whether filtered ports have a bridge of their own."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def compiled(files: dict[str, str], guarded: Guarded | None = None) -> Rules:
     others = list(compile_nat(nats))
     stopped: tuple[str, ...] = ()
     if guarded and cluster.flag("enable", default=False):
-        chains = guard(guarded.bridges, guarded.known, tells_bridge=guarded.tells_bridge)
+        ways = {"tells_bridge": guarded.tells_bridge, "behind": guarded.behind}
+        chains = guard(guarded.bridges, guarded.known, **ways)
         others += [chains] if chains else []
         named = {port.name for one in ruleset.pieces for port in one.ports}
         stopped = tuple(one.port for one in STATIONS.values() if one.port.startswith("tap") and one.port not in named)

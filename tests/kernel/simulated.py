@@ -22,7 +22,15 @@ _STATES: dict[str, State] = {
 }
 
 
-def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool, vlans: bool = False) -> Outcome:
+def outcome(
+    line: Line,
+    rules: Rules,
+    world: World,
+    *,
+    translates_first: bool,
+    answers_host: bool = False,
+    vlans: bool = False,
+) -> Outcome:
     """Return what becomes of the packet of *line*, by the simulator."""
     addresses = {(version, int(ip_address(text))): zone for (zone, version), text in world.addresses.items()}
     host = Map(
@@ -32,7 +40,8 @@ def outcome(line: Line, rules: Rules, world: World, *, bridge_nf: bool, vlans: b
             for version in (4, 6)
         ],
         stations={key: _place(zone) for key, zone in addresses.items() if zone != "host"},
-        translates_first=bridge_nf,
+        translates_first=translates_first,
+        answers_host=answers_host,
         stopped=rules.stopped,
     )
     places = [_place(zone) for zone in (line.source, line.dest)]

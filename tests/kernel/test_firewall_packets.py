@@ -1,12 +1,14 @@
 """Packets played on a real kernel and by the simulator: tests/packets/*.txt, with either way to know a connection.
 
-What a backend is to the tests: a function that brings a case's rules into the host of a `World`.
+The sections ``packets-ct`` and ``packets-iptables`` hold what fares otherwise where guests' packets are judged before
+they are translated, and with iptables, and why; the latter the lines alone that differ.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pvenetd.firewall.macros import MACROS
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.simulate import Outcome
 from tests.kernel.firewall import Guarded, Rules, chains_of, compiled, have_bridge_netfilter, load, sections
+from tests.kernel.fwbr import iptables
 from tests.kernel.lines import Line, parse
 from tests.kernel.packets import Played, Player
 from tests.kernel.simulated import outcome
@@ -26,48 +29,73 @@ PACKETS = Path(__file__).parent.parent / "packets"
 CASES = sorted(PACKETS.glob("*.txt"))
 VLAN_CASES = sorted((PACKETS / "vlan-aware").glob("*.txt"))
 
-Loader = Callable[[World, Rules], object]
-
 
 def nftables(host: World, rules: Rules, *, design: Design) -> None:
     load(host, chains_of(rules, design))
 
 
+@dataclass(frozen=True)
+class Backend:
+    """What renders and loads rules, and in what its packets fare otherwise than nftables' behind br_netfilter."""
+
+    load: Callable[[World, Rules], object]
+    bridge_nf: bool = True
+    """Whether br_netfilter shows bridged packets to IP's hooks."""
+    translates_first: bool = False
+    """Whether NAT has a guest's packet before the guest's rules have."""
+    answers_host: bool = False
+    """Whether a refusal by a guest's rules is told to the host too, and to whom it routes for."""
+
+    def lines(self, files: dict[str, str]) -> list[Line]:
+        """Return the packets of a case; of those with a section of their own, these."""
+        lines = parse(
+            files["packets" if self.translates_first else "packets-ct" if "packets-ct" in files else "packets"]
+        )
+        others = parse(files.get("packets-iptables", "")) if self.answers_host else []
+        instead = {_asked(line): line for line in others}
+        assert instead.keys() <= {_asked(line) for line in lines}
+        return [instead.get(_asked(line), line) for line in lines]
+
+
+MARK = Backend(partial(nftables, design="mark"), translates_first=True)
+CT = Backend(partial(nftables, design="ct"), bridge_nf=False)
+IPTABLES = Backend(iptables, answers_host=True)
 BACKENDS = [
-    pytest.param(partial(nftables, design="mark"), True, id="nftables-mark", marks=pytest.mark.netns),
-    pytest.param(partial(nftables, design="ct"), False, id="nftables-ct", marks=pytest.mark.lab),
+    pytest.param(MARK, id="nftables-mark", marks=pytest.mark.netns),
+    pytest.param(CT, id="nftables-ct", marks=pytest.mark.lab),
+    pytest.param(IPTABLES, id="iptables", marks=pytest.mark.netns),
 ]
-"""How rules are loaded, and whether br_netfilter shows bridged packets to IP's hooks."""
 
 
-@pytest.mark.parametrize(("loader", "bridge_nf"), BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_packets_meet_their_verdict(case: Path, loader: Loader, bridge_nf: bool) -> None:
-    play(case, loader, bridge_nf=bridge_nf)
+def test_packets_meet_their_verdict(case: Path, backend: Backend) -> None:
+    play(case, backend)
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize("design", ["mark", "ct"])
+@pytest.mark.parametrize("backend", [MARK, CT, IPTABLES], ids=["nftables-mark", "nftables-ct", "iptables"])
 @pytest.mark.parametrize("case", VLAN_CASES, ids=lambda case: case.stem)
-def test_packets_in_vlans_meet_their_verdict(case: Path, design: Design) -> None:
+def test_packets_in_vlans_meet_their_verdict(case: Path, backend: Backend) -> None:
     """… on a bridge that keeps them apart, which this machine's kernel cannot."""
-    play(case, partial(nftables, design=design), bridge_nf=design == "mark", vlans=True)
+    play(case, backend, vlans=True)
 
 
-def play(case: Path, loader: Loader, *, bridge_nf: bool, vlans: bool = False) -> None:
+def play(case: Path, backend: Backend, *, vlans: bool = False) -> None:
     """Play a case on the kernel and by the simulator, and tell of every packet that met another verdict."""
     files = sections(case.read_text())
-    lines = parse(files["packets" if bridge_nf or "packets-ct" not in files else "packets-ct"])
-    if bridge_nf:
+    lines = backend.lines(files)
+    if backend.bridge_nf:
         have_bridge_netfilter()
-    with world(bridge_nf=bridge_nf, vlans=vlans) as made:
+    with world(bridge_nf=backend.bridge_nf, vlans=vlans) as made:
         with inside(made.names["host"]):
             guarded = Guarded(tells_bridge=tells_bridge())
         rules = compiled(files, guarded)
-        loader(made, rules)
+        backend.load(made, rules)
         with Player(made) as player:
             played = player.play(lines)
-        simulated = [outcome(line, rules, made, bridge_nf=bridge_nf, vlans=vlans) for line in lines]
+        ways = {"translates_first": backend.translates_first, "answers_host": backend.answers_host}
+        simulated = [outcome(line, rules, made, vlans=vlans, **ways) for line in lines]
     wrong = [
         f"{line}: {kernel.verdict} {how} on the kernel, {simulation.verdict} {why} by the simulator"
         for line, kernel, simulation in zip(lines, played, simulated, strict=True)
@@ -75,6 +103,11 @@ def play(case: Path, loader: Loader, *, bridge_nf: bool, vlans: bool = False) ->
         != [line.verdict, line.verdict, "", ""]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def _asked(line: Line) -> tuple[str, ...]:
+    told = (f"{key}={value}" for key, value in line.options.items() if key in ("source", "sport", "tag", "state"))
+    return (line.source, line.dest, line.proto, str(line.port), *told)
 
 
 def _otherwise(line: Line, played: Played) -> str:

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from pvenetd.drivers.nft import Library, Nftables
 from pvenetd.firewall import nft
+from pvenetd.firewall.iptables import parts
+from pvenetd.firewall.layer2 import layer2
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.syntax import parse_cluster
 from pvenetd.plan import Op, plan
 from pvenetd.resource import Key
 from pvenetd.state import Chains, State
-from tests.kernel.firewall import DESIGNS, Guarded, desired, have_bridge_netfilter, sections
+from tests.kernel.firewall import DESIGNS, Guarded, Rules, compiled, desired, have_bridge_netfilter, sections
 from tests.kernel.world import GUESTS, inside, world
 
 CASES = sorted((Path(__file__).parent.parent / "rulesets").glob("*.case"))
@@ -27,25 +29,34 @@ CASES = sorted((Path(__file__).parent.parent / "rulesets").glob("*.case"))
 def test_the_ruleset_is_the_expected_one(case: Path, request: pytest.FixtureRequest) -> None:
     files = sections(case.read_text())
     idea = "".join(
-        f"-- {name} --\n{text}" if name else text for name, text in files.items() if name not in ("ct", "mark")
+        f"-- {name} --\n{text}" if name else text
+        for name, text in files.items()
+        if name not in ("ct", "mark", "iptables")
     )
     texts = {
         design: nft.render(desired(files, design, _guarded(files, design)).values())
         for design in cast("tuple[Design, ...]", ("ct", "mark"))
     }
-    whole = idea + "".join(f"-- {design} --\n{text}" for design, text in texts.items())
+    sections_of = {**texts, "iptables": _by_iptables(compiled(files, _guarded(files, "mark", behind=True)))}
+    whole = idea + "".join(f"-- {name} --\n{text}" for name, text in sections_of.items())
     if request.config.getoption("--update"):
         case.write_text(whole)
     assert case.read_text() == whole
 
 
-def _guarded(files: dict[str, str], design: Design) -> Guarded | None:
+def _by_iptables(rules: Rules) -> str:
+    """Return what iptables and ipset are to have, and the rest for nftables."""
+    rest = [one for one in layer2(rules.ruleset, *rules.others) if isinstance(one, Chains)]
+    return "".join(one.text for one in parts(rules.ruleset)) + nft.render(rest)
+
+
+def _guarded(files: dict[str, str], design: Design, *, behind: bool = False) -> Guarded | None:
     """Return what the section ``guard`` says: bridges; devices that are known."""
     if "guard" not in files:
         return None
     bridges, _, known = files["guard"].partition(";")
     announced = tuple(vmid for vmid in GUESTS if f"{vmid}.fw" in files)
-    return Guarded(tuple(bridges.split()), tuple(known.split()), announced, tells_bridge=design == "ct")
+    return Guarded(tuple(bridges.split()), tuple(known.split()), announced, tells_bridge=design == "ct", behind=behind)
 
 
 @pytest.fixture(scope="module")

@@ -150,10 +150,10 @@ def _settle(made: World) -> None:
         commands = [["ip", "-n", name, "-j", "link", "show"]]
         commands += [["bridge", "-n", name, "-j", "link", "show"]] if zone == "host" else []
         for command in commands:
-            until(partial(_is_settled, command), " ".join(command))
+            until(partial(is_settled, command), " ".join(command))
 
 
-def _is_settled(command: list[str]) -> bool:
+def is_settled(command: list[str]) -> bool:
     links = json.loads(subprocess.run(command, check=True, capture_output=True).stdout or "[]")
     real = [one for one in links if one["ifname"] != "lo"]
     return all(one.get("operstate", "UP") == "UP" and one.get("state", "forwarding") == "forwarding" for one in real)
