@@ -95,6 +95,20 @@ class Command(NamedTuple):
     """What is wrong beside it, for standard error."""
     further: Callable[[Any, argparse.Namespace, Request], Request | None] = _ended
     """What to ask next, after an answer that was shown: of what goes on."""
+    live: bool = False
+    """Whether one looks at it as it changes: it has ``--watch``."""
+    rest: str = ""
+    """Which argument takes words that stand after options, too."""
+    itself: Callable[[argparse.Namespace], int] | None = None
+    """What is run instead of a request, and returns the exit status."""
+
+    def declare(self, parser: Takes) -> None:
+        """Declare its arguments."""
+        self.arguments(parser)
+        if self.live:
+            parser.add_argument(
+                "--watch", metavar="SECONDS", nargs="?", const=2.0, type=_pause, help="show it again, every 2 s"
+            )
 
 
 def get(*path: str) -> Callable[[argparse.Namespace], Request]:
@@ -124,6 +138,16 @@ def seconds(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_SECONDS:
         raise argparse.ArgumentTypeError(f"'{text}' should be 1 to {_MOST_SECONDS} seconds")
     return int(text)
+
+
+def _pause(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.1 <= found <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"'{text}' should be 0.1 to {_MOST_SECONDS} seconds")
+    return found
 
 
 def has_errors(data: dict[str, Any]) -> int:

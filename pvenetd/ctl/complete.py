@@ -18,7 +18,7 @@ class Declared:
     def __init__(self, command: Command | None = None) -> None:
         self.arguments: list[tuple[tuple[str, ...], dict[str, Any]]] = []
         if command:
-            command.arguments(self)
+            command.declare(self)
         self.own = len(self.arguments)
         everywhere(self)
 

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["complete"]:
         return _complete(words[1:])
     usual = argparse.Namespace(root=os.environ.get("PVENETD_ROOT") or "/", json=False)
-    arguments = parser(_commands(words)).parse_args(words, usual)
+    arguments = _parsed(parser(_commands(words)), words, usual)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         status = run(arguments)
@@ -45,6 +45,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _parsed(found: argparse.ArgumentParser, words: list[str], usual: argparse.Namespace) -> argparse.Namespace:
+    """Return what was typed; argparse itself has all words of a list stand on one side of the options."""
+    arguments, more = found.parse_known_args(words, usual)
+    if more and (not arguments.command.rest or more[0].startswith("-")):
+        found.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        setattr(arguments, arguments.command.rest, [*getattr(arguments, arguments.command.rest), *more])
+    return arguments
 
 
 def _commands(words: list[str]) -> Iterable[Command]:
@@ -81,7 +91,7 @@ def parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
         found = below[group].add_parser(
             command.words[-1], help=command.help, description=_sentence(command.help), parents=[shared]
         )
-        command.arguments(found)
+        command.declare(found)
         found.set_defaults(command=command)
     return top
 
@@ -93,6 +103,12 @@ def _sentence(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer.  Raises `NoDaemonError`, `NoAnswerError`."""
     command: Command = arguments.command
+    if command.itself:
+        return command.itself(arguments)
+    if command.live and arguments.watch:
+        from pvenetd.ctl.watch import watch
+
+        return watch(arguments.watch, lambda: _turn(command, command.request(arguments), arguments)[0])
     status, further = _turn(command, command.request(arguments), arguments)
     if not further:
         return status

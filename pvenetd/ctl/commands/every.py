@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from pvenetd.ctl.command import Command
-from pvenetd.ctl.commands import apply, firewall, guests, hook, host, ifupdown, interfaces, log, nat, rules, trace
+from pvenetd.ctl.commands import (
+    apply,
+    capture,
+    firewall,
+    guests,
+    hook,
+    host,
+    ifupdown,
+    interfaces,
+    log,
+    nat,
+    rules,
+    trace,
+)
 
 COMMANDS: tuple[Command, ...] = (
     *host.COMMANDS,
@@ -16,5 +29,6 @@ COMMANDS: tuple[Command, ...] = (
     *nat.COMMANDS,
     *log.COMMANDS,
     *trace.COMMANDS,
+    *capture.COMMANDS,
     *hook.COMMANDS,
 )

@@ -64,13 +64,14 @@ def _change_request(found: argparse.Namespace) -> Request:
 
 
 COMMANDS = (
-    Command(("vm", "list"), "list guests and their NICs", get("vms"), show.guests),
+    Command(("vm", "list"), "list guests and their NICs", get("vms"), show.guests, live=True),
     Command(
         ("vm", "show"),
         "show one guest's NICs",
         lambda found: Request("GET", ("vms", str(found.vmid))),
         show.guest,
         _vmid,
+        live=True,
     ),
     Command(
         ("vm", "lxc-config"),

@@ -11,13 +11,14 @@ def _format(parser: Takes) -> None:
 
 
 COMMANDS = (
-    Command(("status",), "show how everything is, on one screen", get("status"), show.status),
+    Command(("status",), "show how everything is, on one screen", get("status"), show.status, live=True),
     Command(
         ("topology",),
         "draw the network: uplinks, bonds, bridges, taps, guests",
         get("topology"),
         topology.show,
         _format,
+        live=True,
     ),
     Command(
         ("reconcile",),

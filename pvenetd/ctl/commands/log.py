@@ -50,6 +50,7 @@ COMMANDS = (
         _request("firewall", "rules"),
         show.rules,
         _one_guest,
+        live=True,
     ),
     Command(
         ("firewall", "diff"),

@@ -12,5 +12,6 @@ COMMANDS = (
         get("nat"),
         show_nat.show,
         offline=True,
+        live=True,
     ),
 )
