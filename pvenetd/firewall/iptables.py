@@ -78,7 +78,7 @@ def _shared(chain: Chain, place: Place) -> _Told | None:
 
     Conntrack helpers are nftables' (`firewall.layer2`): here, who gives one decides about the zone too.
     """
-    if any(rule.verdict == "helper" for rule in chain.rules):
+    if _helps(chain):
         return None
     name = chain_name(chain)
     rules = tuple(lines(chain.rules, place))
@@ -91,6 +91,10 @@ def _shared(chain: Chain, place: Place) -> _Told | None:
     if table != "filter" and hook.hook == "prerouting":
         rules = tuple(f"{ENTERED} {rule}" for rule in rules)
     return table, name, rules
+
+
+def _helps(chain: Chain) -> bool:
+    return any(rule.verdict == "helper" for rule in chain.rules)
 
 
 def table_of(chain: Chain) -> Table:
@@ -110,7 +114,7 @@ def _jumps(piece: Piece, family: Family) -> Iterator[IpJump]:
     for one in piece.chains:
         if piece.bridge:
             yield jump(family, "filter", BRIDGED, chain_name(one), piece.name, f"-i {device(piece.bridge)}")
-        elif one.hook and _shared(one, Place(family, Lists(""))):
+        elif one.hook and one.table == "inet" and not _helps(one):
             table = table_of(one)
             hook = _HOST_HOOKS[one.hook.hook] if table == "filter" else one.hook.hook.upper()
             yield jump(family, table, hook, chain_name(one), piece.name, first=table != "filter")

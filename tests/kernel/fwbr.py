@@ -61,33 +61,41 @@ def settle(host: World) -> None:
         until(partial(is_settled, command), " ".join(command))
 
 
-def seen(host: World) -> Seen:
-    """Return what the host has."""
-    return read(_run(host, "iptables-save", "-c"), _run(host, "ip6tables-save", "-c"), _run(host, "ipset", "save"))
+def seen(host: World, variant: str = "nft") -> Seen:
+    """Return what the host has, of either variant of iptables."""
+    saved = [_run(host, f"{program}-{variant}-save", "-c") for program in ("iptables", "ip6tables")]
+    return read(*saved, _run(host, "ipset", "save"))
 
 
-def bring(host: World, ruleset: Ruleset) -> Commit:
+def bring(host: World, ruleset: Ruleset, variant: str = "nft") -> Commit:
     """Bring the host to *ruleset*, check that nothing is left to do, and return what was run."""
-    wanted, before = parts(ruleset), seen(host)
+    wanted, before = parts(ruleset), seen(host, variant)
     made = commit(before, wanted, before.parts.keys() - {one.name for one in wanted})
-    run(host, made)
-    after = seen(host)
+    run(host, made, variant)
+    after = seen(host, variant)
     assert {name: one.digest for name, one in after.parts.items()} == {one.name: one.digest for one in wanted}
     assert commit(after, wanted) == Commit("", "", "", "")
     return made
 
 
-def run(host: World, made: Commit) -> None:
+def run(host: World, made: Commit, variant: str = "nft") -> None:
     """Run a commit."""
     commands = (
         (made.sets, "ipset", "restore"),
-        (made.v4, "iptables-restore", "--noflush", "-w"),
-        (made.v6, "ip6tables-restore", "--noflush", "-w"),
-        (made.left, "ipset", "restore"),
+        (made.v4, f"iptables-{variant}-restore", "--noflush", "-w"),
+        (made.v6, f"ip6tables-{variant}-restore", "--noflush", "-w"),
     )
     for text, *command in commands:
         if text:
             _run(host, *command, text=text)
+    for line in made.left.splitlines():
+        # The kernel lets go of what rules asked a moment after they are gone.
+        until(partial(_is_taken, host, line), line)
+
+
+def _is_taken(host: World, command: str) -> bool:
+    with inside(host.names["host"]):
+        return subprocess.run(["ipset", *command.split()], capture_output=True).returncode == 0
 
 
 def _run(host: World, *command: str, text: str = "") -> str:
