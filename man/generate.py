@@ -107,7 +107,8 @@ SETTINGS = {
     "or a bond begin anew, that is added",
     "[dbus] address": "the bus that org.pvenetd1(5) is on, unix:path=...; empty for none. Without it the system's, but "
     "none with --root",
-    "[firewall] backend": "what the rules are loaded by: nftables",
+    "[firewall] backend": "what the rules are loaded by: nftables, or iptables for hosts whose other tools read "
+    "Proxmox VE's chains (it needs the packages iptables and ipset, and gives each filtered NIC a bridge of its own)",
     "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
     "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
 }

@@ -21,7 +21,7 @@ from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.store import Store
-from pvenetd.drivers import certificate, nft
+from pvenetd.drivers import certificate, iptables, nft
 from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
@@ -33,6 +33,7 @@ from pvenetd.drivers.systemd import Notifier
 from pvenetd.drivers.trace import Tracer
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
+from pvenetd.firewall.nft_base import Design
 from pvenetd.sources.files import Directories, watch_files
 from pvenetd.sources.libvirt import Libvirt
 from pvenetd.sources.libvirt_hook import is_unknown
@@ -221,11 +222,12 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     files = Files(root)
     journal = Journal(files)
     config = settings.parse(files.read(settings.PATH))
-    host = Host(files, config.dhcp.client)
+    host = Host(files, config.dhcp.client, config.firewall.backend)
     engine = Engine(host, journal, Probes())
     try:
-        design = nft.probe()
-        daemon = Daemon(Store(files), engine, journal, config, design, nft.obstacle(design))
+        design: Design = "iptables" if config.firewall.backend == "iptables" else nft.probe()
+        obstacle = nft.obstacle(design) or (iptables.obstacle() if design == "iptables" else "")
+        daemon = Daemon(Store(files), engine, journal, config, design, obstacle)
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()
@@ -236,6 +238,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon.neighbours.source = Neighbours()
         try:
             await daemon.start()
+            await _left(engine.work(host.leave_iptables))
             yield daemon, host
         finally:
             daemon.close()
@@ -243,6 +246,14 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     finally:
         engine.close()
         host.close()
+
+
+async def _left(leaving: Awaitable[None]) -> None:
+    """Wait until another backend's rules are gone; while they are there they let nothing more through."""
+    try:
+        await leaving
+    except PvenetError as error:
+        log.warning("%s", error)
 
 
 if __name__ == "__main__":

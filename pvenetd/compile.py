@@ -17,7 +17,7 @@ from pvenetd.choice import wanted as choice_of
 from pvenetd.commands import Hook
 from pvenetd.devices import Device, peers, read
 from pvenetd.errors import ConfigError, Problem
-from pvenetd.firewall import nft
+from pvenetd.firewall import backend
 from pvenetd.firewall.nft_base import Design
 from pvenetd.hooks import hooks_of, spared, with_scripts
 from pvenetd.interfaces.config import Config
@@ -249,6 +249,6 @@ def _nat(nat: Collection[Nat], design: Design) -> list[Resource]:
         *gather.forwarding(nat),
         *(
             chains.model_copy(update={"owner": INTERFACES, "origin": first})
-            for chains in (nft.base(design), *compile_nat(nat))
+            for chains in (backend.base(design), *compile_nat(nat))
         ),
     ]

@@ -1,4 +1,4 @@
-"""Device names: ``tap100i0``, ``veth100i0`` ⇄ (VMID, index), and what the kernel takes for a name.
+"""Device names: ``tap100i0``, ``veth100i0``, ``fwbr100i0`` ⇄ (VMID, index), and what the kernel takes for a name.
 
 Sources: net/core/dev.c dev_valid_name(); Proxmox VE's names for a guest's devices.
 """
@@ -13,6 +13,10 @@ IFNAMSIZ = 16
 _TAP = re.compile(r"tap([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
 
 _VETH = re.compile(r"veth([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])")
+
+_FWBR = re.compile(
+    r"(?:fwbr|fwln)([1-9][0-9]{2,8})i([0-9]|[12][0-9]|3[01])|fwpr([1-9][0-9]{2,8})p([0-9]|[12][0-9]|3[01])"
+)
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 """What most names are."""
@@ -50,3 +54,14 @@ def parse_veth(name: str) -> tuple[int, int] | None:
     """Return (CTID, NIC index) of the host's end of a container's NIC, None where *name* is no such one's."""
     found = _VETH.fullmatch(name)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def fwbr_names(vmid: int, index: int) -> tuple[str, str, str]:
+    """Return the bridge that stands before NIC net*index* of a guest, the cable's end in it, and the one outside."""
+    return f"fwbr{vmid}i{index}", f"fwln{vmid}i{index}", f"fwpr{vmid}p{index}"
+
+
+def parse_fwbr(name: str) -> tuple[int, int] | None:
+    """Return (VMID, NIC index) of the bridge before a guest's NIC, or of an end of its cable; None for others."""
+    found = _FWBR.fullmatch(name)
+    return (int(found[1] or found[3]), int(found[2] or found[4])) if found else None

@@ -167,7 +167,7 @@ def _tracked_twice(seen: Seen, here: Guarded, design: str) -> Iterator[Remark]:
 
 
 def _untracked(seen: Seen, here: Guarded, design: str) -> Iterator[Remark]:
-    if design == "mark" and here.filtered and here.bridges and not seen.calls_iptables:
+    if design != "ct" and here.filtered and here.bridges and not seen.calls_iptables:
         text = (
             "bridge-nf-call-iptables is 0, and this kernel has no bridge conntrack: answers to what guests have asked "
             f"for are not known as such on {', '.join(sorted(here.bridges))}, and dropped where no rule lets them in"

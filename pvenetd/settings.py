@@ -22,7 +22,7 @@ class Firewall(BaseModel):
 
     model_config = _STRICT
 
-    backend: Literal["nftables"] = "nftables"
+    backend: Literal["nftables", "iptables"] = "nftables"
     """What the rules are loaded by."""
     local_network: _Network | None = None
     """The network the host is managed from; without it, the one of the host's own address."""

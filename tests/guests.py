@@ -98,13 +98,17 @@ def guests(text: str) -> list[Guest]:
 
 
 def wanted(guest: Guest, host: State, machine: Machine) -> dict[Key, Resource]:
-    """Return the State of *guest* with all its NICs plugged, devices made here."""
+    """Return the State of *guest* with all its NICs plugged, devices made here, behind a fwbr with ``firewall=1``."""
     nics = [*guest.nics.values()]
     keys = bridges(nics)
     links = scene(host, machine.observe(keys, only=True))
     if more := neighbours(nics, links):
         links = scene(host, machine.observe(keys | more, only=True))
-    return {key: one for index in guest.nics for key, one in ports(guest, index, links).items()}
+    return {
+        key: one
+        for index, nic in guest.nics.items()
+        for key, one in ports(guest, index, links, fwbr=nic.firewall).items()
+    }
 
 
 Look = Callable[[Collection[str]], object]

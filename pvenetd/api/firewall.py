@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -13,8 +13,17 @@ from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.daemon.overview import FilteringRecord, RemarkRecord
 from pvenetd.errors import NotFound
+from pvenetd.firewall.nft_base import Design
 
 routes = Routes()
+
+_TOOLS = {
+    "ipset": "ipset restore -exist",
+    "iptables": "iptables-restore --noflush",
+    "ip6tables": "ip6tables-restore --noflush",
+    "nft": "nft -f -",
+}
+"""What takes each text of the iptables backend, in the order they are run."""
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/check")
@@ -28,7 +37,8 @@ async def check(daemon: Daemon, params: OfNode) -> Problems:
 class Compile(OfNode):
     """What to compile."""
 
-    backend: Literal["nftables"] = "nftables"
+    backend: Literal["iptables", "nftables"] | None = None
+    """In whose languages; without it, those of the backend that is set."""
     vmid: Vmid | None = None
     """One guest alone."""
 
@@ -38,15 +48,34 @@ class Compiled(TypedDict):
 
     backend: str
     text: str
+    """All of it, as ``nft -f`` takes it; for iptables to read, each tool's text under a heading."""
+    ipset: NotRequired[str]
+    iptables: NotRequired[str]
+    ip6tables: NotRequired[str]
+    nft: NotRequired[str]
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/compile")
 async def compiled(daemon: Daemon, params: Compile) -> Compiled:
-    """Return the ruleset as text that the kernel's own tools accept."""
+    """Return the ruleset as text that the kernel's own tools accept; for iptables, beside it, each tool's by itself."""
     if params.vmid is not None and daemon.store.guest(params.vmid) is None:
         raise NotFound(f"no guest {params.vmid}")
-    guard = (await daemon.guard.wanted()).values()
-    return {"backend": params.backend, "text": daemon.firewall.compiled(params.vmid, guard)}
+    own = daemon.firewall.design
+    designs: dict[str, Design] = {"iptables": "iptables", "nftables": "mark" if own == "iptables" else own}
+    name = params.backend or ("iptables" if own == "iptables" else "nftables")
+    guard = (await daemon.guard.wanted(designs[name])).values()
+    texts = daemon.firewall.compiled(designs[name], params.vmid, guard)
+    if name == "nftables":
+        return {"backend": name, "text": texts["nft"]}
+    whole = "".join(f"# {tool}\n\n{texts[part]}\n" for part, tool in _TOOLS.items())
+    return {
+        "backend": name,
+        "text": whole,
+        "ipset": texts["ipset"],
+        "iptables": texts["iptables"],
+        "ip6tables": texts["ip6tables"],
+        "nft": texts["nft"],
+    }
 
 
 class Apply(OfNode):

@@ -50,8 +50,9 @@ _ME = Caller("pvenetctl", may_write=True)
 class Later:
     """The machine, opened by its first use: what only reads files never touches the kernel."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, backend: str) -> None:
         self._files = files
+        self._backend = backend
         self._host: Any = None
 
     def _machine(self) -> Any:
@@ -59,7 +60,7 @@ class Later:
             from pvenetd.drivers.host import Host
 
             try:
-                self._host = Host(self._files)
+                self._host = Host(self._files, backend=self._backend)
             except PermissionError as error:
                 raise Unavailable("only root sees the kernel without asking pvenetd") from error
         return self._host
@@ -172,15 +173,17 @@ async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | Non
 @asynccontextmanager
 async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     """Yield the daemon of *root*, not started: it has undone, taken over and loaded nothing."""
+    files = Files(root)
+    config = settings.parse(files.read(settings.PATH))
     level = logging.root.manager.disable
     logging.disable()  # what goes wrong is in the answer
-    files = Files(root)
     journal = Journal(files)
-    machine = Later(files)
+    machine = Later(files, config.firewall.backend)
     engine = Engine(machine, journal)
     try:
         design, tells_bridge = _abilities(by_kernel=by_kernel)
-        daemon = Daemon(Store(files), engine, journal, settings.parse(files.read(settings.PATH)), design)
+        design = "iptables" if config.firewall.backend == "iptables" else design
+        daemon = Daemon(Store(files), engine, journal, config, design)
         daemon.guard.tells_bridge = tells_bridge
         daemon.interfaces.nics.source = Nics()
         daemon.once = True

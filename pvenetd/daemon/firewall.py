@@ -14,8 +14,8 @@ from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Problem
+from pvenetd.firewall import backend, nft
 from pvenetd.firewall import compile as rules
-from pvenetd.firewall import nft
 from pvenetd.firewall.closed import closed, is_closed
 from pvenetd.firewall.guard import may_be_a_guests
 from pvenetd.firewall.lint import Files, lint
@@ -143,9 +143,9 @@ class Firewall:
         """Return a guest's piece with what it stands on."""
         if piece is None:
             return {}
-        below: list[Resource] = [*(nft.sysctls(self.design) if piece.chains else ()), nft.base(self.design)]
+        below: list[Resource] = [*(backend.sysctls(self.design) if piece.chains else ()), backend.base(self.design)]
         owned = (one.model_copy(update={"owner": piece.name}) for one in below)
-        return state([*owned, nft.chains(piece, self.design)])
+        return state([*owned, backend.chains(piece, self.design)])
 
     async def usable(self, guest: Guest, had: State) -> Rules:
         """Return what *guest* is filtered by: what the files say, or the last good rules where they are broken.
@@ -179,12 +179,22 @@ class Firewall:
         if key not in kept and look:
             kept |= await self._engine.look({key})
         loaded = kept.get(key)
+        if isinstance(loaded, Chains) and not backend.is_of(loaded, self.design):  # what it stands on is gone
+            kept = {}
+            loaded = None
         text = loaded.text if isinstance(loaded, Chains) and not is_closed(loaded.text) else ""
         wanted = {index for index, nic in guest.nics.items() if nic.firewall}
-        barred = {index: problems for index in wanted if not nft.is_filtered(guest.device(index), text)}
+        barred = {index: problems for index in wanted if not backend.is_filtered(guest.device(index), text)}
         if wanted and len(barred) == len(wanted):
             kept = dict(self._owned(closed(self._facts(guest, Config("", "guest")))))
         return Rules(kept, problems, barred)
+
+    def apart(self, guest: Guest, state: State) -> frozenset[int]:
+        """Return the NICs of *guest* that stand in bridges of their own, by the rules in its *state*."""
+        chains = state.get(("chains", f"vm:{guest.vmid}"))
+        if self.design != "iptables" or not isinstance(chains, Chains):
+            return frozenset()
+        return frozenset(one for one in guest.nics if backend.is_filtered(guest.device(one), chains.text))
 
     def host(self, local: str | None = None) -> dict[Key, Resource]:
         """Return what belongs to no guest: the base, the host's chains, the kernel settings they stand on.
@@ -194,8 +204,8 @@ class Firewall:
         common = self._book.common()
         if not common.enabled:
             return {}
-        resources = nft.pieces(self._ruleset(common, local), self.design)
-        return state([*nft.sysctls(self.design), nft.base(self.design), *resources])
+        resources = backend.pieces(self._ruleset(common, local), self.design)
+        return state([*backend.sysctls(self.design), backend.base(self.design), *resources])
 
     def ruleset(self, live: State) -> tuple[Ruleset, tuple[Problem, ...]]:
         """Return all rules as they count, guests' among them, and why some are not what the files say.
@@ -226,21 +236,24 @@ class Firewall:
                     problems = problems or error.problems
         return closed(self._facts(guest, Config("", "guest"))), problems
 
-    def compiled(self, vmid: int | None = None, others: Iterable[Resource] = ()) -> str:
-        """Return the ruleset as text that ``nft -f`` takes, with *others* last; of one guest alone with *vmid*.
+    def compiled(self, design: Design, vmid: int | None = None, others: Iterable[Resource] = ()) -> dict[str, str]:
+        """Return the ruleset as texts that the kernel's own tools take, in the order they are run, by the tool.
 
-        Raises `ConfigError`.
+        *others* come last; with *vmid* it is that guest's alone.  Raises `ConfigError`.
         """
         common = self._book.common()
         configs = {name: config.require() for name in common.configs if (config := self._store.rules(name))}
-        found: dict[Key, Resource] = dict(state(nft.pieces(self._compiled(configs), self.design)))
+        found: dict[Key, Resource] = dict(state(backend.pieces(self._compiled(configs), design)))
         if configs[CLUSTER].flag("enable", default=False):
             for guest in self._store.guests():
                 if vmid in (None, guest.vmid):
-                    found |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
+                    facts = self._facts(guest, self._store.rules(str(guest.vmid)))
+                    if piece := self._piece(facts, common.cluster, self._loaded_for):
+                        found |= state([backend.base(design), backend.chains(piece, design)])
         if vmid is not None:
             found = {key: one for key, one in found.items() if key[1] in ("base", nft.SETS, nft.GROUPS, f"vm:{vmid}")}
-        return nft.render([*found.values(), *(others if vmid is None else ())])
+        more = (one for one in others if vmid is None and one.key not in found)
+        return backend.render([*found.values(), *more], design)
 
     async def load_host(self) -> tuple[Op, ...]:
         """Load what belongs to no guest; what is broken counts as it was.  Raises `KernelError`, `VerifyError`."""
@@ -295,7 +308,7 @@ class Firewall:
         loaded = {key[1]: one.digest for key, one in live.items() if isinstance(one, Chains)}
         return {
             "enabled": int(self.is_on()),
-            "backend": "nftables",
+            "backend": "iptables" if self.design == "iptables" else "nftables",
             "design": self.design,
             "loaded": sorted(loaded),
             "drift": await self._drift(loaded, self._network(live)),

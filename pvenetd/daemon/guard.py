@@ -14,7 +14,7 @@ from pvenetd.daemon.others import Others
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Unavailable
-from pvenetd.firewall import nft
+from pvenetd.firewall import backend, nft
 from pvenetd.firewall.guard import guard, is_guarded, is_lookalike, may_be_a_guests
 from pvenetd.firewall.nft_base import Design
 from pvenetd.kinds.bridge import Bridge
@@ -87,22 +87,26 @@ class Guard:
         self._loaded = False
         return await self._engine.desire(nft.GUARD, {})
 
-    async def wanted(self) -> State:
-        """Return the guard's State; who may not look at the kernel sees the files alone.  Raises `ConfigError`."""
+    async def wanted(self, design: Design | None = None) -> State:
+        """Return the guard's State, of another *design* too; who may not look at the kernel sees the files alone.
+
+        Raises `ConfigError`.
+        """
         try:
             live = await self._others.look()
         except Unavailable:
             live = {}
-        return self._wanted(live)
+        return self._wanted(live, design)
 
-    def _wanted(self, live: State) -> State:
+    def _wanted(self, live: State, design: Design | None = None) -> State:
         if not self._is_on():
             return {}
         bridges, known = self._judged(live)
-        chains = guard(bridges, known, tells_bridge=self.tells_bridge)
+        design = design or self._design
+        chains = guard(bridges, known, tells_bridge=self.tells_bridge, behind=design == "iptables")
         self._tell(frozenset(self._stopped(live, bridges, known)) if chains else frozenset(), live)
         # The base is its own as it is a guest's: the host's chains may be broken, and not have brought it.
-        base = nft.base(self._design).model_copy(update={"owner": nft.GUARD})
+        base = backend.base(design).model_copy(update={"owner": nft.GUARD})
         return state([base, chains]) if chains else {}
 
     async def status(self) -> dict[str, Any]:

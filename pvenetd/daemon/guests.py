@@ -145,7 +145,8 @@ class Guests:
             seen = replace(seen, made=every, pulled=frozenset())
         had = self._engine.wants(f"vm:{guest.vmid}")
         rules = await self._firewall.usable(guest, had)
-        found = wanted(guest, replace(seen, had=had, barred=rules.barred))
+        apart = self._firewall.apart(guest, rules.state)
+        found = wanted(guest, replace(seen, had=had, barred=rules.barred, fwbr=apart))
         broken = () if starting else rules.problems  # it may start with the last good ones
         errors = [problem for problem in guest.problems if problem.severity == "error"]
         return tuple(dict.fromkeys([*errors, *broken, *(one for some in found.refused.values() for one in some)]))
@@ -200,6 +201,8 @@ class Guests:
         """
         vmids = list(vmids)
         alone = [one for one in vmids if one in self._looked_at and f"vm:{one}" not in self._engine.failed]
+        if self._firewall.design == "iptables":  # who is filtered from now on stands in another bridge, too
+            alone = []
         async with AsyncExitStack() as turns:
             for vmid in alone:
                 await turns.enter_async_context(self._turns[vmid])
@@ -250,7 +253,8 @@ class Guests:
         owner = f"vm:{guest.vmid}"
         had = self._engine.wants(owner)
         rules = await self._firewall.usable(guest, had)
-        found = wanted(guest, replace(seen, had=had, barred=rules.barred))
+        apart = self._firewall.apart(guest, rules.state)
+        found = wanted(guest, replace(seen, had=had, barred=rules.barred, fwbr=apart))
         self._sight.follow(guest, seen)
         try:
             ops = await self._engine.desire(owner, {**found.state, **rules.state})

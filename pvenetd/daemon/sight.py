@@ -11,6 +11,7 @@ from pvenetd.guests.ports import bridges, neighbours, scene
 from pvenetd.guests.wanted import Seen, due, pulled
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.names import parse_fwbr
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES
 
@@ -81,7 +82,7 @@ class Sight:
 
     def _vmid(self, name: str, link: Link | None) -> int | None:
         """Return whose device it is: by its name, or by our mark where nothing defines that guest any more."""
-        if held := self._definitions.holder(name):
+        if held := self._definitions.holder(name) or parse_fwbr(name):
             return held[0]
         noun, _, number = link.owner.partition(":") if link else ("", "", "")
         return int(number) if noun == "vm" and number.isdecimal() else None

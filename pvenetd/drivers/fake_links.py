@@ -262,7 +262,7 @@ class Links:
 
     def _as_shown(self, link: Link) -> Link:
         """Return a link with what is asked: VLANs where the bridge filters, IPv6 where it may be a guest's port."""
-        if link.kind != "tap" and not link.master and link.owner != GUESTS:
+        if link.kind != "tap" and not link.master and not link.owner.startswith(("vm:", GUESTS)):
             link = link.model_copy(update={"disable_ipv6": None})
         bridge = link if isinstance(link, Bridge) else self._now.get(("link", link.master or ""))
         aware = isinstance(bridge, Bridge) and bridge.vlan_aware

@@ -32,6 +32,8 @@ CARD: dict[str, Any] = {"rx": True, "tx": True, "sg": True, "tso": True, "gso": 
 SETTINGS = {
     "forwarding": "0",
     "arp_accept": "0",
+    "arp_ignore": "0",
+    "rp_filter": "0",
     "disable_ipv6": "0",
     "accept_ra": "1",
     "autoconf": "1",

@@ -11,6 +11,7 @@ from pvenetd.drivers import conntrack, nft
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
+from pvenetd.drivers.iptables import Iptables, clear
 from pvenetd.drivers.netlink import addresses, entries, links, lookup
 from pvenetd.drivers.netlink.counters import counters
 from pvenetd.drivers.netlink.ethtool import Cards
@@ -34,6 +35,9 @@ from pvenetd.state import Address, Chains, Client, Dns, Fdb, Route, State, Sysct
 
 log = logging.getLogger("pvenetd.host")
 
+_IPTABLES = "run/pvenetd/iptables"
+"""There while iptables may have something of ours."""
+
 
 class Host:
     """The kernel of the network namespace this runs in, and the user's commands.
@@ -41,10 +45,13 @@ class Host:
     Used by one thread; only the engine's.
     """
 
-    def __init__(self, files: Files, dhcp_client: str = "auto") -> None:
+    def __init__(self, files: Files, dhcp_client: str = "auto", backend: str = "nftables") -> None:
         self._wire = Wire()
         self._mirror = Mirror(self._wire)
-        self._nft = nft.Nftables()
+        self._files = files
+        self._rules: nft.Nftables | Iptables = nft.Nftables()
+        if backend == "iptables":
+            self._rules = Iptables(self._rules, self._note_iptables)
         self._hooks = Hooks(files)
         self._settings = Settings(files)
         self._cards = Cards()
@@ -56,6 +63,17 @@ class Host:
         """Readable while something has changed that `changed` has not told of yet."""
         self.rule_events = nft.events()
         """Readable when somebody has changed nftables, we ourselves too."""
+
+    def _note_iptables(self) -> None:
+        """Write down that iptables has something of ours: gone after a boot, as that is."""
+        if self._files.read(_IPTABLES) is None:
+            self._files.put(_IPTABLES, b"")
+
+    def leave_iptables(self) -> None:
+        """Take away what the iptables backend has left: another one has loaded its own rules.  Raises `KernelError`."""
+        if isinstance(self._rules, nft.Nftables) and self._files.read(_IPTABLES) is not None:
+            clear()
+            self._files.put(_IPTABLES, None)
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -78,7 +96,7 @@ class Host:
     def _observe(self, keys: Collection[Key], *, only: bool, anew: Collection[Key]) -> State:
         nft.drain(self.rule_events)
         self._mirror.refresh(key for key in anew if key[0] in ("link", "address"))
-        chains = self._nft.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
+        chains = self._rules.observe([key[1] for key in keys if key[0] == "chains"] if only else None)
         if only:
             found = {**self._mirror.some(keys), **chains, **self._settings.observe(keys, ours=False)}
             found |= self._cards.observe(keys) | self._mirror.beside(keys)
@@ -112,7 +130,7 @@ class Host:
 
     def disturbed(self) -> bool:
         """Return whether anybody but us has changed nftables since this was last asked."""
-        return self._nft.disturbed()
+        return self._rules.disturbed()
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
@@ -123,7 +141,7 @@ class Host:
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
-        return self._nft.tallies(pieces)
+        return self._rules.tallies(pieces)
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links, or loads of guests' chains, at once: all or none.
@@ -134,7 +152,7 @@ class Host:
             if len(ops) == 1:
                 self._apply(ops[0])
             elif ops[0].is_guests_chains:
-                self._nft.apply(*ops)
+                self._rules.apply(*ops)
             else:
                 self._apply_links("-", [op.resource for op in ops if isinstance(op.resource, Link)])
         except RefusedError as refused:
@@ -166,8 +184,8 @@ class Host:
 
     def _bring_chains(self, op: Op, wanted: Chains) -> None:
         """Bring a piece; of NAT's, take the connections back that are not to be forwarded any more."""
-        there = self._nft.observe([wanted.name]).get(wanted.key) if wanted.name == rules.PIECE else None
-        self._nft.apply(op)
+        there = self._rules.observe([wanted.name]).get(wanted.key) if wanted.name == rules.PIECE else None
+        self._rules.apply(op)
         if wanted.name == rules.PIECE:
             was = flows.forwarded(there.text if there else "")
             now = flows.forwarded(wanted.text if op.verb != "-" else "")

@@ -130,8 +130,9 @@ def _takes(commands: str) -> bool:
 
 def obstacle(design: Design) -> str:
     """Return what keeps guests from being filtered in this namespace, nothing if nothing does."""
-    if design == "mark" and not _CALLS_IPTABLES.exists():
-        return "this kernel has no bridge conntrack, and br_netfilter is not loaded (modprobe br_netfilter)"
+    if design != "ct" and not _CALLS_IPTABLES.exists():
+        why = "iptables sees no bridged packets" if design == "iptables" else "this kernel has no bridge conntrack"
+        return f"{why}, and br_netfilter is not loaded (modprobe br_netfilter)"
     return ""
 
 
@@ -257,6 +258,10 @@ class Nftables:
         """Note that the generation after *before* is ours, if it is."""
         if before == self._as_of and self._generation.now() == before + 1:
             self._as_of = before + 1
+
+    def generation(self) -> int:
+        """Return the kernel's number of the last change of nftables, anybody's."""
+        return self._generation.now()
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted: of few of them, their chains are listed."""

@@ -146,6 +146,35 @@ class Programs:
         return self._root / RECORDS / name
 
 
+def tool(command: Sequence[str], given: str = "", *, seconds: float) -> str:
+    """Run one of the kernel's own tools, with *given* as its input, and return what it prints.
+
+    It is a child, in this process's network namespace and sandbox, and leaves nothing running.  Raises OSError with
+    what it says where it is not there or refuses, TimeoutError after so many *seconds*.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            input=given.encode(),
+            capture_output=True,
+            env={"PATH": PATH, "LC_ALL": "C"},
+            cwd="/",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"{command[0]} has taken more than {seconds:g} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+        raise OSError(0, said)
+    return done.stdout.decode(errors="replace")
+
+
+def lacking(names: Sequence[str]) -> list[str]:
+    """Return those programs of *names* that are not installed."""
+    return [name for name in names if shutil.which(name, path=PATH) is None]
+
+
 def unit_name(prefix: str, name: str) -> str:
     """Return *prefix*@*name* as a unit's name takes it (systemd.unit(5): STRING ESCAPING)."""
     kept = "".join(one if one.isascii() and (one.isalnum() or one in ":_.-") else _escaped(one) for one in name)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pvenetd.firewall.answer import ANSWER
+from pvenetd.firewall.apart import MAP
 from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SETS, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
 from pvenetd.state import INTERFACES, Chains
@@ -21,7 +22,7 @@ _LEAD = re.compile(
     r'(?:"([^"]+)"|\b((?:[0-9a-f]{2}:){5}[0-9a-f]{2}))((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))'
 )
 """Port or bridge, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
-_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|bridges|answers) (.*)", re.MULTILINE)
+_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|apart|bridges|answers) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
 _FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD}
 """The first word of a chain's name → its piece."""
@@ -76,7 +77,8 @@ class Found:
         text += "".join(element(*one) for one in self.elements)
         if self.digest:
             text += seal(name, self.digest, self.rules)
-        text = (maps_text() if name == "base" else "") + text
+        if name == "base":
+            text = maps_text() + (MAP if "@apart" in text else "") + text
         return Chains(name=name, digest=digest, text=text, owner=_owner(name))
 
     def references(self) -> Iterator[str]:

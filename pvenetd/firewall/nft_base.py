@@ -10,6 +10,9 @@ The kernel offers one of two ways, never both at once; `drivers.nft.probe` finds
     for every packet where it enters a bridge or leaves the host, and are cleared before the host
     itself gets it, so policy routing never sees them.  What others keep in these bits is lost.
 
+``iptables`` is a third design, of the backend of that name: IP is filtered there, with br_netfilter, and here is only
+what is below (`firewall.backend`).
+
 Sources: net/bridge/br_netfilter_hooks.c; net/bridge/netfilter/nf_conntrack_bridge.c.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Design = Literal["ct", "mark"]
+Design = Literal["ct", "mark", "iptables"]
 
 BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 """Bits of the packet mark.  Away from Proxmox's (bit 31), Tailscale's (16 to 23), Kubernetes' (14, 15)."""

@@ -26,6 +26,8 @@ class Tally(NamedTuple):
     bytes: int
     origin: str
     """``FILE:LINE``, or the word that names one of ours; empty for those of the base."""
+    piece: str = ""
+    """The piece, where the chain's name does not tell it: ``vm:100`` of iptables' ``tap100i0-IN``."""
 
 
 def tallies(listing: str) -> Iterator[Tally]:

@@ -101,7 +101,7 @@ def remove(
     *emptied*; then the chains that are *gone*.  *sealed* tells whether the piece's digest is in the set of pieces.
     """
     found = []
-    for way in ("in", "out", "answers"):
+    for way in ("in", "out", "apart", "answers"):
         keys = [map_key(way, port) for other, port in ports if other == way]
         if keys:
             found.append(with_elements(DELSETELEM, way, keys))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pvenetd.guests import vlan_bridge
+from pvenetd.guests.fwbr import behind
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.nic import Nic, QemuNic, Wrong, refusal
 from pvenetd.guests.vlan_bridge import Switch
@@ -16,7 +17,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
-from pvenetd.names import tap_name
+from pvenetd.names import fwbr_names, is_ifname, tap_name
 from pvenetd.option import join_vlans
 from pvenetd.pinned import Pinned
 from pvenetd.resource import Key, Resource
@@ -48,28 +49,39 @@ def scene(configured: State, live: State) -> State:
     return {**live, **here}
 
 
-def ports(guest: Guest, index: int, links: State, *, made_here: bool = True) -> dict[Key, Resource]:
+def ports(guest: Guest, index: int, links: State, *, made_here: bool = True, fwbr: bool = False) -> dict[Key, Resource]:
     """Return the State of *guest*'s NIC net*index*: its device as a port of its bridge, nothing for one without.
 
     *links* are those that `bridges` and `neighbours` name.  *made_here* is false for devices that QEMU,
-    libvirt or LXC makes.  Raises `ConfigError` where bridge and NIC do not fit.
+    libvirt or LXC makes.  With *fwbr* a bridge of its own stands between the two (`pvenetd.guests.fwbr`).
+    Raises `ConfigError` where bridge and NIC do not fit.
     """
     nic, line = guest.nics[index], guest.lines.get(index, 0)
     if nic.bridge is None:
         return {}
     origin = f"{guest.path}:{line}" if guest.path else ""
     switch, wrong = _switch(nic, links, origin)
+    wrong += _unnamable(guest.vmid, index) if fwbr else []
     if wrong or switch is None:
         raise refusal(wrong, index, guest.path, line)
     mine = {"owner": f"vm:{guest.vmid}", "origin": origin}
     port = _port(guest, nic, switch.bridge, made_here=made_here, mine=mine)
-    found: list[Resource] = [*switch.shared.values(), port]
+    way = behind(port, switch.bridge, index) if fwbr else [port]
+    found: list[Resource] = [*switch.shared.values(), *way]
     if nic.rate:
         limit = round(nic.rate * MEGABYTE)
         found.append(Rate(dev=port.name, to_guest=limit, from_guest=limit, **mine))
     if switch.bridge.disable_learning and nic.mac:
-        found.append(Pinned(dev=port.name, mac=nic.mac, bridge=switch.bridge.name, vids=port.vids or "", **mine))
+        found.append(Pinned(dev=way[0].key[1], mac=nic.mac, bridge=switch.bridge.name, vids=port.vids or "", **mine))
     return {one.key: one for one in found}
+
+
+def _unnamable(vmid: int, index: int) -> list[Wrong]:
+    """Return what keeps the bridge before a NIC from being made."""
+    if all(map(is_ifname, fwbr_names(vmid, index))):
+        return []
+    message = f"firewall: {fwbr_names(vmid, index)[0]}, the bridge before net{index}, has too long a name"
+    return [("ifname", "firewall", message, "a shorter VMID, or the nftables backend")]
 
 
 def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict[str, Any]) -> Link:

@@ -8,13 +8,14 @@ whatever becomes of the daemon meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.ports import ports
 from pvenetd.kinds.link import Link
+from pvenetd.names import fwbr_names
 from pvenetd.resource import Key, Resource
 from pvenetd.state import GUESTS, State
 
@@ -40,6 +41,8 @@ class Seen:
     """What the guest wanted before: a NIC that is broken now keeps it."""
     barred: Mapping[int, tuple[Problem, ...]] = field(default_factory=dict)
     """NICs that must not be plugged, with the reasons: their rules are broken."""
+    fwbr: frozenset[int] = frozenset()
+    """NICs whose device stands in a bridge of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def wanted(guest: Guest, seen: Seen) -> Wanted:
                 state |= _port(guest, index, seen)
             except ConfigError as error:
                 refused[index] = error.problems
-                state |= _kept(link, seen.had, f"vm:{guest.vmid}")
+                state |= _kept(link, seen.had, f"vm:{guest.vmid}", fwbr_names(guest.vmid, index))
         elif link and is_port(guest, index) and index in seen.pulled and not _is_ours(link, made=index in seen.made):
             state[link.key] = _out(guest, link)
     return Wanted(state, here - refused.keys(), refused)
@@ -105,7 +108,7 @@ def _port(guest: Guest, index: int, seen: Seen) -> dict[Key, Resource]:
     wrong = [one for one in guest.problems if one.severity == "error" and one.interface in ("", f"net{index}")]
     if wrong or index in seen.barred:
         raise ConfigError([*wrong, *seen.barred.get(index, ())])
-    found = ports(guest, index, seen.links, made_here=index in seen.made)
+    found = ports(guest, index, seen.links, made_here=index in seen.made, fwbr=index in seen.fwbr)
     link, there = found.get(("link", guest.device(index))), seen.devices.get(guest.device(index))
     if isinstance(link, Link) and there:
         if link.kind != there.kind:
@@ -123,12 +126,19 @@ def _is_ours(link: Link, *, made: bool) -> bool:
     return made and link.made_here and bool(link.owner)
 
 
-def _kept(link: Link | None, had: Mapping[Key, Resource], owner: str) -> dict[Key, Resource]:
-    """Return what a NIC has whose *link* is a port of ours: broken configuration takes nothing away."""
+def _kept(link: Link | None, had: Mapping[Key, Resource], owner: str, between: Collection[str]) -> dict[Key, Resource]:
+    """Return what a NIC has whose *link* is a port of ours: broken configuration takes nothing away.
+
+    *between* are the links that may stand between it and its bridge.
+    """
     if link is None or link.owner != owner:
         return {}
-    found: dict[Key, Resource] = {key: one for key, one in had.items() if key[1] == link.name}
-    found |= {key: one for key, one in had.items() if one.owner == GUESTS and getattr(one, "master", "") == link.master}
+    names = {link.name, *between}
+    found: dict[Key, Resource] = {
+        key: one for key, one in had.items() if key[1] in names or getattr(one, "dev", "") in names
+    }
+    masters = {getattr(one, "master", "") for one in (link, *found.values())} - {""}
+    found |= {key: one for key, one in had.items() if one.owner == GUESTS and getattr(one, "master", "") in masters}
     found[link.key] = link
     open_needs = {need for one in found.values() for need in one.needs}
     while more := {key: had[key] for key in open_needs - found.keys() if key in had}:

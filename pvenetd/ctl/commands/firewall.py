@@ -15,7 +15,9 @@ def _apply(parser: Takes) -> None:
 
 
 def _compile(parser: Takes) -> None:
-    parser.add_argument("--backend", choices=("nftables",), default="nftables", help="in whose language")
+    parser.add_argument(
+        "--backend", choices=("iptables", "nftables"), help="in whose language; else in that of the one that is set"
+    )
     parser.add_argument("--vmid", metavar="N", type=number, help="one guest alone")
 
 
@@ -55,7 +57,7 @@ COMMANDS = (
     ),
     Command(
         ("firewall", "compile"),
-        "print the ruleset as nft(8) takes it",
+        "print the ruleset as nft(8), or ipset(8) and iptables-restore(8), take it",
         _compile_request,
         show.text,
         _compile,

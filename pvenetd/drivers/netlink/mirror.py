@@ -314,7 +314,7 @@ class Mirror:
         if isinstance(link, Vxlan):
             entered = {*fdb.remotes(self._wire, number)} - {link.svcnode}
             more["remotes"] = sorted_addresses(mark.ours(entered, link.marked) if link.owner else entered)
-        if link.kind == "tap" or link.master or link.owner == GUESTS:
+        if link.kind == "tap" or link.master or link.owner.startswith(("vm:", GUESTS)):
             more["disable_ipv6"] = ipv6.is_disabled(link.name)
         if more:
             self.links[number] = link.model_copy(update=more)
