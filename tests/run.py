@@ -116,9 +116,22 @@ PARTS = (
     ),
     Part(
         "debian",
-        "all on Debian's Python",
+        "all on Debian's Python, but the kernel's",
         # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
-        (*HOST, "-m", "not host and not power", *NOT_LINT, "--ignore=tests/e2e/test_libvirt.py"),
+        (
+            *HOST,
+            "-m",
+            "not host and not power",
+            *NOT_LINT,
+            "--ignore=tests/e2e/test_libvirt.py",
+            "--ignore=tests/kernel",
+        ),
+        needs=("image",),
+    ),
+    Part(
+        "debian-kernel",
+        "the kernel by Debian's Python and programs",
+        (*HOST, "-m", "not host and not power", "tests/kernel"),
         needs=("image",),
     ),
 )
