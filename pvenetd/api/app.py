@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from aiohttp import web
@@ -25,6 +26,9 @@ from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import PvenetError
 
 log = logging.getLogger("pvenetd.api")
+
+_LONGEST = 300
+"""Characters in an answer's first line."""
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body."""
@@ -100,7 +104,13 @@ class Server:
             log.exception("%s %s: a bug", request.method, path)
             status, body = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
         _tell(who, f"{request.method} {_harmless(request)}", status, body)
-        return web.Response(text=json.dumps(body), status=status, content_type="application/json", headers=_HEADERS)
+        return web.Response(
+            text=json.dumps(body),
+            status=status,
+            reason=None if status == HTTPStatus.OK else _reason(body),
+            content_type="application/json",
+            headers=_HEADERS,
+        )
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:
@@ -120,6 +130,12 @@ def _harmless(request: web.Request) -> str:
         return path
     secret = path.startswith(f"{PREFIX}/access/") or _SECRET.search(query)
     return f"{path}?{'...' if secret else query}"
+
+
+def _reason(body: Mapping[str, Any]) -> str | None:
+    """Return what is said in the answer's first line, as by Proxmox VE: its clients show their users no more."""
+    told = "".join(char for char in body["message"].partition("\n")[0] if char.isascii() and char.isprintable())
+    return told[:_LONGEST] or None
 
 
 def _tell(caller: Caller, what: str, status: int, body: Mapping[str, Any]) -> None:
