@@ -168,7 +168,7 @@ def option(name: str, facts: dict[str, Any]) -> str:
 def usage(command: Command) -> str:
     """Return a command with its arguments as they are typed."""
     found = Declared(command)
-    shapes = {"?": "[{}]", "*": "[{}]...", None: "{}"}
+    shapes = {"?": "[{}]", "*": "[{}]...", "+": "{}...", None: "{}"}
     places = [shapes[one.get("nargs")].format(one["metavar"]) for one in found.positionals]
     own = [f"[{option(names[0], facts)}]" for names, facts in found.arguments[: found.own] if names[0].startswith("-")]
     return " ".join([*command.words, *places, *own])

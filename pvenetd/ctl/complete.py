@@ -70,7 +70,7 @@ def _next(typed: list[str], word: str, root: str) -> Iterable[str]:
     if command is None:
         return [one.words[len(typed)] for one in COMMANDS if list(one.words[: len(typed)]) == typed]
     places = declared.positionals
-    if places and places[-1].get("nargs") == "*":
+    if places and places[-1].get("nargs") in ("*", "+"):
         places += places[-1:] * len(typed)
     rest = places[len(typed) - len(command.words) :]
     return _values(rest[0], root, typed) if rest else ()
@@ -99,6 +99,10 @@ def _values(facts: dict[str, Any], root: str, typed: list[str]) -> Iterable[str]
 
 def _keys(typed: list[str]) -> list[str]:
     """Return the API's keys for a command: those of an interface, a rule, or a firewall file's options."""
+    if typed[:1] == ["nat"]:
+        from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
+
+        return [*NAT_OPTIONS]
     if typed[:1] != ["firewall"]:
         from pvenetd.edits.keys import known
 

@@ -53,3 +53,9 @@ def _way(one: dict[str, Any]) -> str:
 
 def _number(count: int | None) -> str:
     return "-" if count is None else str(count)
+
+
+def staged(data: None, _: argparse.Namespace) -> Iterator[Block]:
+    """Show where an edit has gone."""
+    del data
+    yield "staged (pvenetctl interfaces diff, pvenetctl plan, pvenetctl apply)"

@@ -16,6 +16,7 @@ from pvenetd.edits.create import created
 from pvenetd.edits.difference import Changed, difference
 from pvenetd.edits.edit import kind_of_interface
 from pvenetd.edits.keys import flag, is_flag, type_of
+from pvenetd.edits.translation import translated, untranslated
 from pvenetd.edits.verdict import judge, judge_deletion
 from pvenetd.edits.wish import Wish
 from pvenetd.errors import Conflict, EditError
@@ -86,6 +87,16 @@ def setting(wish: Wish) -> Change:
 def deletion(name: str) -> Change:
     """Return the change that takes an interface away."""
     return Change(Wish(name), lambda config, wish: deleted(config, wish.iface), _judge_deletion)
+
+
+def translation(wish: Wish) -> Change:
+    """Return the change that adds lines of NAT to an interface."""
+    return Change(wish, translated, _judge)
+
+
+def no_translation(wish: Wish) -> Change:
+    """Return the change that takes lines of NAT from an interface."""
+    return Change(wish, untranslated, _judge)
 
 
 def _first(config: Config, wish: Wish) -> dict[str, str]:

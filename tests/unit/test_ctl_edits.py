@@ -134,3 +134,17 @@ def test_a_file_that_is_not_there(ctl: Run, tmp_path: Path) -> None:
 )
 def test_keys_are_completed(typed: str, found: list[str]) -> None:
     assert candidates(typed.split(" ")) == found
+
+
+def test_lines_of_nat_are_staged_and_taken_back(ctl: Run, root: Path) -> None:
+    staged = root / "etc/network/interfaces.new"
+    text = BASE + "\niface vmbr1 inet static\n\taddress 10.0.0.1/24\n\tbridge-ports none\n"
+    (root / "etc/network/interfaces").write_text(text)
+    lines = ("nat-masquerade=vmbr0", "nat-forward=tcp 80 10.0.0.2", "nat-forward=udp 53 10.0.0.2")
+    assert ctl("nat", "add", "vmbr1", *lines)[::2] == (0, "")
+    assert staged.read_text() == text + "".join(f"\t{one.replace('=', ' ')}\n" for one in lines)
+    status, _, err = ctl("nat", "add", "vmbr1", "nat-forward=tcp 80")
+    assert (status, "wants PROTOCOL PORT ADDRESS:PORT" in err) == (1, True)
+    assert ctl("nat", "delete", "vmbr1", *lines)[0] == 0
+    assert not staged.exists()
+    assert candidates(["nat", "add", "vmbr1", "nat-o"]) == ["nat-one-to-one="]
