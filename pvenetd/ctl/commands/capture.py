@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from pvenetd.ctl.client import HOST, Request, ask
@@ -73,7 +71,7 @@ def _command(found: argparse.Namespace) -> list[str]:
         if status >= 400 or nic not in taps:  # HTTP: refused
             raise LookupError(str(body.get("message")) if status >= 400 else f"guest {vmid} has no {nic}")
         device = taps[nic]
-    if not Path("/sys/class/net", device).exists():
+    if not os.path.exists(f"/sys/class/net/{device}"):  # noqa: PTH110 (pathlib costs ten milliseconds)
         raise LookupError(
             f"no interface {device} is there" + (": does the guest run?" if device != found.iface else "")
         )
@@ -100,6 +98,8 @@ def _dumpcap(device: str, found: argparse.Namespace) -> list[str] | None:
 
 
 def _found(program: str) -> str | None:
+    import shutil
+
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{PATH}")
 
 
