@@ -118,6 +118,18 @@ WRONG = (
     "missing among it, concerns that guest alone. A file that is wrong counts as it was when it was last loaded; one",
     "that never was right closes.",
 )
+CONNECTIONS = (
+    "A connection that was let begin goes on, whatever rules say later, as with Proxmox VE. With the setting",
+    "[firewall] cut_established, pvenetd(8), each connection of a guest or the host is asked again, as if it began",
+    "now, when rules change that may concern it; \\fBpvenetctl firewall apply --cut\\fR asks all of them once. One",
+    "that is refused is cut: its next packet is a first one to the rules, and who answered it is not let go on with it",
+    "(TCP for a day, others for ten minutes). \\fBpvenetctl events\\fR tells how many were cut, and by which lines.",
+    "Others lose no packet. A guest's connections are known by the addresses that it has begun connections with, or",
+    "spoken ARP, within a day: while two guests speak with one address, the rules of both have to refuse. What the",
+    "rules leave open (whether somebody who is no guest is reached by the bridge or by the host, what belongs to",
+    "another connection as FTP's data do, what is for a group) is not cut. With the backend iptables nothing is known",
+    "of guests' addresses, and only the host's own connections are cut.",
+)
 DIFFERENCES = {
     "names": "of sets, groups and aliases have no case, wherever they stand",
     "ICMP types": "may be numbers",
@@ -158,6 +170,7 @@ def page(header: Any, entries: Any, escape: Any) -> str:
     ]
     lines += entries((one.name, described(one)) for one in MACROS.values())
     lines += [".SH WHAT IS WRONG", *WRONG]
+    lines += [".SH CONNECTIONS THAT STAND", *CONNECTIONS]
     lines += [".SH DIFFERENCES TO PROXMOX VE", *entries(DIFFERENCES.items())]
     lines += [
         ".SH EXAMPLE",

@@ -111,6 +111,8 @@ SETTINGS = {
     "Proxmox VE's chains (it needs the packages iptables and ipset, and gives each filtered NIC a bridge of its own)",
     "[firewall] local_network": "the network the host is managed from; without it, that of the host's own address",
     "[firewall] cluster_nodes": "addresses of the cluster's other nodes",
+    "[firewall] cut_established": "whether connections that stand are cut when rules change so that they would not be "
+    "let begin any more (pvenetd-firewall(5)): false, as Proxmox VE has it",
 }
 
 

@@ -31,6 +31,7 @@ from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.programs import Programs
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.drivers.trace import Tracer
+from pvenetd.drivers.tracked import Tracked
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
 from pvenetd.firewall.nft_base import Design
@@ -233,6 +234,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon.guard.tells_bridge = nft.tells_bridge()
         daemon.trace.start = Tracer
         daemon.access.accounts = Accounts(root, Programs(root))
+        daemon.cut.source = Tracked()
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         daemon.neighbours.source = Neighbours()

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
 from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.primary import Order, order, reordered
@@ -56,6 +57,9 @@ class Machine(Protocol):
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
 
+    def cut(self, flows: Collection[Flow]) -> int:
+        """Forget connections, and have their answers refused; return how many there were.  Raises `KernelError`."""
+
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several at once (`plan.steps`): all or none.  Raises `KernelError`."""
 
@@ -75,6 +79,8 @@ class Applier:
         """Owner → why its last apply failed."""
         self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
         """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
+        self.loaded: Callable[[str], object] = str
+        """Called in the applier with the name of a piece of the firewall that was loaded."""
 
     def close(self) -> None:
         """Let the applier end."""
@@ -115,6 +121,10 @@ class Applier:
     async def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
         return await self.work(lambda: self._machine.tallies(pieces))
+
+    async def cut(self, flows: Collection[Flow]) -> int:
+        """Cut connections; return how many there were.  Raises `KernelError`."""
+        return await self.work(lambda: self._machine.cut(flows))
 
     async def look(self, keys: Collection[Key]) -> State:
         """Return what the machine has of *keys* alone."""
@@ -244,8 +254,10 @@ class Applier:
             for fact in facts:
                 log.info("%s%s", fact["op"], f"  # {fact['origin']}" if fact["origin"] else "", extra=fact)
             self._machine.apply(*step)
-            for fact in facts:
+            for op, fact in zip(step, facts, strict=True):
                 self.told("op", fact)
+                if isinstance(op.resource, Chains) and op.verb != "-":
+                    self.loaded(op.resource.name)
 
     def _give_up(self, owner: str, error: BaseException, back: Callable[[], object]) -> None:
         """Put things back, and say in *error* what has become of the host."""

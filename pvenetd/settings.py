@@ -28,6 +28,8 @@ class Firewall(BaseModel):
     """The network the host is managed from; without it, the one of the host's own address."""
     cluster_nodes: tuple[IPv4Address | IPv6Address, ...] = ()
     """Peers of the cluster, for corosync."""
+    cut_established: bool = False
+    """Whether connections that stand are cut when rules change so that they would not be let begin any more."""
 
 
 class Apply(BaseModel):

@@ -23,6 +23,7 @@ from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine, Machine
 from pvenetd.errors import KernelError
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
@@ -130,6 +131,9 @@ class Failing:
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         return self._machine.tallies(pieces)
+
+    def cut(self, flows: Collection[Flow]) -> int:
+        return self._machine.cut(flows)
 
     def apply(self, *ops: Op) -> None:
         for op in ops:

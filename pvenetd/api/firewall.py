@@ -83,6 +83,8 @@ class Apply(OfNode):
 
     confirm: Annotated[int, Field(ge=1, le=86400)] | None = None
     """Seconds within which it has to be confirmed, or what was loaded before is again."""
+    cut: bool = False
+    """Whether connections that stand are cut where the rules would not let them begin any more."""
 
 
 class Loaded(FilteringRecord):
@@ -90,6 +92,8 @@ class Loaded(FilteringRecord):
 
     failed: dict[str, str]
     """The reason, by owner: ``firewall``, ``vm:100``, …"""
+    cut: dict[str, int]
+    """How many connections were cut, by the lines that refuse them."""
 
 
 @routes.post("/nodes/{node}/pvenetd/firewall/apply")
@@ -98,8 +102,9 @@ async def apply(daemon: Daemon, params: Apply) -> Loaded:
 
     With `confirm`, ``confirm`` of the answer names what waits.
     """
-    failed = await daemon.apply_rules(params.confirm)
-    return {**await daemon.filtering(), "failed": failed}
+    before = daemon.cut.total.copy()
+    failed = await daemon.apply_rules(params.confirm, cut=params.cut)
+    return {**await daemon.filtering(), "failed": failed, "cut": dict(daemon.cut.total - before)}
 
 
 class FirewallStatus(FilteringRecord):

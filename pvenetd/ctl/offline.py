@@ -28,9 +28,11 @@ from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.nics import Nics
+from pvenetd.drivers.tracked import Tracked
 from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavailable
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.tally import Tally
 from pvenetd.interfaces.config import Config, single
@@ -93,6 +95,11 @@ class Later:
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
         found: tuple[Tally, ...] = self._machine().tallies(pieces)
+        return found
+
+    def cut(self, flows: Collection[Flow]) -> int:
+        """Cut connections; return how many there were.  Raises `KernelError`."""
+        found: int = self._machine().cut(flows)
         return found
 
     def apply(self, *ops: Op) -> None:
@@ -186,6 +193,7 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
         daemon = Daemon(Store(files), engine, journal, config, design)
         daemon.guard.tells_bridge = tells_bridge
         daemon.interfaces.nics.source = Nics()
+        daemon.cut.source = Tracked()
         daemon.once = True
         yield daemon
     finally:

@@ -310,6 +310,9 @@ def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     yield f"firewall: {_firewall(data)}"
     if pending := data.get("confirm"):
         yield f"rolled back in {pending['seconds']:.0f} s unless confirmed: pvenetctl confirm {pending['id']}"
+    if cut := data.get("cut"):
+        yield f"connections that were cut: {sum(cut.values())}"
+        yield from (f"  {count} by {rule}" for rule, count in cut.items())
     yield from map(problem, data.get("problems", ()))
     for one in data.get("neighbours", ()):
         yield f"{one['who']}: {one['text']} ({one['hint']})"

@@ -12,6 +12,7 @@ from pvenetd import __version__
 from pvenetd.daemon import overview
 from pvenetd.daemon.access import Access
 from pvenetd.daemon.boot import Boot
+from pvenetd.daemon.cut import Cut
 from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.feed import Feed
 from pvenetd.daemon.firewall import Firewall
@@ -64,6 +65,7 @@ class Daemon:
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
         self.simulation = Simulation(store, engine, self.interfaces, self.firewall)
+        self.cut = Cut(store, engine, self.interfaces, self.firewall, always=settings.firewall.cut_established)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
@@ -91,9 +93,11 @@ class Daemon:
         self.guests.close()
         self.heard.close()
         self.trial.close()
+        self.cut.close()
 
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
+        self.cut.follow()
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
@@ -138,10 +142,11 @@ class Daemon:
         """
         return await self._load(self.guests.load)
 
-    async def apply_rules(self, confirm: float | None = None) -> dict[str, str]:
+    async def apply_rules(self, confirm: float | None = None, *, cut: bool = False) -> dict[str, str]:
         """Load what the firewall files say now, a file that is gone taken for meant; return owner → error.
 
-        With *confirm*, what was loaded before is again after so many seconds.  Raises `Conflict` where rules, or
+        With *confirm*, what was loaded before is again after so many seconds.  With *cut*, connections that the rules
+        would not let begin are cut, whatever the settings say of them.  Raises `Conflict` where rules, or
         the interfaces, wait to be confirmed; `Unavailable` where nobody stays to see the time pass.
         """
         self.trial.require_none()
@@ -149,12 +154,15 @@ class Daemon:
             self.trial.forget()
             failed = await self._apply_rules()
             self.firewall.files.settle()
+            await self.cut.now(everything=cut or (self.once and self.cut.always))
             return failed
         if self.once:
             raise Unavailable("--confirm is the daemon's to keep, and it does not run")
         if self.engine.pending:
             raise Conflict(f"apply {self.engine.pending.id} waits to be confirmed: pvenetctl confirm, or rollback")
-        return await self.trial.begin(confirm, self._apply_rules)
+        failed = await self.trial.begin(confirm, self._apply_rules)
+        await self.cut.now(everything=cut)
+        return failed
 
     async def _apply_rules(self) -> dict[str, str]:
         self.firewall.files.decide()

@@ -16,7 +16,7 @@ from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import backend, nft
 from pvenetd.firewall import compile as rules
-from pvenetd.firewall.closed import closed, is_closed
+from pvenetd.firewall.closed import closed, is_broken, is_closed
 from pvenetd.firewall.guard import may_be_a_guests
 from pvenetd.firewall.lint import Files, lint
 from pvenetd.firewall.nft_base import Design
@@ -224,6 +224,16 @@ class Firewall:
             pieces.append(piece)
             problems += wrong
         return Ruleset(tuple(piece for piece in pieces if piece)), tuple(problems)
+
+    async def ruleset_of(self, guests: Iterable[Guest], live: State) -> Ruleset:
+        """Return the rules of the host, and of *guests* alone; none of one whose rules the kernel alone still knows."""
+        common = self._book.common()
+        if not common.enabled:
+            return Ruleset()
+        local = self._network(live)
+        found = [self._counted(guest, common.cluster, local)[0] async for guest in in_slices(guests)]
+        known = (piece for piece in found if piece and not is_broken(piece))
+        return Ruleset((*self._ruleset(common, local).pieces, *known))
 
     def _counted(self, guest: Guest, cluster: Config, local: str | None) -> tuple[Piece | None, tuple[Problem, ...]]:
         now = self.files.now(str(guest.vmid))

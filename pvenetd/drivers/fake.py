@@ -27,6 +27,7 @@ from pvenetd.drivers.fake_rules import (
     v6_on,
 )
 from pvenetd.errors import KernelError
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally, tallies
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
@@ -98,6 +99,10 @@ class Fake(Links):
         return tuple(
             tally for one in found for tally in tallies(one.text.replace(" counter ", " counter packets 0 bytes 0 "))
         )
+
+    def cut(self, flows: Collection[Flow]) -> int:
+        """Forget connections: a fake carries none."""
+        return len(flows)
 
     def disturbed(self) -> bool:
         """Return whether anybody but us may have changed nftables: a test that says so need not have told."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from pvenetd.commands import Hook, Scripts
-from pvenetd.drivers import conntrack, nft
+from pvenetd.drivers import conntrack, nft, tracked
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
@@ -20,6 +20,7 @@ from pvenetd.drivers.netlink.wire import RefusedError, Wire
 from pvenetd.drivers.resolver import Resolver
 from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, wants_down
@@ -142,6 +143,18 @@ class Host:
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
         return self._rules.tallies(pieces)
+
+    def cut(self, flows: Collection[Flow]) -> int:
+        """Forget connections, and have their answers refused; return how many there still were.
+
+        Raises `KernelError`.
+        """
+        try:
+            if isinstance(self._rules, nft.Nftables):
+                self._rules.refuse(flows)
+            return tracked.delete(flows)
+        except OSError as error:
+            raise KernelError("cutting connections", error.errno or 0, error.strerror or str(error)) from error
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several deletions of links, or loads of guests' chains, at once: all or none.

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 
 from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
-from pvenetd.firewall import listing, nft
+from pvenetd.firewall import listing, nft, nft_cut
 from pvenetd.firewall.abilities import asked, question, told, without
 from pvenetd.firewall.counters import carried
 from pvenetd.firewall.exchange import Exchange, exchange, held, sweep
+from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.tally import Tally, tallies
@@ -262,6 +263,18 @@ class Nftables:
     def generation(self) -> int:
         """Return the kernel's number of the last change of nftables, anybody's."""
         return self._generation.now()
+
+    def refuse(self, flows: Collection[Flow]) -> None:
+        """Have the answers of connections that are cut refused; without chains of ours there is nobody to do so."""
+        before = self._generation.now()
+        messages = nft_cut.refused(flows)
+        try:
+            if messages:
+                self._batches.send(messages)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self._made_from(before)
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted: of few of them, their chains are listed."""

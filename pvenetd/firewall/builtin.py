@@ -56,17 +56,17 @@ NESTED = Rule("drop", ethertypes=(VLAN, QINQ), origin="nested VLAN tag")
 """A second VLAN tag hides the packet from every rule below, so no policy lets it through."""
 
 
-def shared(*refusals: Rule) -> tuple[Chain, ...]:
+def shared(*into: Rule, out: tuple[Rule, ...] = ()) -> tuple[Chain, ...]:
     """Return the chains that guests' chains jump to: the same rules once, not once a guest.
 
-    *refusals* let pass to a guest what says no to it though it belongs to no connection.
+    *into* and *out* are a backend's own, about what belongs to no connection that is known.
     """
     dhcp_in = udp(source=67, dest=68, source6=547, dest6=546, origin="dhcp")
     dhcp_out = udp(source=68, dest=67, source6=546, dest6=547, origin="dhcp")
     return (
-        Chain("bridge", "any-in", (NESTED, *refusals, *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
+        Chain("bridge", "any-in", (NESTED, *into, *_rest(), Rule("accept", ethertypes=(ARP,), origin="arp"))),
         # RARP is how QEMU tells the switches where a guest is after it has moved.
-        Chain("bridge", "any-out", (NESTED, Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
+        Chain("bridge", "any-out", (NESTED, *out, Rule("accept", ethertypes=(ARP, RARP), origin="arp"))),
         unspecified(),
         Chain("bridge", "dhcp-in", tuple(dhcp_in)),
         Chain("bridge", "dhcp-out", tuple(dhcp_out)),

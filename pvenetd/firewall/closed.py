@@ -17,6 +17,11 @@ def closed(guest: Guest) -> Piece:
     return Piece(f"vm:{guest.vmid}", chains, tuple(ports))
 
 
+def is_broken(piece: Piece) -> bool:
+    """Return whether *piece* is such chains."""
+    return any(rule.origin == _ORIGIN for chain in piece.chains for rule in chain.rules)
+
+
 def is_closed(text: str) -> bool:
     """Return whether *text*, of a guest's piece, is that of such chains: it has never had others."""
     return f'comment "{_ORIGIN}"' in text

@@ -13,6 +13,7 @@ from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.apart import MAP
 from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SETS, count, element, seal
 from pvenetd.firewall.nft_base import maps_text
+from pvenetd.firewall.nft_cut import KEPT_SETS
 from pvenetd.state import INTERFACES, Chains
 
 _TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -126,7 +127,7 @@ def pieces(text: str, *, listed: bool = False) -> dict[str, Found]:
                 found.setdefault(_piece(name), Found()).chains[table, name] = block
             elif kind == "map":
                 _lead(found, table, name, block)
-            elif name != "pieces":
+            elif name not in KEPT_SETS:
                 piece = _piece_of_set(name) if kind == "set" else "host"
                 found.setdefault(piece, Found()).sets[table, f"{kind} {name}"] = _lasting(block)
     for table, way, command in _ADDED.findall(text):

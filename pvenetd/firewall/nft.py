@@ -21,6 +21,7 @@ from pvenetd.firewall import wire
 from pvenetd.firewall.answer import ANSWER, answers, reached, refusing, twins
 from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import BRIDGED, Design, base_text, bridges_text
+from pvenetd.firewall.nft_cut import INTO, OUT, asked
 from pvenetd.firewall.nft_words import helper, meter, network, quotable, rules, said, set_name, spelled
 from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset
 from pvenetd.resource import Resource
@@ -32,7 +33,7 @@ FIREWALL = "firewall"
 GUARD = "guard"
 """The piece that stops ports nobody announced, and its owner."""
 
-SETS, GROUPS = "sets", "groups"
+HOST, SETS, GROUPS = "host", "sets", "groups"
 """The pieces that others refer to."""
 
 BRIDGES = "bridges"
@@ -76,7 +77,7 @@ def sysctls(design: Design) -> list[Sysctl]:
 def base(design: Design) -> Chains:
     """Return the hooks, the maps and the shared chains everything else stands on."""
     refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()
-    found = shared(*refusals)
+    found = shared(*refusals, *INTO, out=OUT)
     text = base_text(design) + text_of(found, design)
     if design == "ct":
         text += "".join(_block(chain, design) for chain in twins(found))
@@ -114,7 +115,7 @@ def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
         if piece.bridge:
             yield replace(chain, table="bridge" if design == "ct" else "inet")
             continue
-        yield chain
+        yield replace(chain, rules=tuple(asked(chain.rules))) if piece.name == HOST and chain.table == "inet" else chain
         if piece.name == GROUPS and chain.name.endswith("-forward") and ("bridge", chain.name) not in there:
             yield from [replace(chain, table="bridge")] if design == "ct" else []
     if piece.name == GROUPS and design == "ct":

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pvenetd.firewall.nft_cut import BRIDGE_CHAINS, CUT_SETS, HOST_CHAINS, SEEN_SETS
+
 Design = Literal["ct", "mark", "iptables"]
 
 BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -47,33 +49,33 @@ def _states(bits: int) -> str:
     )
 
 
-_MAPS = """\
-table inet pvenetd {
-	map bridges {
+_MAPS = f"""\
+table inet pvenetd {{
+	map bridges {{
 		type ifname : verdict
-	}
-}
-table bridge pvenetd {
-	map bridges {
+	}}
+{CUT_SETS}}}
+table bridge pvenetd {{
+{CUT_SETS}{SEEN_SETS}	map bridges {{
 		type ifname : verdict
-	}
-	set pieces {
+	}}
+	set pieces {{
 		type ifname
-	}
-	map answers {
+	}}
+	map answers {{
 		type ether_addr : verdict
-	}
-	map in {
+	}}
+	map in {{
 		type ifname : verdict
-	}
-	map out {
+	}}
+	map out {{
 		type ifname : verdict
-	}
-	chain guard-in {
-	}
-	chain guard-out {
-	}
-}
+	}}
+	chain guard-in {{
+	}}
+	chain guard-out {{
+	}}
+}}
 """
 """Declared again, they keep what is in them: so the base is replaced below the guests and the guard."""
 
@@ -100,14 +102,14 @@ _CT = f"""\
 table inet pvenetd {{
 	chain refuse {{
 {_REJECT}	}}
-}}
+{HOST_CHAINS}}}
 table bridge pvenetd {{
 	chain refuse-out {{
 {_REJECT}	}}
 	chain refuse-in {{
 		drop
 	}}
-	chain refusal {{
+{BRIDGE_CHAINS}	chain refusal {{
 		meta l4proto 6 tcp flags & (syn | rst) == rst counter accept
 		meta protocol ip icmp type 3 counter accept
 		meta protocol ip6 icmpv6 type 1 counter accept
@@ -131,7 +133,7 @@ _MARK = f"""\
 table inet pvenetd {{
 	chain refuse {{
 {_REJECT}	}}
-	chain mark-bridged {{
+{HOST_CHAINS}	chain mark-bridged {{
 		type filter hook prerouting priority 300; policy accept;
 		meta iifkind != "bridge" accept
 {_states(BRIDGED)}	}}
@@ -155,7 +157,7 @@ table bridge pvenetd {{
 	chain refuse-in {{
 		goto refuse-out
 	}}
-	chain arrival {{
+{BRIDGE_CHAINS}	chain arrival {{
 		type filter hook prerouting priority -300; policy accept;
 		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
 	}}

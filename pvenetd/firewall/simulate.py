@@ -106,9 +106,20 @@ class _End(Exception):
         self.verdict = verdict
 
 
-def simulate(ruleset: Ruleset, host: Map, packet: Packet, start: Place, end: Place) -> Outcome:
+class Board:
+    """A ruleset as packets walk it: who asks many questions of one makes it once."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.pieces = ruleset.pieces
+        self.ports: dict[str, Port] = {port.name: port for piece in ruleset.pieces for port in piece.ports}
+        own = [chain for piece in ruleset.pieces for chain in piece.chains]
+        self.chains: dict[tuple[Table, str], Chain] = {(chain.table, chain.name): chain for chain in [*shared(), *own]}
+        self.sets = {(one.name, one.version): one for piece in ruleset.pieces for one in piece.sets}
+
+
+def simulate(ruleset: Ruleset | Board, host: Map, packet: Packet, start: Place, end: Place) -> Outcome:
     """Return what becomes of *packet* from *start* to *end*."""
-    walk = _Walk(ruleset, host, packet)
+    walk = _Walk(ruleset if isinstance(ruleset, Board) else Board(ruleset), host, packet)
     try:
         reached = walk.go(start, end)
     except _End as ended:
@@ -119,7 +130,8 @@ def simulate(ruleset: Ruleset, host: Map, packet: Packet, start: Place, end: Pla
 class _Walk:
     """One packet on its way; `packet` changes with every translation, `steps` grow."""
 
-    def __init__(self, ruleset: Ruleset, host: Map, packet: Packet) -> None:
+    def __init__(self, board: Board, host: Map, packet: Packet) -> None:
+        self.pieces, self.ports, self.chains, self.sets = board.pieces, board.ports, board.chains, board.sets
         self.host = host
         self.packet = packet
         self.translated = False
@@ -127,11 +139,6 @@ class _Walk:
         """Whether it is the host that brings it into the bridge."""
         self.steps: list[Step] = []
         self.depends: list[Hit] = []
-        self.pieces = ruleset.pieces
-        self.ports: dict[str, Port] = {port.name: port for piece in ruleset.pieces for port in piece.ports}
-        own = [chain for piece in ruleset.pieces for chain in piece.chains]
-        self.chains: dict[tuple[Table, str], Chain] = {(chain.table, chain.name): chain for chain in [*shared(), *own]}
-        self.sets = {(one.name, one.version): one for piece in ruleset.pieces for one in piece.sets}
 
     def go(self, start: Place, end: Place) -> str:
         """Walk all there is from *start* to *end*; return the zone it reaches.  Raises `_End`."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-BRIDGE = 7
-"""NFPROTO_BRIDGE (linux/netfilter.h)."""
+INET, BRIDGE = 1, 7
+"""NFPROTO_* (linux/netfilter.h)."""
 NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, NEWSETELEM, DELSETELEM = 3, 5, 6, 8, 9, 12, 14
 """NFT_MSG_*."""
 SUBSYSTEM = 10 << 8
@@ -49,7 +49,9 @@ class VerdictTo:
         return attribute(2 | NESTED, attribute(1, struct.pack("!i", self.code)) + chain)
 
 
-def with_elements(kind: int, name: str, elements: Iterable[bytes], number: bytes = b"") -> bytes:
+def with_elements(
+    kind: int, name: str, elements: Iterable[bytes], number: bytes = b"", *, family: int = BRIDGE
+) -> bytes:
     """Return the message that adds *elements* to a set, or deletes them; of one without a name, the *number*."""
     listed = b"".join(attribute(1 | NESTED, element) for element in elements)
     return message(
@@ -59,6 +61,7 @@ def with_elements(kind: int, name: str, elements: Iterable[bytes], number: bytes
         text(2, name),
         attribute(3 | NESTED, listed),
         attribute(4, number) if number else b"",
+        family=family,
     )
 
 
@@ -91,9 +94,9 @@ def expression(name: str, *attributes: bytes) -> bytes:
     return attribute(1 | NESTED, text(1, name) + attribute(2 | NESTED, b"".join(attributes)))
 
 
-def message(kind: int, flags: int, *attributes: bytes) -> bytes:
-    """Return one message about a table of bridges."""
-    body = struct.pack("!BBH", BRIDGE, 0, 0) + b"".join(attributes)
+def message(kind: int, flags: int, *attributes: bytes, family: int = BRIDGE) -> bytes:
+    """Return one message about a table of ours, the bridges' where nothing else is said."""
+    body = struct.pack("!BBH", family, 0, 0) + b"".join(attributes)
     return struct.pack("=IHHII", 16 + len(body), SUBSYSTEM | kind, _REQUEST | flags, 0, 0) + body
 
 

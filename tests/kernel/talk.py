@@ -85,3 +85,47 @@ class Listeners:
             here.sendto(b"me", sender)
         source = ip_address(sender[0])
         return f"{self._sockets[here]} from {getattr(source, 'ipv4_mapped', None) or source}"
+
+
+class Connection:
+    """TCP from one network namespace to another, accepted; *listens* where a forward leads to another port."""
+
+    def __init__(self, client: str, server: str, address: str, port: int, listens: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with ExitStack() as stack:
+            with inside(server):
+                listening = stack.enter_context(socket.socket(family))
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.bind(("", listens or port))
+                listening.listen()
+                listening.settimeout(PATIENCE)
+            with inside(client):
+                self.client = socket.create_connection((address, port), PATIENCE)
+            self.server, _ = listening.accept()
+        for one in (self.client, self.server):
+            one.settimeout(PATIENCE)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.close()
+
+    def ended(self) -> bool:
+        """Return whether nothing that one of them sends gets to the other."""
+        return not self.goes_on(SILENCE)
+
+    def goes_on(self, patience: float = PATIENCE) -> bool:
+        """Return whether what either sends gets to the other; who answered is first."""
+        for sender, getter in ((self.server, self.client), (self.client, self.server)):
+            getter.settimeout(patience)
+            try:
+                sender.send(b"still there?")
+                got = getter.recv(12)
+            except OSError:  # a reset, or silence
+                return False
+            if not got:
+                return False
+        return True

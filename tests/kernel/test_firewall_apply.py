@@ -44,9 +44,9 @@ class Host:
     def fw(self, name: str, text: str) -> None:
         self.write(f"pvenetd/firewall/{name}.fw", text)
 
-    def apply(self) -> tuple[int, str]:
+    def apply(self, *words: str) -> tuple[int, str]:
         """Return the exit status, and what is said on standard error."""
-        command = [sys.executable, "-m", "pvenetd.ctl.main", "--root", str(self.root), "firewall", "apply"]
+        command = [sys.executable, "-m", "pvenetd.ctl.main", "--root", str(self.root), "firewall", "apply", *words]
         with inside(self.world.names["host"]):
             done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
         return done.returncode, done.stderr

@@ -12,6 +12,9 @@ from pvenetd.ctl.show_simulation import simulation
 
 def _apply(parser: Takes) -> None:
     parser.add_argument("--confirm", metavar="SECONDS", type=seconds, help="roll back unless confirmed in time")
+    parser.add_argument(
+        "--cut", action="store_const", const=1, help="cut connections that the rules would not let begin any more"
+    )
 
 
 def _compile(parser: Takes) -> None:
@@ -74,7 +77,7 @@ COMMANDS = (
     Command(
         ("firewall", "apply"),
         "load the rules of the host and of every guest",
-        lambda found: Request("POST", ("firewall", "apply"), given(confirm=found.confirm)),
+        lambda found: Request("POST", ("firewall", "apply"), given(confirm=found.confirm, cut=found.cut)),
         show.firewall,
         _apply,
         offline=True,
