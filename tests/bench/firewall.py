@@ -22,6 +22,7 @@ from pvenetd.state import Chains, state
 from tests.bench.plug import is_start
 from tests.bench.record import record
 from tests.kernel.world import inside
+from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 from tests.sandbox.space import Space, run, scratch
 from tests.sandbox.world import World
@@ -37,7 +38,6 @@ _COMPILATIONS, _LOADS, _CHANGES = 3, 3, 20
 _IDLE_SECONDS = 60.0
 _TIDIED = 25.0
 """Seconds after which what was made by reading the files has been looked through by the garbage collector."""
-_PATIENCE = 120.0
 
 CLUSTER = """\
 [OPTIONS]
@@ -172,7 +172,7 @@ def _followed(daemon: Process, told: socket.socket, change: Callable[[], object]
     drain(told)
     before, started = _cpu(daemon), time.perf_counter()
     change()
-    readable, _, _ = select.select([told], [], [], _PATIENCE)
+    readable, _, _ = select.select([told], [], [], PATIENCE)
     taken = (time.perf_counter() - started) * 1000
     assert readable, "the kernel has new rules"
     _calm(daemon)
@@ -181,7 +181,7 @@ def _followed(daemon: Process, told: socket.socket, change: Callable[[], object]
 
 def _calm(daemon: Process) -> None:
     """Return when the daemon has done nothing for a tenth of a second."""
-    deadline, last = time.monotonic() + _PATIENCE, -1.0
+    deadline, last = time.monotonic() + PATIENCE, -1.0
     while (now := _cpu(daemon)) - last > 0.001:
         assert time.monotonic() < deadline, "the daemon comes to rest"
         last = now

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvenetd.firewall import listing
+from pvenetd.firewall import listing, nft
 from pvenetd.firewall.exchange import exchange
 
 Command = list[object]
@@ -33,10 +33,14 @@ class Floor:
         return f"tap{self.vmid}i0"
 
     def base(self) -> list[Command]:
-        """Return what loads what the guest's rules stand on; it is there already when a guest is plugged."""
+        """Return what loads, alone, what the guest's rules stand on; it is there already when a guest is plugged.
+
+        What was loaded before goes: loaded over itself it would have each of its rules twice, and nft lists them all.
+        """
         there = listing.pieces(self.compiled)
-        names = sorted((name for name in there if not name.startswith("vm:")), key=lambda name: name != "base")
-        return self._rules("base", "".join(there[name].resource(name).text for name in names))
+        return self._rules(
+            "base", nft.render(there[name].resource(name) for name in there if name != f"vm:{self.vmid}")
+        )
 
     def up(self) -> list[Command]:
         """Return what plugs the NIC: its rules first."""

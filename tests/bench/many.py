@@ -61,8 +61,6 @@ def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float]]:
     rules_went = not pair.has_rules(vmid)
     pair.ours.drop(tap)
     pair.theirs.tap(tap)
-    if vmid == FIRST:
-        pair.theirs.run(*floor.base())
     yield "floor plug", pair.theirs.run(*floor.up())
     yield "floor unplug", pair.theirs.run(*floor.down(rules=rules_went))
     pair.theirs.drop(tap)
