@@ -5,13 +5,11 @@ Beside it the programs that Proxmox VE's tools start for it (`peer.pl`), and the
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from tests.bench import lab
 from tests.bench.pair import BRIDGE, FIREWALLED, PEER, PLAIN, VLAN_FIREWALLED, Case, Pair
 from tests.bench.record import record
 from tests.sandbox.process import Process
@@ -26,7 +24,6 @@ PROCESSES = {PLAIN: (16, 4), FIREWALLED: (25, 6), VLAN_FIREWALLED: (27, 6)}
 """What Proxmox VE starts for a plug and an unplug, itself among them, by a trace of it."""
 _LAB_REPETITIONS = 12
 """Fewer, as the lab's kernel starts no more than ten programs a second, and the peer takes more than 30 for each."""
-_LAB_SECONDS = 900
 
 
 def run() -> Iterator[dict[str, Any]]:
@@ -39,12 +36,7 @@ def run() -> Iterator[dict[str, Any]]:
 
 def vlan() -> Iterator[dict[str, Any]]:
     """Yield those of a NIC in a VLAN; the lab's kernel has VLANs on bridges, whatever this one has."""
-    command = ["tests/lab/vmtest", f"--timeout={_LAB_SECONDS}", sys.executable, "-m", "tests.bench", "vlan-here"]
-    done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert not done.returncode, f"vmtest: exit status {done.returncode}\n{done.stdout}"
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            yield {**json.loads(line), "where": "lab"}
+    yield from lab.benches("vlan-here")
 
 
 def vlan_here() -> Iterator[dict[str, Any]]:
