@@ -91,6 +91,13 @@ PARTS = (
         counts="one",
         environment=lambda: {"ONCE": "1"},
     ),
+    Part(
+        "fuzz",
+        "the API as nobody meant it",
+        (".venv/bin/python", "-m", "tests.fuzz"),
+        group="netns",
+        counts="one",
+    ),
     Part("power", "power cuts at each moment of an apply", (*NATIVE, "-m", "power"), needs=("kernel",)),
     Part("lab", "the full kernel", (*LAB, "-m", "lab or netns"), needs=("kernel",)),
     Part(

@@ -17,6 +17,21 @@ from pvenetd.api.schema import Schema, model_schema, type_schemas
 
 _COMPONENTS = "#/components"
 _BODIES = ("application/x-www-form-urlencoded", "application/json")
+_CREDENTIALS: Schema = {
+    "token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`PVEAPIToken=USER@REALM!ID=SECRET`, over TLS.",
+    },
+    "ticket": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "PVEAuthCookie",
+        "description": "What `POST /access/ticket` gives, over TLS; what changes something needs its header "
+        "CSRFPreventionToken, too. The UNIX socket needs neither.",
+    },
+}
 _ABOUT = """\
 Proxmox VE's own paths, parameters and answers, as far as they are about the network of this host, and below
 `/nodes/{node}/pvenetd` what Proxmox VE has not.
@@ -38,7 +53,8 @@ def document(routes: Iterable[Route]) -> Schema:
         "info": {"title": "pvenetd", "version": __version__, "description": _ABOUT},
         "servers": [{"url": PREFIX}],
         "paths": paths,
-        "components": {"schemas": schemas, "responses": _refusals()},
+        "components": {"schemas": schemas, "responses": _refusals(), "securitySchemes": _CREDENTIALS},
+        "security": [{}, {"token": []}, {"ticket": []}],
     }
 
 
@@ -56,6 +72,7 @@ def _operation(route: Route, answers: dict[Any, Schema]) -> Schema:
         "description": about,
         "tags": [module],
         **_asked(route),
+        **({"security": []} if route.open else {}),
         "responses": {
             "200": {"description": "Done.", "content": {"application/json": {"schema": _answer(route, answers)}}},
             **{str(status): {"$ref": f"{_COMPONENTS}/responses/{status}"} for status in _statuses()},

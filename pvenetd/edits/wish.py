@@ -32,7 +32,7 @@ class Wish:
     def one(self, key: str) -> str | None:
         """Return the value of *key*, the first of several."""
         value = self.values.get(key)
-        return value if isinstance(value, str) or value is None else value[0]
+        return value if isinstance(value, str) or value is None else next(iter(value), None)
 
     def several(self, key: str) -> tuple[str, ...]:
         """Return the values of *key*."""

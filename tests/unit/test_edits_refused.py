@@ -49,6 +49,7 @@ from tests.unit.test_edits import BASE, run, wish
         (wish("vmbr0", "cidr"), {"cidr": "vmbr0 inet static has no address (address A.B.C.D/LEN)"}),
         (wish("vmbr0", bridge_ports="eth7"), {"bridge_ports": "port eth7 of vmbr0 does not exist"}),
         (wish("eth0", cidr="198.51.100.1/24"), {"cidr": "eth0 has address 198.51.100.1/24 and is a port of vmbr0"}),
+        (Wish("vmbr0", {"netmask": (), "cidr6": ()}), {"netmask": "has no value", "cidr6": "has no value"}),
         (wish("vmbr0", method="ppp"), {"method": "should be one of static, manual, dhcp"}),
     ],
 )
