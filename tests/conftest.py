@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from tests.sandbox.process import STARTED
 
 _SAID = 8
 """Lines that are shown of what each process has said last."""
+
+settings.register_profile("patient", settings(deadline=None))  # how long an example takes is the machine's pace
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
