@@ -104,13 +104,16 @@ class Server:
             log.exception("%s %s: a bug", request.method, path)
             status, body = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
         _tell(who, f"{request.method} {_harmless(request)}", status, body)
-        return web.Response(
+        told = web.Response(
             text=json.dumps(body),
             status=status,
             reason=None if status == HTTPStatus.OK else _reason(body),
             content_type="application/json",
             headers=_HEADERS,
         )
+        if who.refusal and request.can_read_body:
+            told.force_close()  # what he sends nobody reads
+        return told
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:
@@ -165,6 +168,8 @@ async def _body(request: web.Request) -> Iterable[tuple[str, Any]]:
             data = await request.read()
     except TimeoutError:
         raise TooSlowError(f"a body has to be sent within {BODY_SECONDS:g} s") from None
+    except ConnectionError:
+        raise TooSlowError("the body did not come whole") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLargeError(f"a body has at most {MAX_BODY} bytes") from None
     except (ValueError, LookupError) as error:

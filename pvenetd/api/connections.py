@@ -21,6 +21,8 @@ HANDSHAKE = 15.0
 """Seconds TLS has to begin."""
 GOODBYE = 5.0
 """Seconds TLS has to end."""
+_QUIET = 10.0
+"""Seconds in which no more is said of who is turned away."""
 _PAUSE = 0.5
 """Seconds until another connection is taken, where there was no room for one."""
 
@@ -35,6 +37,8 @@ class Limits:
     """Connections at a time; a service of systemd's has 1,024 file descriptors."""
     most_of_one: int = 250
     """Connections at a time of one address."""
+    head: int = 5 << 18
+    """Bytes of a request's head, and of what of its body may come before the request is begun with."""
 
 
 LIMITS = Limits()
@@ -55,6 +59,8 @@ class Connection:
     """When it was last busy."""
     busy: int = 0
     """Requests that are being answered."""
+    unasked: int = 0
+    """Bytes it has sent since the last one."""
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +73,30 @@ class Connection:
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
+class Bounded(asyncio.Protocol):
+    """What serves a connection, and is not given more of a request's head than there may be.
+
+    aiohttp has such a bound since 3.12; Debian 13's keeps headers without an end for as long as they come.
+    """
+
+    def __init__(self, serving: asyncio.Protocol, one: Connection, most: int) -> None:
+        self._serving, self._one, self._most = serving, one, most
+        self.connection_made = serving.connection_made  # type: ignore[method-assign]
+        self.connection_lost = serving.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = serving.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = serving.resume_writing  # type: ignore[method-assign]
+        self.eof_received = serving.eof_received  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came, if it is not too much."""
+        if not self._one.busy:
+            self._one.unasked += len(data)
+        if self._one.unasked > self._most:
+            self._one.end()
+        else:
+            self._serving.data_received(data)
+
+
 @dataclass
 class Connections:
     """All of them, at all listening sockets."""
@@ -77,6 +107,7 @@ class Connections:
     _open: set[Connection] = field(default_factory=set)
     _by_protocol: dict[asyncio.Protocol, Connection] = field(default_factory=dict)
     _beginning: set[asyncio.Task[None]] = field(default_factory=set)
+    _told: float = float("-inf")
 
     @contextlib.asynccontextmanager
     async def listening(self, sockets: list[socket.socket]) -> AsyncIterator[None]:
@@ -101,6 +132,7 @@ class Connections:
             yield
             return
         found.busy += 1
+        found.unasked = 0
         try:
             yield
         finally:
@@ -118,8 +150,10 @@ class Connections:
                 continue
             one = Connection(made, address(peer), loop.time())
             if not self._has_room(one.address):
-                log.warning("%s: turned away, there are too many connections", one.address)
                 made.close()
+                if loop.time() > self._told + _QUIET:
+                    self._told = loop.time()
+                    log.warning("%s: turned away, there are too many connections", one.address)
                 continue
             self._open.add(one)
             task = loop.create_task(self._begin(one))
@@ -127,7 +161,7 @@ class Connections:
             task.add_done_callback(self._beginning.discard)
 
     def _has_room(self, who: str) -> bool:
-        self._open = {one for one in self._open if one.is_open}
+        self._forget_closed()
         return (
             len(self._open) < self.limits.most
             and sum(one.address == who for one in self._open) < self.limits.most_of_one
@@ -137,7 +171,7 @@ class Connections:
         def serving() -> asyncio.Protocol:
             protocol = self.serving()
             self._by_protocol[protocol] = one
-            return protocol
+            return Bounded(protocol, one, self.limits.head)
 
         try:
             await asyncio.get_running_loop().connect_accepted_socket(

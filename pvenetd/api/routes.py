@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pvenetd.api import (
     access,
+    cluster,
     containers,
     edits,
     firewall,
@@ -18,6 +19,7 @@ from pvenetd.api import (
     libvirt,
     nat,
     network,
+    node,
     packet_log,
     simulate,
     tasks,
@@ -27,6 +29,8 @@ from pvenetd.api.route import Route
 
 ROUTES: tuple[Route, ...] = (
     *host.routes,
+    *node.routes,
+    *cluster.routes,
     *access.routes,
     *network.routes,
     *edits.routes,

@@ -26,8 +26,10 @@ from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.edits import Change, creation, deletion, setting
 from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.daemon.store import Store
+from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.nics import Nics
+from pvenetd.drivers.programs import Programs
 from pvenetd.drivers.tracked import Tracked
 from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
@@ -194,6 +196,7 @@ async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
         daemon.guard.tells_bridge = tells_bridge
         daemon.interfaces.nics.source = Nics()
         daemon.cut.source = Tracked()
+        daemon.access.accounts = Accounts(root, Programs(root))
         daemon.once = True
         yield daemon
     finally:

@@ -31,6 +31,7 @@ _AT_ONCE = 4
 """Passwords that are asked about at the same time."""
 _WAITING = 32
 """More logins than these are turned away."""
+_ODD_NAME = "should be a letter, then one or more letters, digits, '.', '_' or '-'"
 _WRONG = "authentication failure"
 """One text for all that is wrong with a login: which users there are is nobody's business."""
 
@@ -186,7 +187,7 @@ class Access:
 
     async def create(self, wanted: Token) -> str:
         """Keep a new token and return its secret, which nobody is told again.  Raises `EditError`, `Conflict`."""
-        wrong = {} if is_token(wanted.id) else {"tokenid": "should be a letter, then letters, digits, '.', '_' or '-'"}
+        wrong = {} if is_token(wanted.id) else {"tokenid": _ODD_NAME}
         if not is_user(wanted.user) or await self.rights(wanted.user) is None:
             wrong["userid"] = "is no user that has rights here: root@pam, or a member of the group pvenetd"
         if wrong:

@@ -33,6 +33,7 @@ from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.daemon.trace import Trace
 from pvenetd.daemon.trial import Trial
+from pvenetd.daemon.vitals import Pulse
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, PvenetError, Unavailable
 from pvenetd.firewall.nft_base import Design
@@ -60,6 +61,7 @@ class Daemon:
         self.interfaces = Interfaces(store, engine, journal, design, settings.apply)
         self.settings = settings
         self.access = Access(store.files, settings.api.others)
+        self.pulse = Pulse(store.files.root)
         self.boot = Boot(store, engine, self.interfaces)
         self.hand = Hand(store, engine, self.interfaces)
         self.query = Query(store, engine, self.interfaces)

@@ -11,6 +11,7 @@ GROUPS = {
     "firewall ipset": "IP sets",
     "firewall alias": "names for addresses",
     "nat": "translated addresses",
+    "token": "API tokens, for programs that come by the network",
     "hook": "for the hooks of other programs",
 }
 """First words that several commands share; those with two stand below those with one."""

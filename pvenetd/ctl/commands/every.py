@@ -15,6 +15,7 @@ from pvenetd.ctl.commands import (
     log,
     nat,
     rules,
+    token,
     trace,
 )
 
@@ -30,5 +31,6 @@ COMMANDS: tuple[Command, ...] = (
     *log.COMMANDS,
     *trace.COMMANDS,
     *capture.COMMANDS,
+    *token.COMMANDS,
     *hook.COMMANDS,
 )

@@ -1,0 +1,124 @@
+"""``cluster``: this host as a cluster of one, for clients that look for nodes and guests there."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from pvenetd.api.guests import is_container, listed
+from pvenetd.api.route import Params, Routes, nodes
+from pvenetd.daemon.daemon import Daemon
+from pvenetd.option import ZeroOne
+
+routes = Routes()
+
+
+class Part(TypedDict):
+    """A part of a path."""
+
+    name: str
+
+
+@routes.get("/cluster")
+async def index(daemon: Daemon, params: Params) -> list[Part]:
+    """Return what there is below."""
+    del daemon, params
+    return [{"name": name} for name in ("resources", "status", "tasks")]
+
+
+class Member(TypedDict):
+    """A node of the cluster."""
+
+    id: str
+    name: str
+    type: str
+    nodeid: int
+    local: ZeroOne
+    online: ZeroOne
+
+
+@routes.get("/cluster/status")
+async def status(daemon: Daemon, params: Params) -> list[Member]:
+    """Return this host, which is in no cluster."""
+    del daemon, params
+    name = nodes()[0]
+    return [{"id": f"node/{name}", "name": name, "type": "node", "nodeid": 0, "local": 1, "online": 1}]
+
+
+class Task(TypedDict):
+    """A task."""
+
+    upid: str
+
+
+@routes.get("/cluster/tasks")
+async def tasks(daemon: Daemon, params: Params) -> list[Task]:
+    """Return nothing: a task is done when its UPID is told, and none is kept; events tell what was."""
+    del daemon, params
+    return []
+
+
+class Resources(Params):
+    """Which resources."""
+
+    type: Literal["vm", "storage", "node", "sdn"] | None = None
+
+
+class Resource(TypedDict):
+    """A node or a guest."""
+
+    id: str
+    type: Literal["node", "qemu", "lxc"]
+    node: str
+    status: str
+    vmid: NotRequired[int]
+    name: NotRequired[str]
+    template: NotRequired[ZeroOne]
+    uptime: NotRequired[int]
+    maxcpu: NotRequired[int]
+    cpu: NotRequired[float]
+    mem: NotRequired[int]
+    maxmem: NotRequired[int]
+
+
+@routes.get("/cluster/resources")
+async def resources(daemon: Daemon, params: Resources) -> list[Resource]:
+    """Return this host and its guests."""
+    found: list[Resource] = [_host(daemon)] if params.type in (None, "node") else []
+    return found + (await _guests(daemon) if params.type in (None, "vm") else [])
+
+
+def _host(daemon: Daemon) -> Resource:
+    name, vitals = nodes()[0], daemon.pulse.vitals()
+    return {
+        "id": f"node/{name}",
+        "type": "node",
+        "node": name,
+        "status": "online",
+        "uptime": vitals["uptime"],
+        "cpu": vitals["cpu"],
+        "maxcpu": vitals["cpuinfo"]["cpus"],
+        "mem": vitals["memory"]["used"],
+        "maxmem": vitals["memory"]["total"],
+    }
+
+
+async def _guests(daemon: Daemon) -> list[Resource]:
+    found: list[Resource] = []
+    for guest in await daemon.guests.records():
+        contained = is_container(daemon, guest["vmid"])
+        kind: Literal["lxc", "qemu"] = "lxc" if contained else "qemu"
+        told = listed(guest, "CT" if contained else "VM")
+        found.append(
+            {
+                "id": f"{kind}/{told['vmid']}",
+                "type": kind,
+                "node": nodes()[0],
+                "status": told["status"],
+                "vmid": told["vmid"],
+                "name": told["name"],
+                "template": 0,
+            }
+        )
+    return found
