@@ -11,6 +11,7 @@ from typing import Any, cast
 from pvenetd import __version__
 from pvenetd.daemon import overview
 from pvenetd.daemon.access import Access
+from pvenetd.daemon.apart import put_apart
 from pvenetd.daemon.boot import Boot
 from pvenetd.daemon.cut import Cut
 from pvenetd.daemon.domains import Domains
@@ -175,11 +176,13 @@ class Daemon:
     async def load_rules(self) -> dict[str, str]:
         """Do so after a change of what is everybody's: of guests, the rules that are others now are loaded alone.
 
-        Where nobody follows what becomes of ports, they are not touched; addresses are translated, too.
+        Where nobody follows what becomes of ports, they are only moved to where they are filtered; addresses are
+        translated, too.
         """
         if not self.once:
             return await self._load(self.guests.refilter)
         failed = await self._load(self.guests.rules.load)
+        failed |= await put_apart(self.store, self.engine, self.firewall)
         if self.store.files.read(ACTIVE) is None:
             return failed
         try:

@@ -9,6 +9,7 @@ Sources: iptables-save(8), iptables-restore(8), ipset(8).
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -29,6 +30,8 @@ _PROGRAMS = ("iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-r
 _PATIENCE = 60.0
 """Seconds a program may take: iptables itself waits for who has the lock."""
 _WAIT = ["-w", "30"]
+_TRIES, _PAUSE = 20, 0.01
+"""How often, and with how many seconds between, a set is to be destroyed."""
 _SAVES = (("iptables-save", "-c"), ("ip6tables-save", "-c"), ("ipset", "save"))
 
 
@@ -207,8 +210,21 @@ def _run(work: Commit) -> None:
         for program, text in families:
             if text:
                 tool([program, "--noflush", *_WAIT, *test], text, seconds=_PATIENCE)
-    if work.left:
-        tool(["ipset", "restore"], work.left, seconds=_PATIENCE)
+    _destroy(work.left)
+
+
+def _destroy(commands: str) -> None:
+    """Take sets away that nothing asks: the kernel lets go of them a moment after the rules that asked them.
+
+    One that it keeps for longer is among those of the next commit.
+    """
+    for line in commands.splitlines():
+        for _ in range(_TRIES):
+            try:
+                tool(["ipset", *line.split()], seconds=_PATIENCE)
+                break
+            except OSError:
+                time.sleep(_PAUSE)
 
 
 def _piece(op: Op) -> Chains:

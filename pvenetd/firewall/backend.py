@@ -88,7 +88,7 @@ def is_of(one: Chains, design: Design) -> bool:
 
 
 def render(resources: Iterable[Resource], design: Design) -> dict[str, str]:
-    """Return texts that load all of it, whatever of ours was loaded before, by the tool that takes each.
+    """Return texts that load all of it, by the tool that takes each; nft's whatever of ours was loaded before.
 
     Of nftables that is one; of iptables ``ipset``, ``iptables``, ``ip6tables`` and ``nft``, in the order they are run.
     """

@@ -30,38 +30,58 @@ what is sent to a port's own MAC, so none of them may be another's: a bridge wit
 """
 
 
+def port_mac(vmid: int, index: int) -> str:
+    """Return the MAC of the host's end of a NIC: higher than any other's.
+
+    A bridge without a MAC of its own has its lowest port's (br_stp_recalculate_bridge_id() in the kernel).  With
+    the random one a tap is made with, the host's address would change its MAC with the guests that come and go.
+    """
+    return "fe:" + (vmid << 8 | index).to_bytes(5, "big").hex(":")
+
+
 def behind(port: Link, bridge: Bridge, index: int) -> list[Resource]:
     """Return *port*, a guest's NIC net*index* in *bridge*, with a bridge of its own in between: four links.
 
     The first is the port of *bridge*, the last the guest's device.
     """
-    fwbr, fwln, fwpr = fwbr_names(port.group or 0, index)
+    vmid = int(port.owner.removeprefix("vm:"))
+    fwbr, fwln, fwpr = fwbr_names(vmid, index)
     mine: dict[str, Any] = {
         "owner": port.owner,
         "origin": port.origin,
-        "group": port.group,
+        "group": vmid,
         "mtu": bridge.mtu,
         "disable_ipv6": True,
     }
     of_port = {name: getattr(port, name) for name in port.model_fields_set & port.port_only}
     own = {name: getattr(bridge, name) for name in _SETTINGS}
     return [
-        Veth(name=fwpr, peer=fwln, master=bridge.name, mac=_other(port.mac, _OUTSIDE), **mine, **of_port),
+        Veth(name=fwpr, peer=fwln, master=bridge.name, mac=_mac(vmid, index, _OUTSIDE), **mine, **of_port),
         Bridge(name=fwbr, forward_delay=0, **mine, **own),
         *(
             Sysctl(name=f"net/ipv4/conf/{fwbr}/{name}", value=value, dev=fwbr, owner=port.owner)
             for name, value in _DEAF.items()
         ),
-        Veth(name=fwln, peer=fwpr, master=fwbr, mac=_other(port.mac, _INSIDE), **mine),
-        _plain(port).model_copy(update={"master": fwbr}),
+        Veth(name=fwln, peer=fwpr, master=fwbr, mac=_mac(vmid, index, _INSIDE), **mine),
+        _plain(port, fwbr),
     ]
 
 
-def _plain(port: Link) -> Link:
-    """Return *port* without anything that a bridge keeps of it."""
+def _plain(port: Link, master: str) -> Link:
+    """Return *port* in another bridge, without anything that its own keeps of it."""
     said = {name: value for name, value in vars(port).items() if name in port.model_fields_set - port.port_only}
-    return type(port)(**said)
+    return type(port).shown(**{**said, "master": master})
 
 
-def _other(mac: str | None, bit: int) -> str | None:
-    return f"{mac[:3]}{int(mac[3:5], 16) | bit:02x}{mac[5:]}" if mac else None
+def _mac(vmid: int, index: int, bit: int) -> str:
+    mac = port_mac(vmid, index)
+    return f"{mac[:3]}{int(mac[3:5], 16) | bit:02x}{mac[5:]}"
+
+
+def moved(there: Link, bridge: Bridge, vmid: int, index: int) -> list[Resource]:
+    """Return the same of a device that is *there*, a port of *bridge*: of itself, nothing but its place is changed."""
+    kept = {name: value for name in there.port_only if (value := getattr(there, name)) is not None}
+    bare = {name: None for name, _ in there if name not in there.named | {"kind", "origin", "altnames"}}
+    told = {"owner": f"vm:{vmid}", "made_here": False, "origin": "", **kept}
+    port = type(there).shown(**{**bare, "name": there.name, "kind": there.kind, **told})
+    return behind(port, bridge, index)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pvenetd.guests import vlan_bridge
-from pvenetd.guests.fwbr import behind
+from pvenetd.guests.fwbr import behind, port_mac
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.nic import Nic, QemuNic, Wrong, refusal
 from pvenetd.guests.vlan_bridge import Switch
@@ -92,7 +92,7 @@ def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict
         "name": guest.device(nic.index),
         "master": bridge.name,
         "up": not nic.link_down,
-        "mac": _port_mac(guest.vmid, nic.index),
+        "mac": port_mac(guest.vmid, nic.index),
         "mtu": bridge.mtu if nic.mtu in (None, BRIDGE_MTU) else nic.mtu,
         "pvid": pvid,
         "vids": vids,
@@ -107,15 +107,6 @@ def _port(guest: Guest, nic: Nic, bridge: Bridge, *, made_here: bool, mine: dict
     altname = usual if values["name"] != usual else None
     several = isinstance(nic, QemuNic) and (nic.queues or 0) > 1
     return Tap(**values, altname=altname, made_here=made_here, multi_queue=several if made_here else None)
-
-
-def _port_mac(vmid: int, index: int) -> str:
-    """Return the MAC of the host's end of a NIC: higher than any other's.
-
-    A bridge without a MAC of its own has its lowest port's (br_stp_recalculate_bridge_id() in the kernel).  With
-    the random one a tap is made with, the host's address would change its MAC with the guests that come and go.
-    """
-    return "fe:" + (vmid << 8 | index).to_bytes(5, "big").hex(":")
 
 
 def _switch(nic: Nic, links: State, origin: str) -> tuple[Switch | None, list[Wrong]]:
