@@ -8,7 +8,8 @@ Sources: iptables-restore(8) (``--noflush``: only the chains that are declared a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pvenetd.firewall.iptables_base import BASE, SHARED
@@ -69,8 +70,19 @@ def read(v4: str, v6: str, sets: str) -> Seen:
     """Return what ``iptables-save``, ``ip6tables-save`` and ``ipset save`` list; counters may stand in it."""
     chains = {key: rules for family, text in ((4, v4), (6, v6)) for key, rules in _saved(family, text)}
     found = _sets(sets)
-    rest = {name: tuple(_part(name, chains, found)) for name in _names(chains)}
-    return Seen(chains, found, {name: one for name, (one,) in rest.items() if name != _REST})
+    own: defaultdict[str, list[IpChain]] = defaultdict(list)
+    jumps: defaultdict[str, list[IpJump]] = defaultdict(list)
+    for (family, table), listed in chains.items():
+        for chain, rules in listed.items():
+            for place, rule in enumerate(rules, 1):
+                if not (owner := _owner(rule)):
+                    continue
+                if target(rule):
+                    jumps[owner].append(IpJump(family, table, chain, rule))
+                else:
+                    own[owner] += [IpChain(family, table, chain, rules)] if place == len(rules) else []
+    parts = {name: _part(name, own[name], jumps[name], found) for name in {*own, *jumps} if name != _REST}
+    return Seen(chains, found, parts)
 
 
 def _saved(family: int, text: str) -> Iterator[tuple[Key, dict[str, tuple[str, ...]]]]:
@@ -102,30 +114,14 @@ def _sets(text: str) -> dict[str, IpSet]:
     return {name: IpSet(family, name, tuple(entries[name])) for name, family in families.items()}
 
 
-def _names(chains: Mapping[Key, Mapping[str, tuple[str, ...]]]) -> set[str]:
-    notes = (comment(rule).split() for found in chains.values() for rules in found.values() for rule in rules)
-    return {words[1] for words in notes if len(words) > 1 and words[0] == OURS}
-
-
-def _part(name: str, chains: Mapping[Key, Mapping[str, tuple[str, ...]]], sets: Mapping[str, IpSet]) -> Iterator[Part]:
-    own: list[IpChain] = []
-    jumps: list[IpJump] = []
-    for (family, table), found in chains.items():
-        for chain, rules in found.items():
-            if rules and _owner(rules[-1]) == name and not target(rules[-1]):
-                own.append(IpChain(family, table, chain, rules))
-            jumps += [IpJump(family, table, chain, rule) for rule in rules if _owner(rule) == name and target(rule)]
+def _part(name: str, own: Collection[IpChain], jumps: Iterable[IpJump], sets: Mapping[str, IpSet]) -> Part:
     asked = dict.fromkeys(one for chain in own for rule in chain.rules for one in sets_of(rule))
-    yield Part(
-        name,
-        tuple(own),
-        tuple(jumps),
-        tuple(sets[one] for one in asked if one in sets and (name == "sets" or not is_clusters(one))),
-    )
+    its = (sets[one] for one in asked if one in sets and (name == "sets" or not is_clusters(one)))
+    return Part(name, tuple(own), tuple(jumps), tuple(its))
 
 
 def _owner(rule: str) -> str:
-    words = comment(rule).split()
+    words = comment(rule).split() if OURS in rule else []
     return words[1] if len(words) > 1 and words[0] == OURS else ""
 
 
@@ -183,6 +179,9 @@ class _Table:
 
     def _take_away(self, candidates: list[str]) -> None:
         """Settle which of *candidates* go; those that are still led to from elsewhere are left as remainders."""
+        self.removed: list[str] = []
+        if not candidates:
+            return
         staying = {name: rules for name, rules in self.after().items() if name not in candidates}
         queue = [target(rule) for rules in staying.values() for rule in rules]
         held: set[str] = set()
@@ -208,7 +207,7 @@ class _Table:
 
     def asked(self) -> set[str]:
         """Return the sets that rules will ask."""
-        removed = set(getattr(self, "removed", ()))
+        removed = {*self.removed}
         return {
             one
             for name, rules in self.after().items()

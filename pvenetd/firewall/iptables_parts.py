@@ -176,7 +176,7 @@ def target(rule: str) -> str:
 
 def sets_of(rule: str) -> list[str]:
     """Return the names of the sets that a rule asks."""
-    return _SETS.findall(rule)
+    return _SETS.findall(rule) if "--match-set" in rule else []
 
 
 def digest(lines: Iterable[str]) -> str:
