@@ -23,7 +23,7 @@ from pvenetd.state import Chains
 _DESIGN: Design = "mark"
 """Whichever: no rule here asks for a connection."""
 _FIREWALL = "firewall"
-_PASS = Rule("accept", ethertypes=(IP, IP6), origin="iptables")
+_PASS = Rule("jump", ethertypes=(IP, IP6), target="pass", origin="iptables")
 _EMPTY = frozenset({"dhcp-in", "dhcp-out", "ndp-in", "ndp-out", "unspecified", "screen-in", "screen-out"})
 """Chains that are about IP alone."""
 

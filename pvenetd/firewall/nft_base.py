@@ -205,40 +205,61 @@ table inet pvenetd {{
 """A hook of its own, for every packet pays for one."""
 
 
-_LAYER2 = """\
-table inet pvenetd {
-	chain zones {
+_LAYER2 = f"""\
+table inet pvenetd {{
+	chain zones {{
 		type filter hook prerouting priority -300; policy accept;
 		iifname "fwbr*" ct zone set jhash iif mod 65535 seed 0x1 offset 1
-	}
-}
-table bridge pvenetd {
-	chain refuse-out {
+	}}
+	chain shown {{
+		type filter hook forward priority -150; policy accept;
+		iifname "fwbr*" meta mark & {BRIDGED:#010x} != 0 meta mark set meta mark & {0xFFFFFFFF ^ BRIDGED:#010x}
+	}}
+}}
+table bridge pvenetd {{
+	chain refuse-out {{
 		counter drop
-	}
-	chain refuse-in {
+	}}
+	chain refuse-in {{
 		goto refuse-out
-	}
-	chain prerouting {
+	}}
+	chain pass {{
+		meta mark set meta mark | {BRIDGED:#010x} accept
+	}}
+	chain arrival {{
+		type filter hook prerouting priority -300; policy accept;
+		meta mark & {BRIDGED:#010x} != 0 meta mark set meta mark & {0xFFFFFFFF ^ BRIDGED:#010x}
+	}}
+	chain passed {{
+		type filter hook forward priority 10; policy accept;
+		meta mark & {BRIDGED:#010x} != 0 counter drop comment "iptables has not seen it"
+	}}
+	chain input {{
+		type filter hook input priority 10; policy accept;
+		meta mark & {BRIDGED:#010x} != 0 counter drop comment "iptables has not seen it"
+	}}
+	chain prerouting {{
 		type filter hook prerouting priority -10; policy accept;
 		iifname vmap @out
 		goto guard-out
-	}
-	chain forward {
+	}}
+	chain forward {{
 		type filter hook forward priority -10; policy accept;
 		oifname vmap @in
 		goto guard-in
-	}
-	chain output {
+	}}
+	chain output {{
 		type filter hook output priority -10; policy accept;
 		oifname vmap @in
 		goto guard-in
-	}
-}
+	}}
+}}
 """
 # Before br_netfilter: what is stopped here, iptables never hears of.  A packet between two guests crosses both their
 # bridges and the one between: each tracks it in a zone of its own, or the first to see a reset would have the others
-# find no connection any more, and NAT would be settled where nothing is routed.
+# find no connection any more, and NAT would be settled where nothing is routed.  IP that iptables has to judge is
+# marked, and the mark goes where IP's forward hook sees it in a port's own bridge.  Who still has it does not pass:
+# somebody has switched br_netfilter off, as is often advised for bridges, or the port is in another bridge.
 
 
 def layer2_text() -> str:

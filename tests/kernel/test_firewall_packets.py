@@ -81,6 +81,30 @@ def test_packets_in_vlans_meet_their_verdict(case: Path, backend: Backend) -> No
     play(case, backend, vlans=True)
 
 
+UNSEEN = {
+    "cluster.fw": "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n",
+    "100.fw": "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n",
+    "packets": """\
+outside vm/100  tcp  22 DROP
+outside vm/100  tcp6 22 DROP
+vm/100  outside udp  53 DROP
+vm/100  host    tcp6 22 DROP
+host    vm/100  udp  53 DROP
+vm/109  outside udp  53 ACCEPT
+""",
+}
+
+
+@pytest.mark.netns
+def test_a_filtered_guest_is_cut_off_where_br_netfilter_does_not_show_its_packets() -> None:
+    have_bridge_netfilter()
+    with world(bridge_nf=False) as made:
+        iptables(made, compiled(UNSEEN))
+        lines = parse(UNSEEN["packets"])
+        with Player(made) as player:
+            assert player.verdicts(lines) == [line.verdict for line in lines]
+
+
 def play(case: Path, backend: Backend, *, vlans: bool = False) -> None:
     """Play a case on the kernel and by the simulator, and tell of every packet that met another verdict."""
     files = sections(case.read_text())
