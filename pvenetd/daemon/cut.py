@@ -163,7 +163,7 @@ class Cut:
             Map(
                 own=[(one.version, int(one.ip)) for one in picture.addresses()],
                 networks=networks,
-                translates_first=self._firewall.design != "ct",
+                translates_first=self._firewall.design == "mark",
             ),
             # Somebody who was seen at a port that is nobody's now may be anywhere.
             {one: tuple(known[port] for port in sorted(seen[one])) for one in about if known.keys() >= set(seen[one])},

@@ -116,7 +116,8 @@ class Simulation:
             own=[(one.version, int(one.ip)) for one in picture.addresses()],
             networks=picture.networks(),
             alone=picture.alone(),
-            translates_first=self._firewall.design != "ct",
+            translates_first=self._firewall.design == "mark",
+            answers_host=self._firewall.design == "iptables",
             stopped=self._stopped(whole, start, end),
         )
         packet = asked(question, picture, start, end)
