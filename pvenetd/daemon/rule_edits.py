@@ -6,6 +6,7 @@ in `SET` first: who edits next, or starts, finishes what a killed writer has lef
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
@@ -26,6 +27,9 @@ from pvenetd.firewall.syntax import Config
 LOCK = f"{KEPT}/edit.lock"
 SET = f"{KEPT}/edit.json"
 """``{NAME: text}`` of files that change together, while they do."""
+
+_AT_ONCE = 4
+"""Files written while everybody waits; of more, each of which waits for the disk, some may be seen before others."""
 
 Change = Callable[[Draft], object]
 
@@ -94,7 +98,10 @@ class RuleEdits:
             configs = {one: self._store.rules_of(one, text) for one, text in changed.items()}
             if wrong := await doubts(self._store, self._firewall, configs):
                 raise self._used(wrong, configs, gone) if gone else _refusal(wrong, values or {})
-            self._put(changed)
+            if len(changed) > _AT_ONCE:
+                await asyncio.to_thread(self._put, changed)
+            else:
+                self._put(changed)
         return await self._loaded(changed)
 
     def finish(self) -> None:

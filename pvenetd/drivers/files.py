@@ -10,6 +10,7 @@ import posixpath
 import secrets
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,11 @@ class Files:
     def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
         """Put *data* in place of *name*: after a crash it is the old or the new file, whole.
 
-        A symbolic link stays one: what it points to is replaced.
+        Its mode and its owner stay.  A symbolic link stays one: what it points to is replaced.
         """
         path = self._real(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            mode = stat.S_IMODE(path.stat().st_mode)
-        _replace(path, data, mode)
+        _replace(path, data, mode, path.stat() if path.exists() else None)
 
     def read_secret(self, name: str) -> bytes | None:
         """Return the content of a file that only its owner may read, None where there is none.
@@ -222,11 +221,14 @@ class Journal:
         self._files.remove(self.PENDING)
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def _replace(path: Path, data: bytes, mode: int, old: os.stat_result | None = None) -> None:
+    """Write a file and rename it over *path*; it gets *mode*, or what *old* had."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if old:
+                _keep(descriptor, old)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
@@ -235,6 +237,13 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
         draft.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def _keep(descriptor: int, old: os.stat_result) -> None:
+    """Give a file the owner and the mode that another had; who is not root cannot give it away."""
+    with suppress(PermissionError):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def _boot() -> str:

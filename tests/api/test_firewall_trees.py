@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -334,6 +335,34 @@ async def test_the_answer_comes_when_it_is_loaded(firewall: Firewall) -> None:
                                                         "dport": 8443, "enable": 1})  # fmt: skip
     found = (await api.daemon.engine.look([("chains", "groups")])).values()
     assert any("8443" in str(one) for one in found)
+
+
+async def test_edits_that_come_at_once_are_all_there(firewall: Firewall) -> None:
+    ports = range(1000, 1012)
+    rule = {"type": "in", "action": "ACCEPT", "proto": "tcp"}
+    await asyncio.gather(*(firewall.do("POST", f"{VM}/rules", {**rule, "dport": port}) for port in ports))
+    assert {one["dport"] for one in await firewall.get(f"{VM}/rules") if "dport" in one} == {"22", *map(str, ports)}
+
+
+async def test_a_group_that_many_use_is_renamed_in_all_files(firewall: Firewall) -> None:
+    for vmid in range(300, 312):
+        firewall.write(str(vmid), f"# {vmid}\n[RULES]\nGROUP Web # its own\n")
+    await firewall.do("POST", f"{CLUSTER}/groups", {"group": "www", "rename": "web"})
+    for vmid in range(300, 312):
+        assert firewall.text(str(vmid)) == f"# {vmid}\n[RULES]\nGROUP www # its own\n"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe[RULES]\nIN DROP # \xff\n", b"[RULES]\n\x00IN DROP\nIN\n\n|\n", b"what", b"[IPSET ]\n1\n"]
+)
+async def test_files_of_any_bytes_are_told_and_edited(firewall: Firewall, raw: bytes) -> None:
+    firewall.api.files.write(f"{FILES}/100.fw", raw)
+    for part in ("rules", "options", "aliases", "ipset", "refs"):
+        await firewall.get(f"{VM}/{part}")
+    status, body = await firewall.ask("PUT", f"{VM}/options", {"dhcp": 1})
+    assert (status, body["data"]) == (200, None)
+    left = (firewall.api.files.read(f"{FILES}/100.fw") or b"").replace(b"[OPTIONS]\ndhcp: 1", b"")
+    assert left.replace(b"\n", b"") == raw.replace(b"\n", b"")
 
 
 async def test_rules_on_trial_are_not_edited(firewall: Firewall) -> None:

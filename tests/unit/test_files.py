@@ -39,6 +39,16 @@ def test_a_file_keeps_its_mode_and_a_secret_one_is_roots(files: Files) -> None:
     assert files.read_json("var/lib/pvenetd/x.json") == {"a": [1]}
 
 
+def test_a_file_keeps_its_owner_and_what_the_umask_would_take(files: Files) -> None:
+    files.write(NAME, b"1")
+    group = 12345 if os.geteuid() == 0 else os.getegid()
+    os.chown(files.path(NAME), -1, group)
+    files.path(NAME).chmod(0o664)
+    files.write(NAME, b"2")
+    about = files.path(NAME).stat()
+    assert (about.st_gid, stat.S_IMODE(about.st_mode), files.read(NAME)) == (group, 0o664, b"2")
+
+
 def test_a_symbolic_link_stays_one(files: Files) -> None:
     files.write("etc/real", b"old")
     files.path("etc/network").mkdir()
