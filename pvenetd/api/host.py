@@ -95,7 +95,7 @@ class Event(TypedDict):
     """Greater with each; they begin anew with the daemon."""
     time: str
     event: str
-    """What: ``op``, ``failed``, ``waiting``, ``confirmed``, ``rolled back``, ``guest``, …"""
+    """What: ``op``, ``failed``, ``waiting``, ``confirmed``, ``rolled back``, ``edited``, ``guest``, …"""
 
 
 class Since(OfNode):

@@ -149,6 +149,7 @@ class RuleEdits:
         """Load what has changed, and return what fails by it: of what failed before, what is about these files."""
         if not changed:
             return {}
+        self._engine.told("edited", {"files": [f"{name}.fw" for name in changed]})
         before = dict(self._engine.failed)
         about = {OWNER if not name.isdigit() else f"vm:{name}" for name in changed}
         failed = await self._load(changed)

@@ -333,6 +333,8 @@ async def test_the_answer_comes_when_it_is_loaded(firewall: Firewall) -> None:
     assert (await api.data("GET", f"{OURS}/firewall/status"))["drift"] == []
     await firewall.do("POST", f"{CLUSTER}/groups/web", {"type": "in", "action": "ACCEPT", "proto": "tcp",
                                                         "dport": 8443, "enable": 1})  # fmt: skip
+    events = await api.data("GET", f"{OURS}/events")
+    assert [one["files"] for one in events if one["event"] == "edited"] == [["100.fw"], ["cluster.fw"]]
     found = (await api.daemon.engine.look([("chains", "groups")])).values()
     assert any("8443" in str(one) for one in found)
 
