@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from pvenetd.drivers.nft import Nftables, probe
+from pvenetd.drivers.nft import Nftables, probe, tells_bridge
+from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
 from pvenetd.plan import plan, steps
 from pvenetd.state import Chains, state
@@ -162,7 +163,8 @@ def _address(vmid: int) -> str:
 def _load_ours(host: Host, root: Path, design: Design) -> None:
     with inside(host.space.name):
         driver = Nftables()
-        wanted = state(one for one in compiled(root, design) if isinstance(one, Chains))
+        guarding = guard(["vmbr1"], [], tells_bridge=tells_bridge())
+        wanted = state(one for one in (*compiled(root, design), guarding) if isinstance(one, Chains))
         for step in steps(plan(wanted, driver.observe())):
             driver.apply(*step)
     if design == "ct":
