@@ -24,6 +24,7 @@ from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import PvenetError
+from pvenetd.management import Session
 
 log = logging.getLogger("pvenetd.api")
 
@@ -117,13 +118,14 @@ class Server:
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:
-            return await caller(self._daemon.access, request.method, request.headers, _address(request))
+            return await caller(self._daemon.access, request.method, request.headers, _session(request))
         return peer(request.transport, self._group)
 
 
-def _address(request: web.Request) -> str:
-    ends = request.transport.get_extra_info("peername") if request.transport else None
-    return address(ends) if ends else "?"
+def _session(request: web.Request) -> Session:
+    """Return the two ends of a request's connection; all zeros where it is gone."""
+    ends = (request.get_extra_info(name) for name in ("peername", "sockname"))
+    return Session(*(address(end) if end else "0.0.0.0" for end in ends))  # noqa: S104
 
 
 def _harmless(request: web.Request) -> str:

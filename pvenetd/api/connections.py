@@ -46,7 +46,7 @@ LIMITS = Limits()
 
 def address(peer: Sequence[Any]) -> str:
     """Return who a socket's other end is: an IPv4 address as such, at whichever socket."""
-    return str(peer[0]).removeprefix("::ffff:")
+    return str(peer[0]).partition("%")[0].removeprefix("::ffff:")
 
 
 @dataclass(eq=False)

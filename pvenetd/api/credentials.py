@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import unquote
 
 from pvenetd.access.tokens import given
 from pvenetd.api.route import Caller
 from pvenetd.daemon.access import Access, Who
 from pvenetd.errors import NotKnown
+from pvenetd.management import Session
 
 log = logging.getLogger("pvenetd.access")
 
@@ -19,13 +21,14 @@ GUARD = "CSRFPreventionToken"
 _READS = ("GET", "HEAD")
 
 
-async def caller(access: Access, method: str, headers: Mapping[str, str], where: str) -> Caller:
+async def caller(access: Access, method: str, headers: Mapping[str, str], session: Session) -> Caller:
     """Return who asks; who is not known has the reason in `Caller.refusal`."""
+    where, far = session.peer, None if ip_address(session.peer).is_loopback else session
     try:
         who = await _who(access, method, headers)
     except NotKnown as error:
         return Caller("nobody", may_write=False, where=where, refusal=str(error))
-    return Caller(who.name, who.may_write, where)
+    return Caller(who.name, who.may_write, where, far)
 
 
 async def _who(access: Access, method: str, headers: Mapping[str, str]) -> Who:

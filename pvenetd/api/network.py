@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NotRequired, cast
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from pvenetd.api.route import Beside, Iface, OfNode, Routes
+from pvenetd.api.route import Beside, Caller, Iface, OfNode, Routes
 from pvenetd.api.tasks import finished
 from pvenetd.daemon.applies import Asked, OpRecord, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
@@ -80,11 +80,14 @@ class Reload(OfNode):
 
 
 @routes.put("/nodes/{node}/network")
-async def reload(daemon: Daemon, params: Reload) -> str:
-    """Apply what is staged; return a task's UPID when it is done."""
+async def reload(daemon: Daemon, params: Reload, caller: Caller) -> str:
+    """Apply what is staged; return a task's UPID when it is done.
+
+    Who asks by the network has to be reachable afterwards as before: else all is rolled back.
+    """
     del params
     began = time.time()
-    await daemon.interfaces.apply()
+    await daemon.interfaces.apply(Asked(session=caller.session, sure=True))
     return finished(began)
 
 
@@ -177,7 +180,9 @@ class Apply(OfNode):
     replace: bool = False
     """Take the place of an apply that waits to be confirmed; undone, it leads back to before that one."""
     session: Annotated[Session, BeforeValidator(_session), WithJsonSchema({"type": "string"})] | None = None
-    """The connection the caller comes by, as SSH_CONNECTION tells it: a plan that would cut it is refused (409)."""
+    """The connection the caller comes by, as SSH_CONNECTION tells it: a plan that would cut it is refused (409).
+
+    Without it, that of the request, where it comes by the network."""
     yes: bool = False
     """Run such a plan all the same."""
     no_probe: bool = False
@@ -199,7 +204,7 @@ class ApplyRecord(Ended):
 
 
 @routes.post("/nodes/{node}/pvenetd/apply")
-async def apply(daemon: Daemon, params: Apply) -> ApplyRecord:
+async def apply(daemon: Daemon, params: Apply, caller: Caller) -> ApplyRecord:
     """Make what is staged active and bring the kernel to it; return the operations done and how it ended.
 
     With `confirm`, ``id`` names what waits.
@@ -208,7 +213,8 @@ async def apply(daemon: Daemon, params: Apply) -> ApplyRecord:
         return {"ops": shown_all(await daemon.interfaces.forecast()), "outcome": "nothing was changed"}
     if params.confirm is not None:
         daemon.trial.require_none()
-    asked = Asked(params.confirm, params.session, sure=params.yes, replace=params.replace, probe=not params.no_probe)
+    session = params.session or caller.session
+    asked = Asked(params.confirm, session, sure=params.yes, replace=params.replace, probe=not params.no_probe)
     done = await daemon.interfaces.apply(asked)
     ops, pending = shown_all(done), daemon.engine.pending
     if pending:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pvenetd.api.errors import BadParametersError, ForbiddenError, NoMethodError
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import NotFound, NotKnown, PvenetError
+from pvenetd.management import Session
 from pvenetd.names import is_ifname
 
 PREFIX = "/api2/json"
@@ -78,6 +79,8 @@ class Caller:
     may_write: bool
     where: str = SOCKET
     """The address that the request comes from."""
+    session: Session | None = None
+    """The two ends of the connection, where it comes by the network."""
     refusal: str = ""
     """Why it is not known who asks: such a caller is let to what is `open` alone."""
 

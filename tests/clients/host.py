@@ -11,11 +11,13 @@ from typing import Any
 
 from proxmoxer import ProxmoxAPI
 
-from tests.netns import fresh
+from tests.netns import Namespaces, fresh
 from tests.sandbox.process import Process
 
 PORT = 8006
 ADDRESS = "127.0.0.1"
+OWN = "192.0.2.1"
+"""The host's address on its network, which it has once its configuration is applied."""
 PASSWORD = "correct horse 5"  # no secret: the password of users of a test's own host
 INTERFACES = """\
 auto lo
@@ -34,15 +36,16 @@ iface vmbr0 inet static
 GUEST = "name: web\nnet0: virtio=02:00:5E:00:53:01,bridge=vmbr0\n"
 USERS = ("root", "alice", "bob")
 GROUPS = "root:x:0:\nalice:x:12001:\nbob:x:12002:\npvenetd:x:12100:alice\n"
-SETTINGS = f'[api]\nlisten = ["{ADDRESS}"]\nport = {PORT}\n'
+SETTINGS = f'[api]\nlisten = ["{ADDRESS}", "{OWN}"]\nport = {PORT}\n'
 PAM = "auth required pam_unix.so\naccount required pam_unix.so\n"
 
 
 class Host:
     """What a test has: the daemon, what it has said, and clients."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, namespaces: Namespaces) -> None:
         self.root = root
+        self.outside = namespaces.away
         self.certificate = root / "var/lib/pvenetd/tls/api.pem"
         self._said: list[str] = []
         self._start()
@@ -61,17 +64,17 @@ class Host:
         self.stop()
         self._start()
 
-    def login(self, user: str = "root@pam", password: str = PASSWORD) -> ProxmoxAPI:
+    def login(self, user: str = "root@pam", password: str = PASSWORD, address: str = ADDRESS) -> ProxmoxAPI:
         """Return a client that has logged in with a password."""
-        return self._client(user=user, password=password)
+        return self._client(address, user=user, password=password)
 
     def by_token(self, name: str, secret: str) -> ProxmoxAPI:
         """Return a client with a token."""
         user, _, token = name.partition("!")
         return self._client(user=user, token_name=token, token_value=secret)
 
-    def _client(self, **how: Any) -> ProxmoxAPI:
-        return ProxmoxAPI(ADDRESS, port=PORT, verify_ssl=str(self.certificate), timeout=120, **how)
+    def _client(self, address: str = ADDRESS, **how: Any) -> ProxmoxAPI:
+        return ProxmoxAPI(address, port=PORT, verify_ssl=str(self.certificate), timeout=120, **how)
 
     def log(self) -> str:
         """Return all that the daemon has said."""
@@ -105,7 +108,7 @@ def served(root: Path) -> Iterator[Host]:
     with fresh() as namespaces:
         for name in ("eth0", "eth1"):
             namespaces.cable(name)
-        host = Host(root)
+        host = Host(root, namespaces)
         try:
             yield host
         finally:

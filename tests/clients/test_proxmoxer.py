@@ -8,8 +8,8 @@ import pytest
 from proxmoxer import AuthenticationError, ProxmoxAPI, ResourceException
 from proxmoxer.tools import Tasks
 
-from tests.clients.host import PASSWORD, Host
-from tests.netns import show
+from tests.clients.host import OWN, PASSWORD, Host
+from tests.netns import run, show
 
 
 def link(name: str) -> dict[str, Any]:
@@ -119,6 +119,22 @@ def test_who_may_do_what(host: Host) -> None:
     root.access.users("root@pam").token("reader").delete()
     with pytest.raises(ResourceException, match="401 Unauthorized"):
         reader.version.get()
+
+
+@pytest.mark.netns
+def test_an_apply_that_cuts_off_who_asks_for_it_is_refused_or_rolled_back(host: Host) -> None:
+    here = host.login()
+    finished(here, node(here).network.put())
+    with host.outside():
+        run("ip", "address", "add", "192.0.2.9/24", "dev", "eth0")
+        there = host.login(address=OWN)
+        node(there).network("vmbr0").put(type="bridge", bridge_ports="none")
+        with pytest.raises(ResourceException, match="changes what your own session stands on"):
+            node(there).pvenetd.apply.post()
+        with pytest.raises(ResourceException, match="answered before the apply, and not after it"):
+            node(there).network.put()
+    assert link("eth0")["master"] == "vmbr0"
+    assert node(here).network("vmbr0").get().get("bridge_ports") != "eth0", "the edit still waits, to be changed"
 
 
 @pytest.mark.netns
