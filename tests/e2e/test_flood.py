@@ -37,8 +37,9 @@ iface vmbr1 inet manual
 CONF = f"net0: virtio={GUEST_MAC},bridge=vmbr1,firewall=1"
 RULES = f"[OPTIONS]\nenable: 1\npolicy_out: DROP\n[RULES]\nOUT ACCEPT -p udp -dport {ALLOWED}\n"
 BRIDGES = [
-    pytest.param("", "", marks=pytest.mark.netns, id="bridge"),
-    pytest.param("\tbridge-vlan-aware yes\n", f",tag={TAG}", marks=pytest.mark.lab, id="vlan-aware"),
+    pytest.param("", "", "nftables", marks=pytest.mark.netns, id="bridge"),
+    pytest.param("", "", "iptables", marks=pytest.mark.netns, id="iptables"),
+    pytest.param("\tbridge-vlan-aware yes\n", f",tag={TAG}", "nftables", marks=pytest.mark.lab, id="vlan-aware"),
 ]
 
 
@@ -122,9 +123,10 @@ class Scene:
 
 
 @pytest.fixture
-def scene(aware: str, tag: str) -> Iterator[Scene]:
+def scene(aware: str, tag: str, backend: str) -> Iterator[Scene]:
     with World(cables=("eth0", "eth1")) as world, ExitStack() as stack:
         world.write("etc/network/interfaces", INTERFACES + aware)
+        world.write("etc/pvenetd/pvenetd.toml", f'[firewall]\nbackend = "{backend}"\n')
         for name in ("qemu-server/100.conf", "firewall/100.fw"):
             (world.root / "etc/pvenetd" / name).unlink()
         world.provider.run("ip", "link", "set", "customer1", "up")
@@ -143,7 +145,7 @@ def scene(aware: str, tag: str) -> Iterator[Scene]:
         yield Scene(world, guest, ear, captures, f"{CONF}{tag}\n")
 
 
-@pytest.mark.parametrize(("aware", "tag"), BRIDGES)
+@pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
 def test_two_hundred_starts_by_the_script(scene: Scene) -> None:
     scene.announce()
     for _ in range(200):
@@ -156,7 +158,7 @@ def test_two_hundred_starts_by_the_script(scene: Scene) -> None:
     scene.check()
 
 
-@pytest.mark.parametrize(("aware", "tag"), BRIDGES)
+@pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
 def test_a_tap_that_is_in_the_bridge_before_anybody_has_told(scene: Scene) -> None:
     """As libvirt does it at a hotplug, for a guest that no file tells of yet."""
     for _ in range(20):
@@ -173,7 +175,7 @@ def test_a_tap_that_is_in_the_bridge_before_anybody_has_told(scene: Scene) -> No
     scene.check()
 
 
-@pytest.mark.parametrize(("aware", "tag"), BRIDGES)
+@pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
 def test_the_daemon_is_killed_while_a_guest_is_plugged(scene: Scene) -> None:
     """… wherever it is in it: `tests/kernel/test_kill_plug.py` tries every moment."""
     for _ in range(4):
