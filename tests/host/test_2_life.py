@@ -178,6 +178,23 @@ def test_a_guests_file_and_its_monitor_are_followed_within_the_units_bounds() ->
         run("systemctl", "restart", SERVICE)
 
 
+@pytest.mark.usefixtures("guest")
+def test_the_firewall_is_edited_within_the_units_bounds() -> None:
+    file = CONFIG / "firewall/100.fw"
+    before = file.read_text()
+    file.chmod(0o640)
+    ctl("firewall", "rule", "add", "vm/100", "type=in", "action=ACCEPT", "proto=tcp", "dport=4242")
+    assert "4242" in rules()
+    ctl("firewall", "group", "create", "web")
+    ctl("firewall", "rule", "set", "vm/100", "0", "type=group", "action=web", "--delete", "proto", "--delete", "dport")
+    ctl("firewall", "group", "set", "web", "rename=www")
+    assert "GROUP www" in file.read_text()
+    ctl("firewall", "rule", "delete", "vm/100", "0")
+    ctl("firewall", "group", "delete", "www")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (before, 0o640)
+    assert "4242" not in rules()
+
+
 def pvid() -> int:
     """Return the VLAN of the guest's untagged frames."""
     (vlans,) = (one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == TAP)
