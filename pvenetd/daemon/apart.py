@@ -21,7 +21,7 @@ from pvenetd.resource import Key, Resource
 async def put_apart(store: Store, engine: Engine, firewall: Firewall) -> dict[str, str]:
     """Move the filtered ports that are there; return owner → error of guests whose ports could not be."""
     failed: dict[str, str] = {}
-    for guest in store.guests():
+    for guest in store.guests() if firewall.design == "iptables" else ():
         owner = f"vm:{guest.vmid}"
         try:
             found = await _moves(guest, engine, firewall)
