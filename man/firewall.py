@@ -52,6 +52,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "macfilter": "stop what the guest sends from another MAC than its NIC's, in ARP too: 1",
         "ipfilter": "stop what the guest sends from an address that is not in the set ipfilter-netN of its NIC; the "
         "address that a link makes of the MAC always is. Such a set filters its NIC without the option, too: 0",
+        "ipfilter_learn": "filter as ipfilter does, and let a NIC have the addresses that DHCP servers lease to it: 0",
         "log_level_in": f"{LEVEL} what policy_in stops: nolog",
         "log_level_out": f"{LEVEL} what policy_out, macfilter and ipfilter stop: nolog",
         "ips": "hand what is let in to a program that listens to an NFQUEUE; accepted where none does: 0",
@@ -112,6 +113,26 @@ FAMILIES = (
     "(IPv6), or a macro. With a set it is about those families that the set has addresses of. IPv4 and IPv6 in one",
     "rule are an error.",
 )
+LEASES = (
+    "With \\fBipfilter_learn: 1\\fR a guest needs no list of addresses: what a DHCP server leases to a NIC is its own",
+    "from that moment on, until the lease ends or the guest gives it back; before, it can ask for an address and do",
+    "nothing else. Proxmox VE ignores the line, with a warning. The answer has to be let in by the guest's chains and",
+    "to name the NIC's MAC address. With \\fBdhcp: 1\\fR all answers are; with \\fBdhcp: 0\\fR the guest's own rules",
+    "say whose answers count (\\fBIN ACCEPT \\-source 192.0.2.1 \\-p udp \\-dport 68\\fR); rules in groups teach",
+    "nothing. Who is believed is who could have the address himself: the host, what is outside, a port that is not",
+    "filtered. What a filtered guest answers is believed where its own rules let requests in, to port 67, or 547 for",
+    "IPv6.",
+    ".PP",
+    "Over IPv6 the addresses and prefixes of DHCPv6 are learnt, and the link's own address is always the guest's. An",
+    "address that a guest makes by itself of a router's advertisement (SLAAC) is not: nobody but the guest says that",
+    "it is its own. It has to be in the set \\fBipfilter\\-netN\\fR, as a network may.",
+    ".PP",
+    "A NIC has 16 addresses of a family at most. What was learnt outlives reloads, restarts and boots, and is for one",
+    "MAC address on one bridge and VLAN. While pvenetd does not run, IPv4 leases are learnt all the same, and last a",
+    "day; a guest that comes from another host by live migration has to renew its lease first. \\fBpvenetctl firewall",
+    "leases\\fR lists them, \\fBpvenetctl events\\fR tells of them.",
+    'With \\fBbackend = "iptables"\\fR nothing is learnt.',
+)
 WRONG = (
     "A line that cannot be read is an error with its number, never passed over: what it would have stopped would pass.",
     "All are told at once, by \\fBpvenetctl firewall check\\fR. What is wrong in a guest's file, names that are",
@@ -169,6 +190,7 @@ def page(header: Any, entries: Any, escape: Any) -> str:
         "What a rule says beside a macro is added; where it contradicts the macro it is an error.",
     ]
     lines += entries((one.name, described(one)) for one in MACROS.values())
+    lines += [".SH ADDRESSES THAT ARE LEASED", *LEASES]
     lines += [".SH WHAT IS WRONG", *WRONG]
     lines += [".SH CONNECTIONS THAT STAND", *CONNECTIONS]
     lines += [".SH DIFFERENCES TO PROXMOX VE", *entries(DIFFERENCES.items())]

@@ -25,6 +25,7 @@ from pvenetd.drivers import certificate, iptables, nft
 from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
+from pvenetd.drivers.leases import LeaseSets
 from pvenetd.drivers.neighbours import Neighbours
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
@@ -34,13 +35,14 @@ from pvenetd.drivers.trace import Tracer
 from pvenetd.drivers.tracked import Tracked
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
+from pvenetd.firewall import leases
 from pvenetd.firewall.nft_base import Design
 from pvenetd.sources.files import Directories, watch_files
 from pvenetd.sources.libvirt import Libvirt
 from pvenetd.sources.libvirt_hook import is_unknown
 from pvenetd.sources.links import watch
 from pvenetd.sources.monitors import Monitors
-from pvenetd.sources.nflog import Nflog
+from pvenetd.sources.nflog import WHOLE, Nflog
 
 log = logging.getLogger("pvenetd")
 
@@ -86,12 +88,12 @@ async def run(root: Path) -> None:
         await stack.enter_async_context(serve(daemon, socket))
         tasks = [
             loop.create_task(watch([host.events, host.news], daemon.noticed)),
-            loop.create_task(watch([host.rule_events], daemon.engine.restore, gather=0)),
+            loop.create_task(watch([host.rule_events], daemon.restore, gather=0)),
             loop.create_task(notifier.pulse()),
             loop.create_task(collector.tidy()),
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
-            *(loop.create_task(_kept(source)) for source in _packets(stack, daemon)),
+            *(loop.create_task(_kept(source)) for source in (*_packets(stack, daemon), *_leases(stack, daemon))),
             loop.create_task(_kept(_network(daemon, root))),
             *(loop.create_task(_kept(source)) for source in _buses(daemon, root)),
         ]
@@ -209,6 +211,22 @@ def _buses(daemon: Daemon, root: Path) -> Iterator[Awaitable[object]]:
     yield attend_to(address or "", Service(daemon).attend)
 
 
+def _leases(stack: contextlib.AsyncExitStack, daemon: Daemon) -> Iterator[Awaitable[object]]:
+    """Yield what takes copies of what DHCP servers say to guests."""
+    try:
+        nflog = stack.enter_context(contextlib.closing(Nflog(leases.GROUP, WHOLE, at_once=True)))
+    except OSError as error:
+        daemon.leases.obstacle = error.strerror or str(error)
+        log.warning("what guests are leased is not told of: %s", daemon.leases.obstacle)
+        return
+
+    async def take() -> None:
+        packets, lost = nflog.packets()
+        await daemon.leases.take(packets, lost=lost)
+
+    yield watch([nflog.fileno()], take, gather=0)
+
+
 async def _kept(source: Awaitable[object]) -> None:
     """Wait for what ends with the daemon; that it ended before is told."""
     try:
@@ -235,6 +253,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
         daemon.trace.start = Tracer
         daemon.access.accounts = Accounts(root, Programs(root))
         daemon.cut.source = Tracked()
+        daemon.leases.kernel = LeaseSets()
         daemon.interfaces.way = host.way
         daemon.interfaces.nics.source = Nics()
         daemon.neighbours.source = Neighbours()

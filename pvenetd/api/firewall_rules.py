@@ -5,6 +5,7 @@ from __future__ import annotations
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon import rule_changes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.leases import LeaseRecord
 from pvenetd.daemon.rule_changes import RuleChange
 from pvenetd.daemon.rules import RuleRecord
 
@@ -22,6 +23,15 @@ class OfGuest(OfNode):
 async def rules(daemon: Daemon, params: OfGuest) -> list[RuleRecord]:
     """Return every rule that is loaded, with its FILE:LINE and the packets and bytes it has counted."""
     return await daemon.rules.records(params.vmid)
+
+
+@routes.get("/nodes/{node}/pvenetd/firewall/leases")
+async def leases(daemon: Daemon, params: OfGuest) -> list[LeaseRecord]:
+    """Return the addresses that DHCP servers have leased to guests' NICs, from which server and until when.
+
+    They are those of guests with ``ipfilter_learn: 1``.
+    """
+    return daemon.leases.records(params.vmid)
 
 
 @routes.get("/nodes/{node}/pvenetd/firewall/diff")

@@ -103,7 +103,10 @@ async def vms(daemon: Daemon, params: OfNode) -> list[GuestRecord]:
 @routes.get("/nodes/{node}/pvenetd/vms/{vmid}")
 async def vm(daemon: Daemon, params: OfGuest) -> GuestRecord:
     """Return one guest with its NICs."""
-    return await daemon.guests.show(params.vmid)
+    found = await daemon.guests.show(params.vmid)
+    for nic in found["nics"]:
+        nic["leases"] = [one for one in daemon.leases.records(params.vmid) if one["nic"] == nic["nic"]]
+    return found
 
 
 class OfNic(OfGuest):

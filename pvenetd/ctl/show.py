@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pvenetd.ctl import show_leases
 from pvenetd.ctl.page import Block, Table
 
 _WIDEST = 72
@@ -276,6 +277,7 @@ def guest(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
                 "rate": f"{nic['rate']:g} MB/s" if nic["rate"] else None,
                 "link": _port(nic),
                 "firewall": _filtered(nic),
+                "leased": show_leases.listed(nic.get("leases", [])),
                 "sent": _counted(nic, "tx"),
                 "received": _counted(nic, "rx"),
                 "source": nic["source"],

@@ -23,6 +23,7 @@ from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
 from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
+from pvenetd.daemon.leases import Leases
 from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
 from pvenetd.daemon.overview import ConfigurationRecord, FilteringRecord, LinkRecord, StatusRecord
@@ -72,6 +73,8 @@ class Daemon:
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
         self.nat = Translations(engine, self.interfaces)
+        self.leases = Leases(store, store.files, self._told)
+        self.guests.moved, self.simulation.learnt = self.leases.follow, self.leases.learnt
         self.rules = LoadedRules(store, engine)
         self.trace = Trace()
         self.neighbours = Neighbours(engine, design, self.firewall.is_on)
@@ -95,6 +98,7 @@ class Daemon:
         """Try nothing any more."""
         self.guests.close()
         self.heard.close()
+        self.leases.close()
         self.trial.close()
         self.cut.close()
 
@@ -117,6 +121,7 @@ class Daemon:
             await self.adopt()
             await self.guests.sweep()
         await self.interfaces.remember_nics()
+        await self.leases.start()
         await self.load()
         self.firewall.files.settle()
         await self.neighbours.warn(await self.guests.records())
@@ -218,6 +223,7 @@ class Daemon:
         if broken := self.firewall.broken():
             failed["firewall"] = str(ConfigError(broken))
         await self._tell_of_bridges()
+        await self.leases.refill()  # the sets are there now, and empty where the tables were made anew
         failed |= await load(self.guests.known())
         await job("guard", self.guard.load)
         return failed
@@ -227,6 +233,11 @@ class Daemon:
         with suppress(ConfigError):
             devices = (await self.interfaces.compiled(staged=False)).devices
             self.guests.take_stanzas(device.link for device in devices.values() if device.link)
+
+    async def restore(self) -> None:
+        """Load again the chains that somebody has taken away or changed, and with them the leases."""
+        if await self.engine.restore():
+            await self.leases.refill()
 
     async def noticed(self) -> None:
         """Follow what has happened to links, addresses and routes, by what has changed alone."""

@@ -99,7 +99,8 @@ class Firewall:
             for guest in self._store.guests()
         }
         bridges = {name: config for name, config in texts.items() if name not in (CLUSTER, HOST)}
-        return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics))
+        learns = self.design != "iptables"
+        return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics, learns=learns))
 
     def shared(self) -> dict[str, Config]:
         """Return the files that are about nobody in particular, as they are."""

@@ -8,6 +8,7 @@ from typing import cast
 from typing_extensions import TypedDict
 
 from pvenetd.daemon.definitions import Definitions
+from pvenetd.daemon.leases import LeaseRecord
 from pvenetd.daemon.slices import in_slices
 from pvenetd.engine import Engine
 from pvenetd.errors import Problem
@@ -68,6 +69,8 @@ class NicRecord(_Configured, Counted):
     """Who runs the guest: ``libvirt``, ``lxc``, ``qemu``, or ``file`` where nobody does."""
     filtered: ZeroOne
     """Whether its rules are loaded."""
+    leases: list[LeaseRecord]
+    """The addresses that were leased to it, where its guest has ``ipfilter_learn: 1``; of one guest alone."""
 
 
 class GuestRecord(TypedDict):
@@ -143,6 +146,7 @@ def _nic(guest: Guest, index: int, live: State, counters: Counters) -> NicRecord
         "up": int(bool(link and link.up)),
         "mtu": link.mtu if link else None,
         "source": _source(guest, link),
+        "leases": [],
         "filtered": int(("chains", f"vm:{guest.vmid}") in live and bool(nic and nic.firewall)),
         **_configured(nic),
         **_counted(counters.get(device, {})),

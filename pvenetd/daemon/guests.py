@@ -68,6 +68,8 @@ class Guests:
         """VMID → the error that was told last."""
         self.brought: Callable[[int], object] = lambda _: None
         """Is called with the VMID of a guest that was brought to its definition: not all of it is the kernel's."""
+        self.moved: Callable[[int], object] = lambda _: None
+        """Is called with the VMID of a guest whose NICs may be others now, or gone."""
 
     def close(self) -> None:
         """Try nothing any more."""
@@ -271,6 +273,7 @@ class Guests:
         else:
             self._retry.done(guest.vmid)
         self._looked_at.add(guest.vmid)
+        self.moved(guest.vmid)
         self.brought(guest.vmid)
         return _Done(ops, found.refused, tuple(told))
 
@@ -287,6 +290,7 @@ class Guests:
         self._sight.forget(vmid)
         self._retry.done(vmid)
         self._adopted.discard(vmid)
+        self.moved(vmid)
         return ops
 
     def _failed(self, vmid: int, error: PvenetError) -> None:

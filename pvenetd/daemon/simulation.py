@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, cast
@@ -17,7 +17,7 @@ from pvenetd.daemon.question import Asked, Question, asked
 from pvenetd.daemon.store import FIREWALL, Store
 from pvenetd.engine import Engine
 from pvenetd.errors import Conflict, Unavailable
-from pvenetd.firewall.match import Packet
+from pvenetd.firewall.match import Learnt, Packet
 from pvenetd.firewall.ruleset import Ruleset, Span
 from pvenetd.firewall.simulate import Hit, Map, Outcome, Place, Step, simulate
 from pvenetd.nat.rules import piece
@@ -98,6 +98,8 @@ class Simulation:
         self._engine = engine
         self._interfaces = interfaces
         self._firewall = firewall
+        self.learnt: Callable[[], Learnt | None] = lambda: None
+        """What guests' NICs were leased, None where nobody knows."""
 
     async def run(self, question: Question) -> Verdict:
         """Return the verdict, and the way there.  Raises `NotFound`, `Conflict`, `ConfigError`."""
@@ -118,6 +120,7 @@ class Simulation:
             alone=picture.alone(),
             translates_first=self._firewall.design == "mark",
             answers_host=self._firewall.design == "iptables",
+            learnt=self.learnt(),
             stopped=self._stopped(whole, start, end),
         )
         packet = asked(question, picture, start, end)
@@ -127,6 +130,8 @@ class Simulation:
             )
         found = simulate(whole, host, packet.packet, start, end)
         self._doubt(found, packet, whole, host, (start, end))
+        if host.learnt is None and any(hit.rule.unless_learnt for hit in found.depends):
+            packet.assumed.append(f"{start.zone} was leased its address: the daemon knows, and does not answer")
         told = {
             "verdict": found.verdict,
             "from": start.zone,

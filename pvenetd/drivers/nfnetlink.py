@@ -12,6 +12,7 @@ import struct
 import weakref
 from collections.abc import Iterator
 
+from pvenetd.firewall.leases import SETS
 from pvenetd.firewall.wire_format import MARK
 
 _NETLINK_NETFILTER = 12
@@ -22,6 +23,7 @@ _HEADER = 16
 _SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES = 270, 1, 7
 _NFT_MSG_NEWGEN = 10 << 8 | 15
 _NFT_MSG_GETRULE = 10 << 8 | 7
+_NFT_MSG_NEWSETELEM, _NFT_MSG_DELSETELEM = 10 << 8 | 12, 10 << 8 | 14
 _NLM_F_DUMP = 0x301
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _FAMILIES = {"inet": 1, "bridge": 7}
@@ -113,7 +115,7 @@ class Changes:
             elif kind is None:
                 return None
             else:
-                self._touched |= _first(body) == table.encode() + b"\0"
+                self._touched |= _first(body) == table.encode() + b"\0" and not _is_lease(kind, body)
         return generation
 
     def _messages(self) -> list[tuple[int | None, bytes]]:
@@ -169,6 +171,12 @@ class Counted:
                     return found
                 found.append(_counter(data[at + _ATTRIBUTES : at + size]))
                 at += size + -size % 4
+
+
+def _is_lease(kind: int, attributes: bytes) -> bool:
+    """Return whether a message is about an address that was leased: no rule is another for it."""
+    named = dict(_attributes(attributes)).get(2, b"") if kind in (_NFT_MSG_NEWSETELEM, _NFT_MSG_DELSETELEM) else b""
+    return named.rstrip(b"\0").decode() in SETS.values()
 
 
 def _counter(rule: bytes) -> tuple[int, int, bytes] | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pvenetd.firewall.builtin import ESTABLISHED
-from pvenetd.firewall.ruleset import Chain, Piece, Rule
+from pvenetd.firewall.ruleset import ABOUT_LEASES, Chain, Piece, Rule
 
 ANSWER = "answer-"
 """What the names of such chains begin with."""
@@ -73,7 +73,8 @@ def _twin(chain: Chain, name: str, port: str, own: frozenset[str]) -> Chain:
 
 def _matters(rule: Rule, port: str) -> bool:
     """Return whether *rule* says anything of a frame to *port*, which begins a connection: others are through."""
-    return rule.verdict not in ("log", "helper") and rule.oif in ("", port) and rule.state != ESTABLISHED.state
+    decides = rule.verdict not in {"log", "helper", *ABOUT_LEASES}
+    return decides and rule.oif in ("", port) and rule.state != ESTABLISHED.state
 
 
 def _asked(rule: Rule, suffix: str, own: frozenset[str]) -> Rule:

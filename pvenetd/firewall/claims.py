@@ -10,6 +10,7 @@ without an address sends from 0.0.0.0).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Rule, Span, merge
 
@@ -35,16 +36,18 @@ def mac_filter(port: str, mac: str) -> tuple[Rule, Rule]:
     )
 
 
-def ip_filter(port: str, four: tuple[Span, ...], six: tuple[Span, ...]) -> Iterator[Rule]:
+def ip_filter(port: str, four: tuple[Span, ...], six: tuple[Span, ...], *, learns: bool = False) -> Iterator[Rule]:
     """Yield what drops packets from other addresses than a NIC's, and what it tells neighbours of others'.
 
-    Who has no address yet passes here, and is judged by `unspecified`.
+    Who has no address yet passes here, and is judged by `unspecified`.  With *learns*, addresses that are leased to
+    the NIC are its own, too.
     """
     four = merge((_NONE, *four))
-    yield Rule("drop", iif=port, ethertypes=(ARP,), not_arp_source=Addresses(4, four), origin="ipfilter")
-    yield Rule("drop", iif=port, ethertypes=(IP,), not_source=Addresses(4, four), origin="ipfilter")
-    yield Rule("drop", iif=port, ethertypes=(IP6,), not_source=Addresses(6, merge((_NONE, *six))), origin="ipfilter")
-    yield Rule("drop", iif=port, protocol=ICMP6, not_nd_target=Addresses(6, six), origin="ipfilter")
+    stop = Rule("drop", iif=port, unless_learnt=learns, origin="ipfilter")
+    yield replace(stop, ethertypes=(ARP,), not_arp_source=Addresses(4, four))
+    yield replace(stop, ethertypes=(IP,), not_source=Addresses(4, four))
+    yield replace(stop, ethertypes=(IP6,), not_source=Addresses(6, merge((_NONE, *six))))
+    yield replace(stop, protocol=ICMP6, not_nd_target=Addresses(6, six))
 
 
 def unspecified() -> Chain:

@@ -14,11 +14,12 @@ from typing import Protocol
 from pvenetd.firewall.builtin import ESTABLISHED, ROUTER_ADVERTISEMENT, dhcp_servers
 from pvenetd.firewall.claims import LINK_LOCAL, ip_filter, link_local, mac_filter
 from pvenetd.firewall.ethertypes import ethertypes
+from pvenetd.firewall.leases import SERVERS, learning, let_in, muting, telling
 from pvenetd.firewall.logs import Book, Way, limit_of
 from pvenetd.firewall.options import queues
 from pvenetd.firewall.own import Writer, closing, file_name, group_chain
 from pvenetd.firewall.resolve import Names
-from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Rule, Span
+from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Connection, Rule, Span
 from pvenetd.firewall.syntax import Config, Entry, IpSet
 
 
@@ -55,7 +56,11 @@ class Filtered:
 
     def is_ip_filtered(self, name: str) -> bool:
         """Return whether what the NIC *name* sends is held against its addresses."""
-        return self.flag("ipfilter", default=False) or _ip_set(name) in self.config.sets
+        return self.learns() or self.flag("ipfilter", default=False) or _ip_set(name) in self.config.sets
+
+    def learns(self) -> bool:
+        """Return whether addresses that are leased to a NIC are its own."""
+        return self.flag("ipfilter_learn", default=False)
 
     def level(self, way: Way) -> str:
         """Return the log level of one way."""
@@ -87,17 +92,35 @@ def into(guest: Filtered) -> Iterator[Rule]:
     What belongs to a connection is asked for first: by far the most do, and each rule before would cost them.
     """
     queue, book = guest.queue(), guest.book("in")
+    yield from _learning(guest, ESTABLISHED.state)
     yield Rule("queue", state=ESTABLISHED.state, queue=queue, origin="ips") if queue else ESTABLISHED
     yield _jump("any-in")
     yield from _listed(guest)
     yield _jump("screen-in")
-    if guest.flag("dhcp", default=True):
+    if dhcp := guest.flag("dhcp", default=True):
+        yield from _learning(guest)
         yield _jump("dhcp-in")
     if guest.flag("ndp", default=True):
         yield _jump("ndp-in")
-    own = _writer(guest, book).rules(guest.config.rules)
-    yield from _queued(own, queue)
-    yield from _queued(closing(guest.config, book, "DROP", guest.level("in"), "noise"), queue)
+    own = (
+        *_writer(guest, book).rules(guest.config.rules),
+        *closing(guest.config, book, "DROP", guest.level("in"), "noise"),
+    )
+    yield from _queued(own if dhcp else _learning_by(guest, own), queue)
+
+
+def _learning(guest: Filtered, state: tuple[Connection, ...] = ()) -> Iterator[Rule]:
+    """Yield what learns the addresses that are leased to a guest by what is let in next, if it is to."""
+    for nic in guest.nics.values() if guest.learns() else ():
+        yield from learning(nic.port, nic.mac.lower(), state)
+
+
+def _learning_by(guest: Filtered, own: Iterable[Rule]) -> Iterator[Rule]:
+    """Yield the guest's *own* rules; who lets servers' answers in chooses whom to believe."""
+    for rule in own:
+        for nic in guest.nics.values() if guest.learns() else ():
+            yield from let_in(rule, nic.port, nic.mac.lower())
+        yield rule
 
 
 def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
@@ -114,6 +137,11 @@ def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
             yield from book.told(rule, level, f"{rule.origin} DROP")
     if any(map(guest.is_ip_filtered, guest.nics)):
         yield _jump("unspecified")
+    served = _served(received)
+    if others := [port for port in SERVERS if port not in served]:
+        yield muting(*others)
+    for nic in guest.nics.values() if guest.learns() else ():
+        yield from telling(nic.port)
     yield ESTABLISHED
     for rule in told:
         yield from book.told(rule, level, f"{rule.origin} DROP")
@@ -125,7 +153,7 @@ def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
     yield from _own_services(guest, book, level)
     yield from _writer(guest, book).rules(guest.config.rules)
     if guest.config.option("policy_out", "ACCEPT") == "ACCEPT":
-        for rule in dhcp_servers(_served(received)):
+        for rule in dhcp_servers(served):
             yield from book.told(rule, level, "dhcp server DROP")
     yield from closing(guest.config, book, "ACCEPT", level, "noise")
 
@@ -204,7 +232,7 @@ def _claims(guest: Filtered) -> Iterator[Rule]:
         if guest.flag("macfilter", default=True):
             yield from mac_filter(port, nic.mac.lower())
         if guest.is_ip_filtered(name):
-            yield from ip_filter(port, *_addresses(guest, name, nic))
+            yield from ip_filter(port, *_addresses(guest, name, nic), learns=guest.learns())
 
 
 def _addresses(guest: Filtered, name: str, nic: Card) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
@@ -229,7 +257,7 @@ def _served(received: Iterable[Rule]) -> frozenset[int]:
     """Return the ports of DHCP servers that the guest's own rules let requests in to: 67, 547 for IPv6."""
     let_in = [rule for rule in received if rule.protocol == UDP and rule.verdict in ("accept", "queue")]
     spans = [span for rule in let_in for span in rule.dport]
-    return frozenset(port for port in (67, 547) if any(span.first <= port <= span.last for span in spans))
+    return frozenset(port for port in SERVERS if any(span.first <= port <= span.last for span in spans))
 
 
 @cache

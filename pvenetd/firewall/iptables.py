@@ -12,6 +12,7 @@ from pvenetd.firewall.iptables_base import BRIDGED, ENTERED, INTO, OUT, ROUTED, 
 from pvenetd.firewall.iptables_names import chain_name, port_chain, set_name
 from pvenetd.firewall.iptables_parts import FAMILIES, Family, IpChain, IpJump, IpSet, Part, Table, sealed
 from pvenetd.firewall.iptables_words import Lists, Place, device, lines, networks
+from pvenetd.firewall.leases import untaught
 from pvenetd.firewall.ruleset import Addresses, Chain, Piece, Port, Ruleset
 
 _LISTED = "PVEFW-SETS"
@@ -29,7 +30,7 @@ def part(piece: Piece) -> Part:
 
     Raises `ValueError` for a name that cannot stand in their languages.
     """
-    lists = Lists(piece.name)
+    piece, lists = untaught(piece), Lists(piece.name)
     chains: list[IpChain] = []
     jumps: list[IpJump] = []
     for family in FAMILIES:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pvenetd.firewall.builtin import shared
+from pvenetd.firewall.leases import untaught
 from pvenetd.firewall.nft import chains, sealed, sysctls, text_of
 from pvenetd.firewall.nft_base import Design, layer2_text
 from pvenetd.firewall.ruleset import IP, IP6, Chain, Piece, Rule, Ruleset
@@ -48,6 +49,7 @@ def layer2_base() -> Chains:
 
 def layer2_chains(piece: Piece) -> Chains | None:
     """Return a piece's chains, None where it has none that are asked of guests' frames, nor any for helpers."""
+    piece = untaught(piece)
     if helping := [one for one in piece.chains if one.table == "inet" and any(map(_helps, one.rules))]:
         return chains(replace(piece, chains=tuple(helping)), _DESIGN)
     if piece.bridge or not (piece.ports or piece.name == "groups"):

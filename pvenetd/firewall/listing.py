@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pvenetd.firewall import leases
 from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.apart import MAP
 from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SETS, count, element, seal
@@ -27,6 +28,8 @@ _ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|apart|bridges|a
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
 _FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD}
 """The first word of a chain's name → its piece."""
+_LASTING = (*KEPT_SETS, *leases.SETS.values())
+"""Sets that outlive every piece."""
 _METER = re.compile(r"limit-(.*)-[0-9]+-v[46]")
 _DECLARED = re.compile(r"^\t\t((?:type|flags|size|timeout) .*)", re.MULTILINE)
 _REFERENCE = re.compile(r"(?:@|jump |goto )([\w.-]+)")
@@ -34,6 +37,17 @@ _REFERENCE = re.compile(r"(?:@|jump |goto )([\w.-]+)")
 _HIDDEN = (("arp saddr ", "arp"), ("icmp type ", "ip"), ("icmpv6 type ", "ip6"))
 """Matches whose ``meta protocol`` nft leaves out of a bridge's listing.  Read back without it, they
 would ask for the ether type, which in a VLAN-tagged frame is the tag's."""
+
+
+_FIELDS = {
+    "ip saddr": "@nh,96,32",
+    "arp saddr ip": "@nh,112,32",
+    "ip6 saddr": "@nh,64,128",
+    "icmpv6 taddr": "@th,64,128",
+    "@th,64,128": "@th,64,128",
+}
+_LEASED = re.compile(rf"iifname \. ether saddr \. ({'|'.join(map(re.escape, _FIELDS))}) != @")
+"""What is looked up among leases, which nft lists in words of other types than the set's."""
 
 
 @dataclass(slots=True)
@@ -127,7 +141,7 @@ def pieces(text: str, *, listed: bool = False) -> dict[str, Found]:
                 found.setdefault(_piece(name), Found()).chains[table, name] = block
             elif kind == "map":
                 _lead(found, table, name, block)
-            elif name not in KEPT_SETS:
+            elif name not in _LASTING:
                 piece = _piece_of_set(name) if kind == "set" else "host"
                 found.setdefault(piece, Found()).sets[table, f"{kind} {name}"] = _lasting(block)
     for table, way, command in _ADDED.findall(text):
@@ -189,6 +203,8 @@ def _explicit(block: str, table: str) -> str:
 
 
 def _spelt_out(line: str) -> str:
+    if found := _LEASED.search(line):
+        line = line.replace(found[0], f"iifname . @ll,48,48 . {_FIELDS[found[1]]} != @")
     for word, protocol in _HIDDEN:
         if (found := re.search(rf"(?<!\S){word}", line)) and f"meta protocol {protocol} " not in line:
             return f"{line[: found.start()]}meta protocol {protocol} {line[found.start() :]}"

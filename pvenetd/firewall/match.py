@@ -5,7 +5,7 @@ Sources: nft(8), "PAYLOAD EXPRESSIONS", "CONNTRACK EXPRESSIONS"; RFC 826 (ARP), 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,6 +79,10 @@ class Packet:
         return SYN if self.state == "new" else ACK
 
 
+Learnt = Mapping[str, Collection[tuple[int, Span]]]
+"""Port → what was leased to its NIC: IP version, addresses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a rule is asked about beside the packet: where it is, and the sets beside the chains."""
@@ -93,6 +97,8 @@ class Facts:
     """Whether it goes on by another link than it came in at."""
     translated: bool = False
     """Whether its connection's destination was changed."""
+    learnt: Learnt | None = field(default_factory=dict)
+    """None where nobody knows."""
 
 
 def matches(rule: Rule, packet: Packet, facts: Facts) -> bool | None:
@@ -126,6 +132,20 @@ def _answers(rule: Rule, packet: Packet, facts: Facts) -> Iterator[bool | None]:
     yield not rule.routed or facts.routed
     yield not rule.translated or facts.translated
     yield from _about_ip(rule, packet, facts)
+    if rule.unless_learnt:
+        leased = None if facts.learnt is None else _is_learnt(packet, facts.learnt.get(facts.iif, ()))
+        yield None if leased is None else not leased
+
+
+def _is_learnt(packet: Packet, leased: Collection[tuple[int, Span]]) -> bool | None:
+    """Return whether what a packet says of its sender was leased to it."""
+    version, told = packet.version, packet.source
+    if packet.ethertype == ARP:
+        version, told = 4, None if packet.arp_source is None else Span(packet.arp_source, packet.arp_source)
+    elif packet.nd_target is not None:
+        told = Span(packet.nd_target, packet.nd_target)
+    own = tuple(span for family, span in leased if family == version)
+    return False if told is None or packet.mac else _in(told, own)
 
 
 def _sender(packet: Packet) -> str:

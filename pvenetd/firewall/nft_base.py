@@ -10,6 +10,8 @@ The kernel offers one of two ways, never both at once; `drivers.nft.probe` finds
     for every packet where it enters a bridge or leaves the host, and are cleared before the host
     itself gets it, so policy routing never sees them.  What others keep in these bits is lost.
 
+In both, one more bit tells of DHCP servers that nobody has allowed (`firewall.leases`).
+
 ``iptables`` is a third design, of the backend of that name: IP is filtered there, with br_netfilter, and here is only
 what is below (`firewall.backend`).
 
@@ -20,6 +22,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pvenetd.firewall import leases
+from pvenetd.firewall.leases import MUTED
 from pvenetd.firewall.nft_cut import BRIDGE_CHAINS, CUT_SETS, HOST_CHAINS, SEEN_SETS
 
 Design = Literal["ct", "mark", "iptables"]
@@ -29,6 +33,8 @@ BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x
 
 _ALL = BRIDGED | ESTABLISHED | INVALID | REJECTED
 _OTHERS = 0xFFFFFFFF ^ _ALL
+_EVERY = _ALL | MUTED
+"""The last stays with a packet that the host routes."""
 
 
 def _marked(bits: int) -> str:
@@ -71,7 +77,7 @@ table bridge pvenetd {{
 	map out {{
 		type ifname : verdict
 	}}
-	chain guard-in {{
+{leases.MAPS}	chain guard-in {{
 	}}
 	chain guard-out {{
 	}}
@@ -124,7 +130,7 @@ table bridge pvenetd {{
 		oifname vmap @in
 		goto guard-in
 	}}
-}}
+{leases.CHAIN}}}
 """
 # What the bridge itself answers to a rejected frame belongs to no connection.  So "invalid" resets and
 # unreachables pass into guests (`builtin.shared`): a guest's own TCP ignores those that it did not cause.
@@ -159,7 +165,7 @@ table bridge pvenetd {{
 	}}
 {BRIDGE_CHAINS}	chain arrival {{
 		type filter hook prerouting priority -300; policy accept;
-		meta mark & {_ALL:#010x} != 0 meta mark set meta mark & {_OTHERS:#010x}
+		meta mark & {_EVERY:#010x} != 0 meta mark set meta mark & {0xFFFFFFFF ^ _EVERY:#010x}
 	}}
 {_DISPATCH}	chain input {{
 		type filter hook input priority 10; policy accept;
@@ -177,7 +183,7 @@ table bridge pvenetd {{
 		oifname vmap @in
 		goto guard-in
 	}}
-	chain postrouting {{
+{leases.CHAIN}	chain postrouting {{
 		type filter hook postrouting priority 10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 counter drop
 	}}

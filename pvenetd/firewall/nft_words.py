@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from pvenetd.firewall import nft_nat
+from pvenetd.firewall import leases, nft_nat
 from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.nft_base import ESTABLISHED, INVALID, Design
 from pvenetd.firewall.ruleset import (
@@ -33,7 +33,7 @@ _PREFIX = 127
 """Bytes of a log's prefix (NF_LOG_PREFIXLEN less its end)."""
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
 _FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
-_RULE = re.compile(r"^\t\t(?!(?:type|flags|size|timeout|l3proto|elements) |[\t ]).*", re.MULTILINE)
+_RULE = re.compile(r"^\t\t(?!(?:type|typeof|flags|size|timeout|l3proto|elements) |[\t ]).*", re.MULTILINE)
 """A line of a block that is none of its attributes."""
 _SAFE = re.compile(r"[\w.:@ /-]*")
 """What may stand between quotes in nft's language: nothing that ends a string, nothing that is a wildcard."""
@@ -125,6 +125,8 @@ def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
     if rule.not_arp_source:
         yield "arp ptype 0x0800"
         yield from _outside("arp saddr ip", rule.not_arp_source)
+        if rule.unless_learnt:
+            yield unleased(4, "@nh,112,32")
     if rule.smurf:
         yield "fib saddr type { broadcast, multicast }"
 
@@ -149,6 +151,10 @@ def _packet(rule: Rule) -> Iterator[str]:
     if rule.not_nd_target:
         yield "icmpv6 type 136"
         yield from (f"@th,64,128 != {_number(span)}" for span in rule.not_nd_target.spans)
+        if rule.unless_learnt:
+            yield unleased(6, "@th,64,128")
+    if rule.lease_mac:
+        yield from _answer(rule)
 
 
 def _ends(rule: Rule) -> Iterator[str]:
@@ -158,6 +164,20 @@ def _ends(rule: Rule) -> Iterator[str]:
     for side, word in ((rule.not_source, "saddr"), (rule.not_dest, "daddr")):
         if side:
             yield from _outside(f"{family(side.version)} {word}", side)
+    if rule.not_source and rule.unless_learnt:
+        yield unleased(rule.not_source.version, "@nh,96,32" if rule.not_source.version == 4 else "@nh,64,128")
+
+
+def unleased(version: int, field: str) -> str:
+    """Return what matches where an address was not leased to who sends it: in bits, as the kernel fills the set."""
+    return f"iifname . @ll,48,48 . {field} != @{leases.SETS[version]}"
+
+
+def _answer(rule: Rule) -> Iterator[str]:
+    """Yield what matches an answer to one client that is to be believed."""
+    mac = quotable(rule.lease_mac)
+    yield f"@th,288,48 0x{mac.replace(':', '')}" if IP in rule.ethertypes else f"ether daddr {mac}"
+    yield f"meta mark & {leases.MUTED:#010x} == 0"
 
 
 def _number(span: Span) -> str:
@@ -265,6 +285,12 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
             return f'log prefix "{quotable(prefix(rule))}" group {LOG_GROUP}'
         case "queue":
             return f"queue flags bypass to {_range(queues(rule))}"
+        case "learn":
+            return "jump learn"
+        case "mute":
+            return f"meta mark set meta mark | {leases.MUTED:#010x}"
+        case "tell":
+            return f'log prefix "{leases.TOLD}" group {leases.GROUP}'
         case "helper":
             return f'ct helper set "{quotable(helper(rule))}"'
     return nft_nat.verdict(rule)

@@ -158,6 +158,7 @@ OPTIONS: dict[Scope, dict[str, Option]] = {
         "radv": flag(),
         "macfilter": flag(),
         "ipfilter": flag(),
+        "ipfilter_learn": flag(),
         "log_level_in": LEVEL,
         "log_level_out": LEVEL,
         "ips": flag(),

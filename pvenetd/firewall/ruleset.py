@@ -9,8 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["accept", "drop", "reject", "return", "jump", "log", "queue", "helper", "masquerade", "snat", "dnat"]
-"""``log`` and ``helper`` decide nothing: the next rule is asked; ``return`` goes back to who jumped here."""
+Verdict = Literal[
+    "accept",
+    "drop",
+    "reject",
+    "return",
+    "jump",
+    "log",
+    "queue",
+    "helper",
+    "masquerade",
+    "snat",
+    "dnat",
+    "learn",
+    "tell",
+    "mute",
+]
+"""``log`` and ``helper`` decide nothing: the next rule is asked; ``return`` goes back to who jumped here.
+
+Nothing is decided either by those about leases (`firewall.leases`): ``learn`` an address if the guest gets the packet,
+``tell`` the daemon of it, ``mute`` it: nobody learns by it.
+"""
+
+ABOUT_LEASES: frozenset[Verdict] = frozenset({"learn", "tell", "mute"})
+"""Verdicts that the nftables backend alone knows."""
 
 Table = Literal["inet", "bridge"]
 Connection = Literal["established", "related", "invalid", "new"]
@@ -148,6 +170,10 @@ class Rule:
     """Matches an ARP packet for IPv4 whose sender's protocol address is another than these."""
     not_nd_target: Addresses | None = None
     """Matches a neighbour advertisement (ICMPv6 type 136) about another address than these."""
+    unless_learnt: bool = False
+    """Matches, of what `not_source`, `not_arp_source` or `not_nd_target` match, what no lease to the sender covers."""
+    lease_mac: str = ""
+    """Matches a DHCP server's answer to the client with this address: that it names, over IPv6 the frame's."""
     to_host: bool = False
     """Matches a packet to one of the host's own addresses, whichever link has it."""
     routed: bool = False

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pvenetd.firewall.builtin import shared
-from pvenetd.firewall.match import Facts, Packet, matches
+from pvenetd.firewall.match import Facts, Learnt, Packet, matches
 from pvenetd.firewall.ruleset import ICMP, ICMP6, Chain, Piece, Port, Rule, Ruleset, Span, Table, Verdict
 
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
@@ -58,6 +58,8 @@ class Map:
     """Whether what comes in by a bridge is translated before the guest's chain is asked, as br_netfilter does."""
     answers_host: bool = False
     """Whether who sends by way of the host is told of a refusal before the guest, as iptables does."""
+    learnt: Learnt | None = field(default_factory=dict)
+    """None where nobody knows."""
     stopped: Collection[str] = ()
     """Ports that the guard stops: nobody has announced them."""
 
@@ -269,7 +271,7 @@ class _Walk:
                 break  # an address is translated once
 
     def _facts(self, iif: str = "", oif: str = "") -> Facts:
-        return Facts(iif, oif, self.sets)
+        return Facts(iif, oif, self.sets, learnt=self.host.learnt)
 
     def _walk(self, chain: Chain, point: str, facts: Facts) -> str:
         hits: list[Hit] = []

@@ -10,7 +10,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
+from typing import Literal
 
+from pvenetd.firewall import leases
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.nft_words import LOG_GROUP, counts, prefix, queues, refusal, set_name, state_bits
 from pvenetd.firewall.ruleset import ICMP, IP, Addresses, Chain, Limit, Rule, SetRef, Span, TcpFlags
@@ -65,6 +67,8 @@ _numbers = count(1)
 """A set without a name has a number, which is nobody else's within its transaction."""
 _REGISTER_1 = struct.pack("!I", 1)
 """NFT_REG_1: 16 bytes."""
+_REGISTER_OF_THIRD = 14
+"""NFT_REG32_06: behind a port's name and a MAC, which takes eight bytes."""
 
 
 class Unsaid(Exception):
@@ -110,6 +114,8 @@ def _frame(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
     if rule.not_arp_source:
         yield _payload(_NETWORK, 2, 2) + _compare(_EQ, _IPV4)
         yield _addresses(rule.not_arp_source, 14, sets, outside=True)
+        if rule.unless_learnt:
+            yield _unleased(4, _NETWORK, 14)
     if rule.smurf:
         raise Unsaid
 
@@ -119,6 +125,8 @@ def _packet(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
         yield _meta(_L4PROTO) + _compare(_EQ, bytes((protocol,)))
     yield from _ends(rule.source, rule.dest, sets, outside=False)
     yield from _ends(rule.not_source, rule.not_dest, sets, outside=True)
+    if rule.not_source and rule.unless_learnt:
+        yield _unleased(rule.not_source.version, _NETWORK, 12 if rule.not_source.version == 4 else 8)
     for ports, offset in ((rule.sport, 0), (rule.dport, 2)):
         if ports and ports != (Span(0, 65535),):
             yield _payload(_TRANSPORT, offset, 2) + _within(ports, 2, _SERVICE, sets)
@@ -129,6 +137,13 @@ def _packet(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
     if rule.not_nd_target:
         yield _payload(_TRANSPORT, 0, 1) + _compare(_EQ, _ADVERTISEMENT)
         yield from map(_beside, rule.not_nd_target.spans)
+        if rule.unless_learnt:
+            yield _unleased(6, _TRANSPORT, 8)
+    if rule.lease_mac:
+        mac = bytes.fromhex(rule.lease_mac.replace(":", ""))
+        yield _payload(_TRANSPORT, 36, 6) if IP in rule.ethertypes else _payload(_LINK, 0, 6)
+        yield _compare(_EQ, mac)
+        yield _meta(_MARK) + _masked(struct.pack("=I", leases.MUTED)) + _compare(_EQ, bytes(4))
 
 
 def _ends(
@@ -143,6 +158,13 @@ def _ends(
             yield _looked_up(set_name(side.name, side.version).encode() + b"\0", outside=outside)
         elif not side.is_all:
             yield _addresses(side, offset, sets, outside=outside)
+
+
+def _unleased(version: int, base: int, offset: int) -> bytes:
+    """Return what matches where the address at *offset* was not leased to who sends the frame."""
+    size = 4 if version == 4 else 16
+    key = _meta(_IIFNAME) + _payload(_LINK, 6, 6, 2) + _payload(base, offset, size, _REGISTER_OF_THIRD)
+    return key + _looked_up(leases.SETS[version].encode() + b"\0", outside=True)
 
 
 def _tcp_flags(flags: TcpFlags) -> bytes:
@@ -283,6 +305,8 @@ def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
         case "log":
             group = attribute(1, struct.pack("!H", LOG_GROUP))
             return expression("log", group, attribute(2, prefix(rule).encode() + b"\0"))
+        case "learn" | "tell" | "mute" as verdict:
+            return _about_leases(verdict)
         case "queue":
             span = queues(rule)
             numbers = (span.first, span.last - span.first + 1, _BYPASS)
@@ -291,6 +315,14 @@ def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
             )
         case _:
             raise Unsaid
+
+
+def _about_leases(verdict: Literal["learn", "tell", "mute"]) -> bytes:
+    if verdict == "learn":
+        return _immediate(JUMP, "learn")
+    if verdict == "mute":
+        return _marked(leases.MUTED)
+    return expression("log", attribute(1, struct.pack("!H", leases.GROUP)), attribute(2, leases.TOLD.encode() + b"\0"))
 
 
 @lru_cache(maxsize=256)
@@ -305,9 +337,9 @@ def _meta(key: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _payload(base: int, offset: int, size: int) -> bytes:
-    numbers = (attribute(kind, struct.pack("!I", number)) for kind, number in ((2, base), (3, offset), (4, size)))
-    return expression("payload", attribute(1, _REGISTER_1), *numbers)
+def _payload(base: int, offset: int, size: int, register: int = 1) -> bytes:
+    numbers = ((1, register), (2, base), (3, offset), (4, size))
+    return expression("payload", *(attribute(kind, struct.pack("!I", number)) for kind, number in numbers))
 
 
 @lru_cache(maxsize=1024)
@@ -320,12 +352,19 @@ def _compare(operator: int, value: bytes) -> bytes:
     )
 
 
-def _masked(mask: bytes) -> bytes:
+def _marked(bit: int) -> bytes:
+    """Return what sets a bit of the packet mark."""
+    set_mark = expression("meta", attribute(2, struct.pack("!I", _MARK)), attribute(3, _REGISTER_1))
+    return _meta(_MARK) + _masked(struct.pack("=I", 0xFFFFFFFF ^ bit), struct.pack("=I", bit)) + set_mark
+
+
+def _masked(mask: bytes, turned: bytes = b"") -> bytes:
+    """Return what keeps the bits of *mask*, and turns those of *turned*."""
     return expression(
         "bitwise",
         attribute(1, _REGISTER_1),
         attribute(2, _REGISTER_1),
         attribute(3, struct.pack("!I", len(mask))),
         attribute(4 | NESTED, attribute(1, mask)),
-        attribute(5 | NESTED, attribute(1, bytes(len(mask)))),
+        attribute(5 | NESTED, attribute(1, turned or bytes(len(mask)))),
     )

@@ -1,4 +1,4 @@
-"""Packets that rules log: NFLOG group 0 of this network namespace.
+"""Packets that rules log: NFLOG groups of this network namespace.
 
 The kernel copies the head of each packet with the rule's prefix.  One group has one listener: another
 program's that was first (ulogd) keeps it.
@@ -14,16 +14,18 @@ import struct
 from collections.abc import Iterator
 
 from pvenetd.firewall.log import Logged
+from pvenetd.firewall.nft_words import LOG_GROUP
 
-GROUP = 0
-COPIED = 128
-"""Bytes of each packet: all headers that are told of."""
+HEADERS = 128
+"""Bytes of a packet: all headers that are told of."""
+WHOLE = 2048
+"""Bytes of a packet: more than a frame has."""
 _AT_ONCE = 200
 """Packets of one read: what comes faster is counted as lost by the kernel, and keeps nobody waiting."""
 
 _NETLINK_NETFILTER, _SUBSYSTEM, _PACKET, _CONFIG = 12, 4 << 8, 0, 1
 _BIND, _COPY_PACKET = 1, 2
-_CMD, _MODE, _TIMEOUT = 1, 2, 4
+_CMD, _MODE, _TIMEOUT, _THRESHOLD = 1, 2, 4, 5
 _HEADER, _TIME, _IN, _OUT, _PHYSIN, _PHYSOUT, _ADDRESS, _PAYLOAD, _PREFIX, _LINK_HEADER = 1, 3, 4, 5, 6, 7, 8, 9, 10, 16
 _VLAN, _VLAN_TCI = 20, 2
 _ACKNOWLEDGED, _REQUEST = 4, 1
@@ -35,15 +37,22 @@ _ERROR = 2
 class Nflog:
     """A socket that tells of logged packets."""
 
-    def __init__(self) -> None:
-        """Listen.  Raises OSError: EPERM where another program does."""
+    def __init__(self, group: int = LOG_GROUP, copied: int = HEADERS, *, at_once: bool = False) -> None:
+        """Listen to *group* for the first *copied* bytes of its packets.  Raises OSError: EPERM where another does.
+
+        With *at_once*, each packet is told of by itself, not with those of the next 50 ms.
+        """
+        self._group = group
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
         try:
             self._socket.bind((0, 0))
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._ask(_attribute(_CMD, bytes((_BIND,))))
+            mode = _attribute(_MODE, struct.pack("!IBx", copied, _COPY_PACKET))
             self._ask(
-                _attribute(_MODE, struct.pack("!IBx", COPIED, _COPY_PACKET)), _attribute(_TIMEOUT, struct.pack("!I", 5))
+                mode,
+                _attribute(_TIMEOUT, struct.pack("!I", 5)),
+                _attribute(_THRESHOLD, struct.pack("!I", 1)) if at_once else b"",
             )
         except OSError:
             self._socket.close()
@@ -76,12 +85,12 @@ class Nflog:
         return found, lost
 
     def _ask(self, *attributes: bytes) -> None:
-        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, GROUP) + b"".join(attributes)
+        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, self._group) + b"".join(attributes)
         kind, flags = _SUBSYSTEM | _CONFIG, _REQUEST | _ACKNOWLEDGED
         self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body)
         for kind, answer in _messages(self._socket.recv(1 << 16), skip=0):
             if kind == _ERROR and (number := -struct.unpack_from("=i", answer)[0]):
-                raise OSError(number, f"NFLOG group {GROUP}: {_reason(number)}")
+                raise OSError(number, f"NFLOG group {self._group}: {_reason(number)}")
 
 
 def _reason(number: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from pvenetd.drivers.nft import Library, Nftables
 from pvenetd.firewall import abilities, nft
+from pvenetd.firewall.leases import learning, muting, telling
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import (
     ARP,
@@ -50,6 +51,13 @@ WORDS = [
     *(Rule("drop", not_arp_source=side, origin="ipfilter") for side in (ONE, SOME, RANGE, ALL, NONE)),
     *(Rule("drop", not_nd_target=side, origin="ipfilter") for side in (ONE6, TWO6, SOME6)),
     Rule("drop", ethertypes=(ARP,), not_arp_mac="02:00:00:00:00:01"),
+    *(Rule("drop", not_source=side, unless_learnt=True) for side in (ONE, SOME, ONE6, SOME6)),
+    *(Rule("drop", ethertypes=(ARP,), not_arp_source=side, unless_learnt=True) for side in (ONE, SOME)),
+    *(Rule("drop", not_nd_target=side, unless_learnt=True, origin="ipfilter") for side in (ONE6, TWO6)),
+    *learning("tap100i0", MAC),
+    *telling("tap100i0"),
+    muting(547),
+    muting(67, 547),
     Rule("log", limit=Limit(1, "second", 5), log=LOG, origin="100.fw:3"),
     Rule("log", log=Log(0, 7, "forward", "x" * 120), origin="100.fw:3"),
     Rule("log", protocol=TCP, dport=(Span(22, 22),), limit=Limit(3, "minute", 7), log=LOG, origin="y" * 200),

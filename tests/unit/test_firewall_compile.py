@@ -71,21 +71,38 @@ def origins(text: str, chain: str) -> list[str]:
             "",
             ["established", "any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
             [
-                *("macfilter", "established", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
+                *("macfilter", "no dhcp server", "established", "macfilter"),
+                *("any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
         (
             "dhcp: 0\nmacfilter: 0\n",
             ["established", "any-in", "screen-in", "ndp-in", "policy_in"],
-            ["established", "any-out", "screen-out", "radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"],
+            [
+                *("no dhcp server", "established", "any-out", "screen-out", "radv", "ndp-out"),
+                *("dhcp server", "dhcp server", "policy_out"),
+            ],
         ),
         (
             "ndp: 0\n[RULES]\nIN DROP\n|IN DROP\nOUT DROP -i net0\nOUT DROP -i net1\n",
             ["established", "any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
             [
-                *("macfilter", "established", "macfilter", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
+                *("macfilter", "no dhcp server", "established", "macfilter"),
+                *("any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
                 *("dhcp server", "dhcp server", "policy_out"),
+            ],
+        ),
+        (
+            "ipfilter_learn: 1\ndhcp: 0\n[RULES]\nIN ACCEPT -p tcp\nIN ACCEPT -p udp -source 192.0.2.9\n",
+            [
+                *("ipfilter_learn", "ipfilter_learn", "established", "any-in", "screen-in", "ndp-in"),
+                *("100.fw:6", "ipfilter_learn", "100.fw:7", "policy_in"),
+            ],
+            [
+                *("macfilter", "ipfilter", "ipfilter", "unspecified", "no dhcp server", "ipfilter_learn"),
+                *("ipfilter_learn", "established", "macfilter", "ipfilter", "ipfilter", "any-out", "screen-out"),
+                *("radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"),
             ],
         ),
     ],

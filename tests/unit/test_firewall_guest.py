@@ -117,8 +117,8 @@ def test_who_a_guest_is_stands_before_what_passes_by_its_connection() -> None:
     rules = chain(compiled("ipfilter: 1\nlayer2_protocols: ARP\n"), "vm-100-out")
     origins = [rule.partition(":")[0] for rule in rules]
     at = origins.index("established")
-    assert (set(origins[:at]), at) == ({"macfilter", "ipfilter", "unspecified"}, 2 + 2 * 2 + 1)
-    assert all("not_mac=" in rule or "not_source=" in rule for rule in rules[: at - 1])
+    assert (set(origins[:at]), at) == ({"macfilter", "ipfilter", "unspecified", "no dhcp server"}, 2 + 2 * 2 + 1 + 1)
+    assert all("not_mac=" in rule or "not_source=" in rule for rule in rules[: at - 2])
     told_neighbours = [rule for rule in rules[at + 1 :] if rule.startswith(("macfilter", "ipfilter"))]
     assert told_neighbours == rules[at + 1 : at + 1 + 2 + 2 * 2]
     assert origins.index("layer2_protocols") < origins.index("any-out")

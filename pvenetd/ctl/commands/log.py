@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from pvenetd.ctl import show
+from pvenetd.ctl import show, show_leases
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.command import Command, Takes, given, number
 
@@ -51,6 +51,13 @@ COMMANDS = (
         show.rules,
         _one_guest,
         live=True,
+    ),
+    Command(
+        ("firewall", "leases"),
+        "list the addresses that were leased to guests' NICs, by whom and until when",
+        _request("firewall", "leases"),
+        show_leases.show,
+        _one_guest,
     ),
     Command(
         ("firewall", "diff"),
