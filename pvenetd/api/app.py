@@ -15,6 +15,7 @@ from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
+from pvenetd.api import stream
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
 from pvenetd.api.credentials import caller
 from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
@@ -80,24 +81,27 @@ class Server:
     def __init__(self, daemon: Daemon, group: int | None) -> None:
         self._daemon = daemon
         self._group = group
+        self._streams = stream.Streams(daemon)
         self.connections: Connections | None = None
         """Those from the network; without, whoever asks is on this host."""
 
-    async def serve(self, request: web.Request) -> web.Response:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to one request."""
         with self.connections.busy(request.protocol) if self.connections else contextlib.nullcontext():
             return await self._serve(request)
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         who = await self._caller(request)
         path = request.rel_url.raw_path
         status = 200
         body: Mapping[str, Any]
         try:
-            if made := await page(request.method, path):
+            if made := await page(request.method, path, is_known=not who.refusal):
                 return web.Response(body=made.body, content_type=made.kind, charset="utf-8", headers=made.headers)
             if who.refusal:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
+            if stream.is_asked(request) and (streamed := await self._streamed(request, who, path)):
+                return streamed
             body = await answer(self._daemon, ROUTES, who, request.method, path, await _given(request))
         except PvenetError as error:
             status, body = refusal(error)
@@ -115,6 +119,15 @@ class Server:
         if who.refusal and request.can_read_body:
             told.force_close()  # what he sends nobody reads
         return told
+
+    async def _streamed(self, request: web.Request, who: Caller, path: str) -> web.StreamResponse | None:
+        """Answer with a stream; None where this path has none.  Raises `PvenetError`."""
+        route, found = permitted(ROUTES, who, request.method, path)
+        if route.ask not in stream.FEEDS:
+            return None
+        given = await _given(request)
+        _tell(who, f"{request.method} {_harmless(request)}", 200, {"message": "streams"})
+        return await self._streams.answer(request, route, found, given)
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:

@@ -109,7 +109,11 @@ class Since(OfNode):
 
 @routes.get("/nodes/{node}/pvenetd/events")
 async def events(daemon: Daemon, params: Since) -> list[Event]:
-    """Return what the daemon did and why, oldest first, as far as it remembers."""
+    """Return what the daemon did and why, oldest first, as far as it remembers.
+
+    With ``Accept: text/event-stream`` it is streamed as Server-Sent Events, resumable by ``Last-Event-ID``; who reads
+    too slowly gets an event ``missed`` with the count.
+    """
     return cast("list[Event]", await daemon.events.after(params.since, params.wait))
 
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 from pvenetd import __version__
+from pvenetd.api import stream
 from pvenetd.api.errors import STATUS, Refusal
 from pvenetd.api.route import PREFIX, Beside, Params, Route, nodes
 from pvenetd.api.schema import Schema, model_schema, type_schemas
@@ -74,10 +75,15 @@ def _operation(route: Route, answers: dict[Any, Schema]) -> Schema:
         **_asked(route),
         **({"security": []} if route.open else {}),
         "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": _answer(route, answers)}}},
+            "200": {"description": "Done.", "content": _content(route, answers)},
             **{str(status): {"$ref": f"{_COMPONENTS}/responses/{status}"} for status in _statuses()},
         },
     }
+
+
+def _content(route: Route, answers: dict[Any, Schema]) -> Schema:
+    content: Schema = {"application/json": {"schema": _answer(route, answers)}}
+    return content | ({stream.KIND: {"schema": {"type": "string"}}} if route.ask in stream.FEEDS else {})
 
 
 def _answer(route: Route, answers: dict[Any, Schema]) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -30,12 +31,17 @@ class Since(OfNode):
 
 @routes.get("/nodes/{node}/pvenetd/firewall/log")
 async def packets(daemon: Daemon, params: Since) -> list[LoggedPacket]:
-    """Return packets that rules have logged, oldest first, decoded, each with the rule's FILE:LINE."""
+    """Return packets that rules have logged, oldest first, decoded, each with the rule's FILE:LINE.
 
-    def wanted(line: Record) -> bool:
-        return params.vmid is None or line["vmid"] == params.vmid
+    With ``Accept: text/event-stream`` they are streamed as Server-Sent Events, resumable by ``Last-Event-ID``.
+    """
+    found = await daemon.packets.lines.after(params.since, params.wait, wanted(params))
+    return cast("list[LoggedPacket]", found)
 
-    return cast("list[LoggedPacket]", await daemon.packets.lines.after(params.since, params.wait, wanted))
+
+def wanted(params: Since) -> Callable[[Record], bool]:
+    """Return which lines are asked for."""
+    return lambda line: params.vmid is None or line["vmid"] == params.vmid
 
 
 class Page(Params):

@@ -27,11 +27,11 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-async def page(method: str, path: str) -> Page | None:
-    """Return the page at *path*, None where there is none."""
+async def page(method: str, path: str, *, is_known: bool) -> Page | None:
+    """Return the page at *path*, None where there is none; who is not known gets the one that asks who he is."""
     if method not in ("GET", "HEAD"):
         return None
-    if path == DOCUMENT:
+    if path == DOCUMENT and is_known:
         return Page("application/json", await asyncio.to_thread(_document))
     if path == BROWSER:
         return Page("text/html", _browser(), {"Content-Security-Policy": _ONLY_OURS})

@@ -28,6 +28,17 @@ class Feed:
     def __iter__(self) -> Iterator[Record]:
         return iter(self._now())
 
+    @property
+    def newest(self) -> int:
+        """Return the id of the last record, 0 where there never was any."""
+        return self._last
+
+    @property
+    def oldest(self) -> int:
+        """Return the id of the first record that is remembered, of the next where there is none."""
+        kept = self._now()
+        return int(kept[0]["id"]) if kept else self._last + 1
+
     def add(self, facts: Record) -> None:
         """Tell of something."""
         with self._adding:

@@ -59,6 +59,8 @@ def tried(document: Schema) -> Schema:
             body["required"] = [*body.get("required", ()), *(_SHORT.keys() & body["properties"].keys())]
             patterns = body.get("patternProperties", {}).items()
             body |= {"patternProperties": {name: _likely("netN", one) for name, one in patterns}} if patterns else {}
+    for operation in _operations(found):
+        operation["responses"]["200"]["content"].pop("text/event-stream", None)
     parts = {*_parts(found["paths"])}
     for name, schema in found["components"]["schemas"].items():
         if "properties" in schema and name not in parts:
