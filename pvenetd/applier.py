@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
+from pvenetd.forwarding import Heard
 from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.primary import Order, order, reordered
 from pvenetd.resource import Key, Resource
@@ -53,6 +54,9 @@ class Machine(Protocol):
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        """Return the forwarding tables of bridges and VXLANs."""
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
@@ -117,6 +121,10 @@ class Applier:
     async def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
         return await self.work(lambda: self._machine.counters(names))
+
+    async def forwarding(self) -> tuple[Heard, ...]:
+        """Return the forwarding tables of bridges and VXLANs."""
+        return await self.work(self._machine.forwarding)
 
     async def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""

@@ -25,6 +25,7 @@ from pvenetd.engine import Engine, Machine
 from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
+from pvenetd.forwarding import Heard
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.journal import versions
@@ -128,6 +129,9 @@ class Failing:
 
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         return self._machine.counters(names)
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        return self._machine.forwarding()
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         return self._machine.tallies(pieces)

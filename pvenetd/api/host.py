@@ -10,9 +10,8 @@ from typing_extensions import TypedDict
 from pvenetd import __version__
 from pvenetd.api.route import OfNode, Params, Routes, nodes
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.guest_records import GuestRecord, NicRecord
-from pvenetd.daemon.overview import LinkRecord, StatusRecord
-from pvenetd.option import ZeroOne
+from pvenetd.daemon.overview import HealthRecord, LinkRecord, StatusRecord
+from pvenetd.daemon.ports import Behind
 
 routes = Routes()
 
@@ -56,35 +55,29 @@ async def status(daemon: Daemon, params: OfNode) -> StatusRecord:
     return await daemon.status()
 
 
-class Behind(TypedDict):
-    """Whose NIC is behind a port."""
-
-    vmid: int
-    name: str
-    nic: str
-    filtered: ZeroOne
-
-
 class Place(LinkRecord):
     """A link, and the guest behind it."""
 
     guest: NotRequired[Behind]
 
 
+@routes.get("/nodes/{node}/pvenetd/health")
+async def health(daemon: Daemon, params: OfNode) -> HealthRecord:
+    """Return whether all is well, and what is not."""
+    del params
+    return (await daemon.status())["health"]
+
+
 @routes.get("/nodes/{node}/pvenetd/topology")
 async def topology(daemon: Daemon, params: OfNode) -> list[Place]:
     """Return every link with what it is a port of or stands on, and a tap's guest."""
     del params
-    guests = {nic["tap"]: (guest, nic) for guest in await daemon.guests.records() for nic in guest["nics"]}
+    guests = await daemon.ports.behind()
     found = cast("list[Place]", await daemon.topology())
     for link in found:
         if link["name"] in guests:
-            link["guest"] = _guest(*guests[link["name"]])
+            link["guest"] = guests[link["name"]]
     return found
-
-
-def _guest(guest: GuestRecord, nic: NicRecord) -> Behind:
-    return {"vmid": guest["vmid"], "name": guest["name"], "nic": nic["nic"], "filtered": nic["filtered"]}
 
 
 @with_config({"extra": "allow"})

@@ -21,6 +21,7 @@ from pvenetd.api import (
     network,
     node,
     packet_log,
+    ports,
     simulate,
     tasks,
     trace,
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *firewall_options.routes,
     *nat.routes,
     *packet_log.routes,
+    *ports.routes,
     *trace.routes,
     *simulate.routes,
 )

@@ -37,6 +37,7 @@ from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavail
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.tally import Tally
+from pvenetd.forwarding import Heard
 from pvenetd.interfaces.config import Config, single
 from pvenetd.interfaces.includes import Disk, load
 from pvenetd.interfaces.syntax import parse
@@ -92,6 +93,11 @@ class Later:
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted."""
         found: dict[str, dict[str, int]] = self._machine().counters(names)
+        return found
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        """Return the forwarding tables of bridges and VXLANs."""
+        found: tuple[Heard, ...] = self._machine().forwarding()
         return found
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:

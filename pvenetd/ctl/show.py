@@ -17,6 +17,8 @@ _WIDEST = 72
 def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     """Show everything on one screen."""
     yield f"pvenetd {data['version']}"
+    if found := data.get("health"):
+        yield f"health         {found['status']}"
     yield f"configuration  {_configuration(data['interfaces'])}"
     if (drift := data["interfaces"].get("drift")) and data["interfaces"]["applied"]:
         yield f"drift          {_operations(drift)} to bring the host back to it (pvenetctl plan --drift)"

@@ -21,13 +21,15 @@ from pvenetd.daemon.guard import Guard
 from pvenetd.daemon.guest_edits import GuestEdits
 from pvenetd.daemon.guests import Guests
 from pvenetd.daemon.hand import Hand
+from pvenetd.daemon.health import health
 from pvenetd.daemon.heard import Heard
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.leases import Leases
 from pvenetd.daemon.nat import Translations
 from pvenetd.daemon.neighbours import Neighbours
-from pvenetd.daemon.overview import ConfigurationRecord, FilteringRecord, LinkRecord, StatusRecord
+from pvenetd.daemon.overview import ConfigurationRecord, FilteringRecord, LinkRecord, SeenRecord, StatusRecord
 from pvenetd.daemon.packet_log import PacketLog
+from pvenetd.daemon.ports import Ports
 from pvenetd.daemon.query import Query
 from pvenetd.daemon.rule_edits import RuleEdits
 from pvenetd.daemon.rules import LoadedRules
@@ -77,6 +79,7 @@ class Daemon:
         self.guests.moved, self.simulation.learnt = self.leases.follow, self.leases.learnt
         self.rules = LoadedRules(store, engine)
         self.trace = Trace()
+        self.ports = Ports(engine, self.guests)
         self.neighbours = Neighbours(engine, design, self.firewall.is_on)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
@@ -259,7 +262,7 @@ class Daemon:
         """Return how everything is."""
         live = await self.engine.observe()
         guests = await self.guests.records()
-        return {
+        found: SeenRecord = {
             "version": __version__,
             "interfaces": await self._configuration(),
             "bridges": overview.bridges(live),
@@ -269,6 +272,7 @@ class Daemon:
             "libvirt": self.domains.told(),
             "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
         }
+        return {**found, "health": health(found)}
 
     async def filtering(self) -> FilteringRecord:
         """Return what is loaded, what differs from the files, and the ports that nobody has announced."""

@@ -81,8 +81,16 @@ class FilteringRecord(TypedDict):
     confirm: NotRequired[WaitingRecord]
 
 
-class StatusRecord(TypedDict):
-    """How everything is."""
+class HealthRecord(TypedDict):
+    """Whether all is well."""
+
+    status: Literal["ok", "degraded"]
+    reasons: list[str]
+    """What is not, a sentence each."""
+
+
+class SeenRecord(TypedDict):
+    """How everything is seen to be."""
 
     version: str
     interfaces: ConfigurationRecord
@@ -93,6 +101,12 @@ class StatusRecord(TypedDict):
     libvirt: str
     errors: dict[str, str]
     """What has failed, by owner: ``interfaces``, ``firewall``, ``vm:100``, ``kernel``, …"""
+
+
+class StatusRecord(SeenRecord):
+    """How everything is, and whether that is well."""
+
+    health: HealthRecord
 
 
 class LinkRecord(TypedDict):

@@ -29,6 +29,7 @@ from pvenetd.drivers.fake_rules import (
 from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally, tallies
+from pvenetd.forwarding import Heard
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
 from pvenetd.pinned import Pinned
@@ -92,6 +93,10 @@ class Fake(Links):
             for name in names
             if ("link", name) in self._now
         }
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        """Return nothing: no frame ever comes here."""
+        return ()
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return the rules of *pieces*: nothing ever passes here."""

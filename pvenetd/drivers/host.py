@@ -22,6 +22,7 @@ from pvenetd.drivers.sysctl import Settings
 from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
+from pvenetd.forwarding import Heard
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
@@ -139,6 +140,13 @@ class Host:
             return counters(self._wire, names)
         except RefusedError as refused:
             raise KernelError("reading counters", refused.errno, refused.reason) from refused
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        """Return the forwarding tables of bridges and VXLANs."""
+        try:
+            return self._mirror.forwarding()
+        except RefusedError as refused:
+            raise KernelError("reading forwarding tables", refused.errno, refused.reason) from refused
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""

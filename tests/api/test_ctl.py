@@ -177,3 +177,14 @@ async def test_a_session_is_read_as_ssh_tells_it(api: Api) -> None:
     status, body = await api.ask("POST", "/api2/json/nodes/localhost/pvenetd/apply", "-d", "session=nonsense")
     assert status == 400
     assert body["errors"] == {"session": "should be CLIENT CLIENT-PORT SERVER SERVER-PORT, as in SSH_CONNECTION"}
+
+
+async def test_ports_and_who_is_behind_them(ctl: Ctl) -> None:
+    await ctl("apply")
+    await ctl("vm plug 100")
+    found = (await ctl("ports")).splitlines()
+    assert found[0].lower().split() == ["port", "in", "link", "guest", "received", "sent", "dropped", "errors"]
+    (port,) = [line for line in found if line.startswith("tap100i0")]
+    assert port.split()[:6] == ["tap100i0", "vmbr0", "up", "100", "web", "net0"]
+    assert (await ctl("fdb vmbr0")).lower().split()[:4] in ([], ["bridge", "port", "mac", "vlan"])
+    assert "health         ok" in await ctl("status")

@@ -1,13 +1,18 @@
-"""The host as a whole: status, topology, reconcile."""
+"""The host as a whole: status, topology, ports, who is behind them, reconcile."""
 
 from __future__ import annotations
 
-from pvenetd.ctl import show, topology
-from pvenetd.ctl.command import Command, Takes, get, has_failed, post
+from pvenetd.ctl import show, show_ports, topology
+from pvenetd.ctl.client import Request
+from pvenetd.ctl.command import Command, Takes, get, given, has_failed, post
 
 
 def _format(parser: Takes) -> None:
     parser.add_argument("--format", choices=("text", "json", "dot"), default="text", help="how it is drawn")
+
+
+def _bridge(parser: Takes) -> None:
+    parser.add_argument("bridge", metavar="BRIDGE", nargs="?", help="one bridge's table alone")
 
 
 COMMANDS = (
@@ -18,6 +23,15 @@ COMMANDS = (
         get("topology"),
         topology.show,
         _format,
+        live=True,
+    ),
+    Command(("ports",), "list every port with what it has counted", get("ports"), show_ports.ports, live=True),
+    Command(
+        ("fdb",),
+        "list who is behind which port",
+        lambda found: Request("GET", ("fdb",), given(bridge=found.bridge)),
+        show_ports.forwarding,
+        _bridge,
         live=True,
     ),
     Command(

@@ -9,8 +9,9 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
-from pvenetd.drivers.netlink import addresses, entries, fdb, ipv6, links, mark, shaping, vlans
+from pvenetd.drivers.netlink import addresses, entries, fdb, ipv6, links, mark, shaping, table, vlans
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, lost_events
+from pvenetd.forwarding import Heard
 from pvenetd.kinds.link import Link
 from pvenetd.kinds.veth import Veth
 from pvenetd.kinds.vxlan import Vxlan, sorted_addresses
@@ -151,6 +152,10 @@ class Mirror:
         for link in filter(None, there.values()):
             found += entries.entries(self._wire, link, self._name)
         return {entry.key: entry for entry in found} | self.beside([("pinned", name) for name in there])
+
+    def forwarding(self) -> tuple[Heard, ...]:
+        """Return the forwarding tables, what was learned too.  Raises `RefusedError`."""
+        return tuple(table.table(self._wire, self._name))
 
     def beside(self, keys: Iterable[Key]) -> dict[Key, Resource]:
         """Return what guests' ports have of *keys* that the link itself does not tell: limits, pinned MACs."""
