@@ -270,7 +270,7 @@ class Daemon:
             "neighbours": await self.neighbours.told(guests),
             "firewall": await self.filtering(),
             "libvirt": self.domains.told(),
-            "errors": {**self.engine.failed, **({"kernel": self.obstacle} if self.obstacle else {})},
+            "errors": {**self.engine.failed, **self._obstacles()},
         }
         return {**found, "health": health(found)}
 
@@ -281,6 +281,11 @@ class Daemon:
             found["confirm"] = {"id": pending.id, "seconds": round(pending.left(), 1)}
         told = {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
         return cast("FilteringRecord", told)
+
+    def _obstacles(self) -> dict[str, str]:
+        """Return what the kernel keeps from us."""
+        found = {"kernel": self.obstacle, "firewall log": self.packets.obstacle, "leases": self.leases.obstacle}
+        return {what: why for what, why in found.items() if why}
 
     async def topology(self) -> list[LinkRecord]:
         """Return every link with what it is a port of or stands on, for a picture."""

@@ -275,3 +275,14 @@ def test_ipv6_is_learnt_from_dhcpv6(world: World, lan: Space, guest: Space, tmp_
     guest.run("ip", "address", "add", f"{other}/64", "dev", "eth0", "nodad")
     said = guest.run("ping", "-n", "-c", "1", "-W", "2", "-I", other, "2001:db8:1::9", check=False)
     assert ", 0 received" in said
+
+
+def test_who_listens_in_pvenetds_place_is_told_of(world: World) -> None:
+    assert world.daemon
+    world.daemon.signal(signal.SIGTERM)
+    world.daemon.wait()
+    program = "from pvenetd.sources.nflog import Nflog; n = Nflog(126); print('listening', flush=True); input()"
+    command = [*world.host.prefix(), sys.executable, "-c", program]
+    world.keep(Process("listener", command, {"PYTHONPATH": str(CHECKOUT)})).expect("^listening$")
+    world.start_daemon()
+    assert "NFLOG group 126: another program listens there" in world.ctl("status")
