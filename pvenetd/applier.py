@@ -61,8 +61,11 @@ class Machine(Protocol):
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
 
-    def cut(self, flows: Collection[Flow]) -> int:
-        """Forget connections, and have their answers refused; return how many there were.  Raises `KernelError`."""
+    def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
+        """Forget connections, and have answers refused, *at_host* or at guests' ports; return how many there were.
+
+        Raises `KernelError`.
+        """
 
     def apply(self, *ops: Op) -> None:
         """Carry out one operation, or several at once (`plan.steps`): all or none.  Raises `KernelError`."""
@@ -130,9 +133,9 @@ class Applier:
         """Return what the rules of *pieces* that are loaded have counted."""
         return await self.work(lambda: self._machine.tallies(pieces))
 
-    async def cut(self, flows: Collection[Flow]) -> int:
+    async def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Cut connections; return how many there were.  Raises `KernelError`."""
-        return await self.work(lambda: self._machine.cut(flows))
+        return await self.work(lambda: self._machine.cut(flows, at_host=at_host))
 
     async def look(self, keys: Collection[Key]) -> State:
         """Return what the machine has of *keys* alone."""

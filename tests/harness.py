@@ -136,8 +136,8 @@ class Failing:
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         return self._machine.tallies(pieces)
 
-    def cut(self, flows: Collection[Flow]) -> int:
-        return self._machine.cut(flows)
+    def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
+        return self._machine.cut(flows, at_host=at_host)
 
     def apply(self, *ops: Op) -> None:
         for op in ops:

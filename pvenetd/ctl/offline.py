@@ -105,9 +105,9 @@ class Later:
         found: tuple[Tally, ...] = self._machine().tallies(pieces)
         return found
 
-    def cut(self, flows: Collection[Flow]) -> int:
+    def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Cut connections; return how many there were.  Raises `KernelError`."""
-        found: int = self._machine().cut(flows)
+        found: int = self._machine().cut(flows, at_host=at_host)
         return found
 
     def apply(self, *ops: Op) -> None:

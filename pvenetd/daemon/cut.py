@@ -131,10 +131,11 @@ class Cut:
         about = await asyncio.to_thread(_taking_part, flows, seen)
         judge = await self._judge(about, seen)
         found = await asyncio.to_thread(refused, judge, flows)
-        for at in range(0, len(found), MOST):
-            some = found[at : at + MOST]
-            await self._engine.cut([flow for flow, _ in some])
-            self.total.update(reason for _, reason in some)
+        for at_host in (False, True):
+            flows = [flow for flow, _ in found if judge.is_at_host(flow) == at_host]
+            for at in range(0, len(flows), MOST):
+                await self._engine.cut(flows[at : at + MOST], at_host=at_host)
+        self.total.update(reason for _, reason in found)
         if found:
             reasons = dict(Counter(reason for _, reason in found).most_common())
             log.info("connections that are not allowed any more, and were cut: %d", len(found))

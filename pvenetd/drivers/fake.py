@@ -105,8 +105,9 @@ class Fake(Links):
             tally for one in found for tally in tallies(one.text.replace(" counter ", " counter packets 0 bytes 0 "))
         )
 
-    def cut(self, flows: Collection[Flow]) -> int:
+    def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Forget connections: a fake carries none."""
+        del at_host
         return len(flows)
 
     def disturbed(self) -> bool:

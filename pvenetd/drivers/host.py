@@ -152,14 +152,14 @@ class Host:
         """Return what the rules of *pieces* that are loaded have counted."""
         return self._rules.tallies(pieces)
 
-    def cut(self, flows: Collection[Flow]) -> int:
-        """Forget connections, and have their answers refused; return how many there still were.
+    def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
+        """Forget connections, and have answers refused, *at_host* or at guests' ports; return how many there were.
 
         Raises `KernelError`.
         """
         try:
             if isinstance(self._rules, nft.Nftables):
-                self._rules.refuse(flows)
+                self._rules.refuse(flows, at_host=at_host)
             return tracked.delete(flows)
         except OSError as error:
             raise KernelError("cutting connections", error.errno or 0, error.strerror or str(error)) from error

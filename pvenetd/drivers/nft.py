@@ -264,10 +264,10 @@ class Nftables:
         """Return the kernel's number of the last change of nftables, anybody's."""
         return self._generation.now()
 
-    def refuse(self, flows: Collection[Flow]) -> None:
-        """Have the answers of connections that are cut refused; without chains of ours there is nobody to do so."""
+    def refuse(self, flows: Collection[Flow], *, at_host: bool) -> None:
+        """Have answers of connections that are cut refused; without chains of ours there is nobody to do so."""
         before = self._generation.now()
-        messages = nft_cut.refused(flows)
+        messages = nft_cut.refused(flows, at_host=at_host)
         try:
             if messages:
                 self._batches.send(messages)

@@ -55,6 +55,11 @@ class Judge:
             self._known[key] = self._asked(flow)
         return self._known[key]
 
+    def is_at_host(self, flow: Flow) -> bool:
+        """Return whether it is the host that meets what is answered, not the port of a guest."""
+        asked, answers = ((flow.version, one) for one in (flow.asked.source, flow.answer.source))
+        return answers in self._own or (asked in self._own and answers not in self._where.seen)
+
     def _class(self, flow: Flow) -> tuple[object, ...]:
         if flow.translated:
             return flow.version, flow.protocol, flow.icmp, flow.asked, flow.answer

@@ -39,13 +39,13 @@ CUT_SETS = """\
 SEEN_SETS = """\
 	set seen-v4 {
 		type ifname . ipv4_addr
-		size 65535
+		size 16384
 		flags dynamic,timeout
 		timeout 1d
 	}
 	set seen-v6 {
 		type ifname . ipv6_addr
-		size 65535
+		size 16384
 		flags dynamic,timeout
 		timeout 1d
 	}
@@ -98,14 +98,16 @@ MOST = 500
 """Connections that one transaction takes: an attribute of netlink has 64 KiB at most."""
 
 
-def refused(flows: Collection[Flow]) -> bytes:
-    """Return the messages that have answers of *flows*, at most `MOST`, refused by guests' ports and by the host."""
-    found = b""
+def refused(flows: Collection[Flow], *, at_host: bool) -> bytes:
+    """Return the messages that have answers of *flows*, at most `MOST`, refused: by the host, or at guests' ports.
+
+    They are there once: who lists a table waits for all that is in it.
+    """
+    found, family = b"", INET if at_host else BRIDGE
     for version in (4, 6):
         elements = [_answer(one) for one in flows if one.version == version and one.protocol in WITH_PORTS]
         if elements:
-            for family in (INET, BRIDGE):
-                found += with_elements(NEWSETELEM, f"cut-v{version}", elements, family=family)
+            found += with_elements(NEWSETELEM, f"cut-v{version}", elements, family=family)
     return found
 
 
