@@ -153,7 +153,7 @@ IN SSH(DROP) -log info
 
 
 @settings(max_examples=200, deadline=None)
-@given(at=st.integers(1, 14), garbage=st.text(min_size=1).filter(lambda text: "\n" not in text) | LINES)
+@given(at=st.integers(1, 14), garbage=(st.text(min_size=1) | LINES).filter(lambda text: "\n" not in text))
 def test_garbage_in_place_of_a_line_breaks_the_file_or_means_something_else(at: int, garbage: str) -> None:
     head = "".join(line + "\n" for line in GOOD.splitlines()[:at])
     config = parse_cluster(head + garbage, "cluster.fw")
