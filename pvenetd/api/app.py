@@ -15,13 +15,13 @@ from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
-from pvenetd.api import stream
+from pvenetd.api import metrics, stream
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
 from pvenetd.api.credentials import caller
 from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
-from pvenetd.api.pages import page
+from pvenetd.api.pages import Page, page
 from pvenetd.api.peer import group_id, peer
-from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, permitted
+from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, find, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import PvenetError
@@ -93,11 +93,11 @@ class Server:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         who = await self._caller(request)
         path = request.rel_url.raw_path
-        status = 200
+        status, began = 200, asyncio.get_running_loop().time()
         body: Mapping[str, Any]
         try:
-            if made := await page(request.method, path, is_known=not who.refusal):
-                return web.Response(body=made.body, content_type=made.kind, charset="utf-8", headers=made.headers)
+            if made := await self._page(request.method, path, is_known=not who.refusal):
+                return web.Response(body=made.body, headers={"Content-Type": made.kind, **made.headers})
             if who.refusal:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
             if stream.is_asked(request) and (streamed := await self._streamed(request, who, path)):
@@ -109,6 +109,7 @@ class Server:
             log.exception("%s %s: a bug", request.method, path)
             status, body = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
         _tell(who, f"{request.method} {_harmless(request)}", status, body)
+        self._count(request.method, path, status, asyncio.get_running_loop().time() - began)
         told = web.Response(
             text=json.dumps(body),
             status=status,
@@ -119,6 +120,16 @@ class Server:
         if who.refusal and request.can_read_body:
             told.force_close()  # what he sends nobody reads
         return told
+
+    async def _page(self, method: str, path: str, *, is_known: bool) -> Page | None:
+        if (method, path) == ("GET", metrics.PATH) and is_known:
+            return await metrics.metrics(self._daemon)
+        return await page(method, path, is_known=is_known)
+
+    def _count(self, method: str, path: str, status: int, seconds: float) -> None:
+        with contextlib.suppress(PvenetError):  # what is no route is not counted: anybody could name thousands
+            route, _ = find(ROUTES, method, path)
+            self._daemon.counts.asked(method, route.path, status, seconds)
 
     async def _streamed(self, request: web.Request, who: Caller, path: str) -> web.StreamResponse | None:
         """Answer with a stream; None where this path has none.  Raises `PvenetError`."""

@@ -32,9 +32,9 @@ async def page(method: str, path: str, *, is_known: bool) -> Page | None:
     if method not in ("GET", "HEAD"):
         return None
     if path == DOCUMENT and is_known:
-        return Page("application/json", await asyncio.to_thread(_document))
+        return Page("application/json; charset=utf-8", await asyncio.to_thread(_document))
     if path == BROWSER:
-        return Page("text/html", _browser(), {"Content-Security-Policy": _ONLY_OURS})
+        return Page("text/html; charset=utf-8", _browser(), {"Content-Security-Policy": _ONLY_OURS})
     return None
 
 

@@ -13,6 +13,7 @@ from pvenetd.daemon import overview
 from pvenetd.daemon.access import Access
 from pvenetd.daemon.apart import put_apart
 from pvenetd.daemon.boot import Boot
+from pvenetd.daemon.counts import Counts
 from pvenetd.daemon.cut import Cut
 from pvenetd.daemon.domains import Domains
 from pvenetd.daemon.feed import Feed
@@ -93,6 +94,7 @@ class Daemon:
         self._changed: set[Key] = set()
         """What has changed in the kernel and was not followed yet."""
         self.events = Feed(_KEPT)
+        self.counts = Counts()
         self.packets = PacketLog(store.files)
         self.interfaces.applied = self._applied
         engine.told = self._told
@@ -324,4 +326,5 @@ class Daemon:
             return []
 
     def _told(self, what: str, facts: Mapping[str, Any]) -> None:
+        self.counts.happened(what, facts)
         self.events.add({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **facts})
