@@ -72,6 +72,7 @@ async def _runner(server: Server, **options: Any) -> AsyncIterator[web.AppRunner
     try:
         yield runner
     finally:
+        server.streams.close()
         await runner.cleanup()
 
 
@@ -81,7 +82,7 @@ class Server:
     def __init__(self, daemon: Daemon, group: int | None) -> None:
         self._daemon = daemon
         self._group = group
-        self._streams = stream.Streams(daemon)
+        self.streams = stream.Streams(daemon)
         self.connections: Connections | None = None
         """Those from the network; without, whoever asks is on this host."""
 
@@ -138,7 +139,7 @@ class Server:
             return None
         given = await _given(request)
         _tell(who, f"{request.method} {_harmless(request)}", 200, {"message": "streams"})
-        return await self._streams.answer(request, route, found, given)
+        return await self.streams.answer(request, route, found, given)
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:

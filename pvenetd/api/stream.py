@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -58,7 +58,12 @@ class Streams:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._open = 0
+        self._open: set[asyncio.Task[object]] = set()
+
+    def close(self) -> None:
+        """End them all: one whose reader has gone waits for something to tell him."""
+        for task in self._open:
+            task.cancel()
 
     async def answer(
         self, request: web.Request, route: Route, found: dict[str, str], given: dict[str, Any]
@@ -85,13 +90,14 @@ class Streams:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        if self._open >= MOST:
+        if len(self._open) >= MOST:
             raise TooMany(f"at most {MOST} streams at a time", KEEPALIVE)
-        self._open += 1
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._open.add(task)
         try:
             yield
         finally:
-            self._open -= 1
+            self._open.discard(task)
 
 
 async def told(feed: Feed, wanted: Wanted, since: int) -> AsyncIterator[bytes]:
