@@ -14,6 +14,7 @@ from http.client import HTTPException
 
 import pytest
 
+from tests.kernel.firewall import have_bridge_netfilter
 from tests.kernel.world import frame, inside, ip_packet
 from tests.patience import PATIENCE
 from tests.sandbox.client import hook, request
@@ -124,6 +125,8 @@ class Scene:
 
 @pytest.fixture
 def scene(aware: str, tag: str, backend: str) -> Iterator[Scene]:
+    if backend == "iptables":
+        have_bridge_netfilter()
     with World(cables=("eth0", "eth1")) as world, ExitStack() as stack:
         world.write("etc/network/interfaces", INTERFACES + aware)
         world.write("etc/pvenetd/pvenetd.toml", f'[firewall]\nbackend = "{backend}"\n')

@@ -15,12 +15,12 @@ from tests.sandbox.world import GUEST, World
 )
 def test_what_somebody_takes_away_is_loaded_again(world: World, words: tuple[str, ...]) -> None:
     _guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
-    before = world.host.run("nft", "-s", "list", "ruleset")
+    before = world.rules()
     assert "vm-100-out" in before
     assert world.daemon
     world.daemon.skip()
     world.host.run("nft", *words)
     world.daemon.expect("somebody has changed our chains: ")
     world.ctl("status")  # answered by the same thread, after what it had begun
-    assert sorted(world.host.run("nft", "-s", "list", "ruleset").split()) == sorted(before.split())
+    assert sorted(world.rules().split()) == sorted(before.split())
     pump.stop()

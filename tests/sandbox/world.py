@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -106,6 +107,10 @@ class World:
     def write(self, name: str, text: str) -> None:
         """Give a file below the root its text."""
         (self.root / name).write_text(text)
+
+    def rules(self) -> str:
+        """Return the hypervisor's nftables without what packets leave in them: counters, and elements of their own."""
+        return re.sub(r'\t\telements = \{ "\w+" \. [^}]*\}\n', "", self.host.run("nft", "-s", "list", "ruleset"))
 
     def serve_pages(self, *ports: int) -> Process:
         """Give the provider its address, a way back to the guests' network, and a web server on *ports*."""
