@@ -12,12 +12,21 @@ from tests.sandbox.process import STARTED
 _SAID = 8
 """Lines that are shown of what each process has said last."""
 
+_DAEMON = frozenset({"api", "clients", "differential", "e2e"})
+
 settings.register_profile("patient", settings(deadline=None))  # how long an example takes is the machine's pace
 settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the plans of golden cases anew; then read the diff")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is about the daemon: with the lab's kernel, it runs on the Debian host."""
+    for item in items:
+        if _DAEMON.intersection(item.path.relative_to(item.config.rootpath).parts):
+            item.add_marker("daemon")
 
 
 @pytest.hookimpl(wrapper=True)
