@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,11 @@ def run(*command: str) -> str:
         said = f"{done.stderr.strip()}\n{done.stdout[-2000:].strip()}".strip()
         raise AssertionError(f"{' '.join(command)}: {said}")
     return done.stdout
+
+
+def lasting(listing: str) -> str:
+    """Return nft's *listing* without what packets leave in sets of ports and addresses, at any moment."""
+    return re.sub(r'\t\telements = \{ "\w+" \. [^}]*\}\n', "", listing)
 
 
 def show(*command: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.host.machine import Network
-from tests.netns import run, show
+from tests.netns import lasting, run, show
 from tests.patience import until
 
 TOLD = Path("/run/pvenetd/domains")
@@ -30,7 +30,7 @@ def everything() -> Network:
             for one in show("bridge", "-j", "fdb", "show")
             if one.get("state") in ("permanent", "static")
         ),
-        "rules": run("nft", "--stateless", "list", "ruleset").splitlines(),
+        "rules": lasting(run("nft", "--stateless", "list", "ruleset")).splitlines(),
         "domains": sorted(file.name for file in TOLD.glob("*")),
     }
 

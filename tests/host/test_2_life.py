@@ -15,7 +15,7 @@ import pytest
 
 from tests.host.conftest import INTERFACES, TEXT
 from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, port, unit
-from tests.netns import run, show
+from tests.netns import lasting, run, show
 from tests.patience import until
 from tests.sandbox.process import Process
 
@@ -65,7 +65,7 @@ IN ACCEPT -p tcp -dport 22
 
 def rules() -> str:
     """Return the tables of ours."""
-    return run("nft", "--stateless", "list", "ruleset")
+    return lasting(run("nft", "--stateless", "list", "ruleset"))
 
 
 @pytest.fixture(scope="module")

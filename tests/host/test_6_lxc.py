@@ -12,7 +12,7 @@ import pytest
 
 from tests.host.container import Container, restart_daemon
 from tests.host.machine import asked, ctl, journal, port
-from tests.netns import run, show
+from tests.netns import lasting, run, show
 from tests.patience import PATIENCE, until
 from tests.sandbox.process import Process
 
@@ -178,10 +178,10 @@ def test_link_down_pulls_the_cable(container: Container, configure: Callable[[st
 
 
 def test_a_restart_of_the_daemon_leaves_it_alone(container: Container) -> None:
-    before = port(VETH), run("nft", "--stateless", "list", "ruleset")
+    before = port(VETH), lasting(run("nft", "--stateless", "list", "ruleset"))
     restart_daemon()
     assert ctl("plan") == ""
-    assert (port(VETH), run("nft", "--stateless", "list", "ruleset")) == before
+    assert (port(VETH), lasting(run("nft", "--stateless", "list", "ruleset"))) == before
     container.run("ping", "-c", "1", "-W", "60", GATEWAY)
 
 

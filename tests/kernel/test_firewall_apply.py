@@ -16,6 +16,7 @@ from tests.kernel.firewall import DESIGNS, have_bridge_netfilter
 from tests.kernel.lines import parse
 from tests.kernel.packets import Player
 from tests.kernel.world import World, guest_mac, inside, world
+from tests.netns import lasting
 from tests.sandbox.space import CHECKOUT
 
 ON = "[OPTIONS]\nenable: 1\n"
@@ -54,7 +55,7 @@ class Host:
     def listed(self, *options: str) -> str:
         """Return our tables as nft(8) lists them, no counters."""
         command = ["ip", "netns", "exec", self.world.names["host"], "nft", "-s", *options, "list", "ruleset"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return lasting(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def links(self) -> list[tuple[object, ...]]:
         """Return what anybody may have changed of the links; they come up in their own time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -16,6 +15,7 @@ from types import TracebackType
 
 from tests.guest.initramfs import kernel
 from tests.guest.qemu import Guest, Nic
+from tests.netns import lasting
 from tests.patience import PATIENCE
 from tests.sandbox.pings import Pings
 from tests.sandbox.process import Process
@@ -110,7 +110,7 @@ class World:
 
     def rules(self) -> str:
         """Return the hypervisor's nftables without what packets leave in them: counters, and elements of their own."""
-        return re.sub(r'\t\telements = \{ "\w+" \. [^}]*\}\n', "", self.host.run("nft", "-s", "list", "ruleset"))
+        return lasting(self.host.run("nft", "-s", "list", "ruleset"))
 
     def serve_pages(self, *ports: int) -> Process:
         """Give the provider its address, a way back to the guests' network, and a web server on *ports*."""
