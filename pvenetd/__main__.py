@@ -23,6 +23,7 @@ from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.store import Store
 from pvenetd.drivers import certificate, iptables, nft
 from pvenetd.drivers.accounts import Accounts
+from pvenetd.drivers.conntrack import Tracked
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
 from pvenetd.drivers.leases import LeaseSets
@@ -32,7 +33,6 @@ from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.programs import Programs
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.drivers.trace import Tracer
-from pvenetd.drivers.tracked import Tracked
 from pvenetd.engine import Engine
 from pvenetd.errors import PvenetError
 from pvenetd.firewall import leases

@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pvenetd.applier import AS_IT_WAS, Machine
+from pvenetd.applier import AS_IT_WAS
 from pvenetd.crowd import Crowd
 from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
 from pvenetd.journal import Journal, merged, record
+from pvenetd.machine import Machine
 from pvenetd.plan import Op, again, plan, undo
 from pvenetd.primary import order
 from pvenetd.reach import BEFORE, EVERY, Prober, Target, Wanted, compared

@@ -18,7 +18,7 @@ import pytest
 
 from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.files import Files, Journal
-from pvenetd.engine import Engine, Machine
+from pvenetd.engine import Engine
 from pvenetd.errors import KernelError
 from pvenetd.guests.guest import Guest
 from pvenetd.guests.lxc_conf import parse_lxc_conf
@@ -28,6 +28,7 @@ from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.machine import Machine
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, State, from_json
 from tests.harness import ACTIVE, GOLDEN, Failing, plain, printed, same

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
-from pvenetd.engine import Engine, Machine
+from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound
 from pvenetd.guests.wanted import PULLED
 from pvenetd.kinds.link import Link
+from pvenetd.machine import Machine
 from pvenetd.settings import Settings
 
 BRIDGES = ("vmbr0", "vmbr1")

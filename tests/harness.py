@@ -21,7 +21,7 @@ import pytest
 
 from pvenetd.compile import compile_interfaces
 from pvenetd.drivers.files import Files, Journal
-from pvenetd.engine import Engine, Machine
+from pvenetd.engine import Engine
 from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
@@ -32,6 +32,7 @@ from pvenetd.journal import versions
 from pvenetd.kinds import KINDS
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.machine import Machine
 from pvenetd.plan import Op, plan
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, State, from_json

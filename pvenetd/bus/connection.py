@@ -21,7 +21,7 @@ _FIRST, _LONGEST = 1.0, 60.0
 """Seconds until a bus that is not there is tried again, doubled each time."""
 
 
-_OBSTACLES = (OSError, EOFError, AuthError, DBusError, InvalidAddressError)
+OBSTACLES = (OSError, EOFError, AuthError, DBusError, InvalidAddressError)
 """Why there is no bus, or no name on it."""
 
 
@@ -52,7 +52,7 @@ async def serve(address: str, attend: Callable[[MessageBus], Awaitable[None]]) -
         began = loop.time()
         try:
             await _attended(await _connected(address), attend)
-        except _OBSTACLES as error:
+        except OBSTACLES as error:
             log.log(logging.INFO if wait == _FIRST else logging.DEBUG, "nobody can ask by D-Bus: %s", error)
         if loop.time() - began > _LONGEST:
             wait = _FIRST
@@ -96,11 +96,20 @@ async def own(bus: MessageBus) -> None:
         raise ConnectionError(f"{NAME} is somebody else's on this bus")
 
 
+class CallError(OSError):
+    """A call was answered by an error, or not at all."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        """D-Bus's name of the error."""
+
+
 async def call(bus: MessageBus, message: Message) -> list[Any]:
-    """Return the body of the answer to *message*.  Raises `ConnectionError`, an error's name its ``args[1]``."""
+    """Return the body of the answer to *message*.  Raises `CallError`."""
     reply = await bus.call(message)
     if reply is None:
-        raise ConnectionError("no answer", "")
+        raise CallError("org.freedesktop.DBus.Error.NoReply", "no answer")
     if reply.error_name:
-        raise ConnectionError(f"{reply.error_name}: {' '.join(map(str, reply.body))}", reply.error_name)
+        raise CallError(reply.error_name, " ".join(map(str, reply.body)))
     return list(reply.body)

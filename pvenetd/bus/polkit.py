@@ -6,7 +6,7 @@ from dbus_fast import Message, MessageFlag, Variant
 from dbus_fast.aio import MessageBus
 
 from pvenetd.api.errors import ForbiddenError
-from pvenetd.bus.connection import call
+from pvenetd.bus.connection import CallError, call
 from pvenetd.bus.table import NAME
 
 _INTERACTIVE = 1
@@ -18,9 +18,11 @@ _NO_POLKIT = frozenset(
 
 async def require(bus: MessageBus, asked: Message, action: str) -> str:
     """Return who has *asked*, ``uid 0``.  Raises `ForbiddenError` where he may not do *action*."""
-    sender = asked.sender or ""
-    (uid,) = await call(bus, _to_bus("GetConnectionUnixUser", sender))
-    if not (await _is_allowed(bus, asked, f"{NAME}.{action}", uid)):
+    try:
+        (uid,) = await call(bus, _to_bus("GetConnectionUnixUser", asked.sender or ""))
+    except CallError as error:
+        raise ForbiddenError(f"the bus cannot tell who asks: {error}") from error
+    if not await _is_allowed(bus, asked, f"{NAME}.{action}", uid):
         raise ForbiddenError(f"uid {uid} may not {action}: polkit refuses {NAME}.{action}")
     return f"uid {uid}"
 
@@ -30,10 +32,10 @@ async def _is_allowed(bus: MessageBus, asked: Message, action: str, uid: int) ->
     subject = ["system-bus-name", {"name": Variant("s", asked.sender or "")}]
     try:
         ((allowed, *_),) = await call(bus, _to_polkit([subject, action, {}, flags, ""]))
-    except ConnectionError as error:
-        if error.args[1] in _NO_POLKIT:
+    except CallError as error:
+        if error.name in _NO_POLKIT:
             return uid == 0
-        raise ForbiddenError(f"polkit was asked, and did not answer: {error.args[0]}") from error
+        raise ForbiddenError(f"polkit was asked, and did not answer: {error}") from error
     return bool(allowed)
 
 

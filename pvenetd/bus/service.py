@@ -6,6 +6,7 @@ A call is a request of the API under another name: it is validated, and refused,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -72,7 +73,8 @@ class Service:
         except Exception:
             log.exception("%s: a bug", message.member)
             reply = Message.new_error(message, f"{_STANDARD}.Error.Failed", "a bug: the journal has the traceback")
-        await bus.send(reply)
+        with contextlib.suppress(*connection.OBSTACLES):  # who asked has no bus any more
+            await bus.send(reply)
 
     async def _answer(self, bus: MessageBus, message: Message) -> tuple[str, list[Any]]:
         """Return signature and body of the answer.  Raises `PvenetError`."""

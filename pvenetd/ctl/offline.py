@@ -27,10 +27,10 @@ from pvenetd.daemon.edits import Change, creation, deletion, setting
 from pvenetd.daemon.interfaces import ProblemRecord, problem_record
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.accounts import Accounts
+from pvenetd.drivers.conntrack import Tracked
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.programs import Programs
-from pvenetd.drivers.tracked import Tracked
 from pvenetd.edits.wish import Wish
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Conflict, NotFound, PvenetError, Unavailable

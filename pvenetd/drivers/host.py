@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from pvenetd.commands import Hook, Scripts
-from pvenetd.drivers import conntrack, nft, tracked
+from pvenetd.drivers import conntrack, nft
 from pvenetd.drivers.clients import Clients
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.hooks import Hooks
@@ -160,7 +160,7 @@ class Host:
         try:
             if isinstance(self._rules, nft.Nftables):
                 self._rules.refuse(flows, at_host=at_host)
-            return tracked.delete(flows)
+            return conntrack.delete(flows)
         except OSError as error:
             raise KernelError("cutting connections", error.errno or 0, error.strerror or str(error)) from error
 

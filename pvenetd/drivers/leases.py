@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pvenetd.drivers.nfnetlink import Batches
 from pvenetd.errors import KernelError
@@ -23,6 +23,7 @@ from pvenetd.firewall.wire_format import (
     NESTED,
     NEWSETELEM,
     attribute,
+    attributes,
     message,
     port_key,
     set_key,
@@ -113,8 +114,8 @@ class LeaseSets:
                     raise OSError(number, os.strerror(number))
                 if kind in (_NLMSG_ERROR, _NLMSG_DONE):
                     return found
-                listed = dict(_attributes(data[at + _ATTRIBUTES : at + size])).get(_LISTED, b"")
-                found |= dict(_element(dict(_attributes(one)), version) for _, one in _attributes(listed))
+                listed = dict(attributes(data[at + _ATTRIBUTES : at + size])).get(_LISTED, b"")
+                found |= dict(_element(dict(attributes(one)), version) for _, one in attributes(listed))
                 at += size + -size % 4
 
 
@@ -123,8 +124,8 @@ def _told(what: str, error: OSError) -> KernelError:
 
 
 def _element(parts: dict[int, bytes], version: int) -> tuple[Element, float]:
-    first = dict(_attributes(parts[_KEY]))[1]
-    last = dict(_attributes(parts[_KEY_END]))[1] if _KEY_END in parts else first
+    first = dict(attributes(parts[_KEY]))[1]
+    last = dict(attributes(parts[_KEY_END]))[1] if _KEY_END in parts else first
     size = 4 if version == 4 else 16
     at = _PORT + _MAC
     span = Span(*(int.from_bytes(key[at : at + size], "big") for key in (first, last)))
@@ -147,11 +148,3 @@ def _key(element: Element) -> bytes:
     sender = port_key(element.port) + bytes.fromhex(element.mac.replace(":", "")).ljust(_MAC, b"\0")
     first, last = (sender + end.to_bytes(size, "big") for end in (element.span.first, element.span.last))
     return set_key(first) + (attribute(_KEY_END | NESTED, attribute(1, last)) if element.version == 6 else b"")
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 4 <= len(data):
-        size, kind = struct.unpack_from("=HH", data, at)
-        yield kind & 0x3FFF, data[at + 4 : at + size]
-        at += max(4, size + -size % 4)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from pvenetd.firewall.nft_words import spelled
 from pvenetd.firewall.packet import Word, words
 from pvenetd.firewall.ruleset import IP, IP6, Chain, Rule, Table
+from pvenetd.firewall.wire_format import attributes
 
 TABLE = "pvenetd-trace"
 """Of the rules that choose the packets; the kernel deletes it with the socket that made it."""
@@ -80,7 +81,7 @@ def _choosing(table: Table, asked: Rule, packets: int) -> str:
 
 def step(message: bytes) -> Step:
     """Return what a trace message (NFT_MSG_TRACE, behind its nfgenmsg) tells."""
-    found = dict(_attributes(message))
+    found = dict(attributes(message))
     family = _FAMILIES.get(_number(found.get(_PROTOCOL, b"")), "?")
     code, to = _verdict(found.get(_VERDICT, b""))
     if _number(found.get(_TYPE, b"")) == _OF_POLICY:
@@ -109,17 +110,9 @@ def _headers(found: dict[int, bytes]) -> tuple[Word, ...]:
 
 
 def _verdict(nested: bytes) -> tuple[int, str]:
-    found = dict(_attributes(nested))
+    found = dict(attributes(nested))
     code = struct.unpack("!i", found[1])[0] if len(found.get(1, b"")) == 4 else 1
     return code, _text(found.get(2))
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 4 <= len(data):
-        size, kind = struct.unpack_from("=HH", data, at)
-        yield kind & 0x3FFF, data[at + 4 : at + size]
-        at += max(4, size + -size % 4)
 
 
 def _number(data: bytes) -> int:

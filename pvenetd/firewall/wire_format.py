@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,6 +32,8 @@ _REQUEST = 0x1
 _HEAD = struct.Struct("=HH").pack
 _PADDING = (b"", bytes(3), bytes(2), bytes(1))
 """What fills up a value to four bytes, by what is over."""
+_TYPE = 0x3FFF
+"""NLA_TYPE_MASK."""
 _NAME = 16
 """IFNAMSIZ."""
 
@@ -110,6 +112,15 @@ def attribute(kind: int, value: bytes) -> bytes:
     """Return an attribute, filled up to four bytes."""
     size = len(value)
     return _HEAD(4 + size, kind) + value + _PADDING[size & 3]
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type (without its flags) and value of each attribute in what the kernel has written."""
+    at = 0
+    while at + 4 <= len(data):
+        size, kind = struct.unpack_from("=HH", data, at)
+        yield kind & _TYPE, data[at + 4 : at + size]
+        at += max(4, size + -size % 4)
 
 
 COUNTER = expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))

@@ -19,9 +19,10 @@ from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.store import Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
-from pvenetd.engine import Engine, Machine
+from pvenetd.engine import Engine
 from pvenetd.errors import NotFound
 from pvenetd.kinds.ethernet import Ethernet
+from pvenetd.machine import Machine
 from pvenetd.settings import Settings
 from tests.api.conform import Document
 

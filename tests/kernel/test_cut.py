@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd.drivers.tracked import Tracked
+from pvenetd.drivers.conntrack import Tracked
 from pvenetd.firewall.nft_base import Design
 from tests.kernel.firewall import DESIGNS, STANZAS, have_bridge_netfilter
 from tests.kernel.talk import PATIENCE, Connection

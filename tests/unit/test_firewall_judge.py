@@ -78,7 +78,7 @@ def judge(rules: str = RULES, where: Where = WHERE) -> Judge:
 
 def flow(source: str, dest: str, dport: int, protocol: int = TCP, sport: int = 40000) -> Flow:
     asked = Ends(number(source), number(dest), sport, dport)
-    return Flow(4, protocol, asked, Ends(asked.dest, asked.source, dport, sport), None, related=False, told=b"")
+    return Flow(4, protocol, asked, Ends(asked.dest, asked.source, dport, sport), None, status=0, told=b"")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def flow(source: str, dest: str, dport: int, protocol: int = TCP, sport: int = 4
         (flow(WEB, "239.1.1.1", 25), ""),
         (flow(WEB, "255.255.255.255", 25), ""),
         (flow(FAR, NEAR, 85), ""),
-        (flow(WEB, FAR, 25)._replace(related=True), ""),
+        (flow(WEB, FAR, 25)._replace(status=1), ""),
         (flow(NEAR, WEB, 0, ICMP, 0)._replace(icmp=(8, 0)), "100.fw:8"),
     ],
 )
