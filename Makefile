@@ -1,10 +1,11 @@
 # What a checkout can do; `make` alone lists it.  Everything is set up first, which is quick when nothing is missing.
-.PHONY: help setup run test bench soak deb lab host lint clean
+.PHONY: help setup run test reliability bench soak deb lab host lint clean
 
 help:
 	@echo 'make setup            install what is missing; pvenetd and pvenetctl into .venv/bin'
 	@echo 'make run              a sandbox host with a guest, until interrupted (ONCE=1: check it and exit)'
 	@echo 'make test             everything that proves the project, with a summary (PARTS="lint native": only these)'
+	@echo 'make reliability      what was tried and what happened: the figures of the last run into docs/reliability.md'
 	@echo 'make lint             the linters alone'
 	@echo 'make bench            times beside those of the usual tools (BENCHES="plug memory": only these)'
 	@echo 'make soak             10,000 plugs and unplugs by chance; fails if anything is left behind'
@@ -20,7 +21,10 @@ run: setup
 	@ONCE='$(ONCE)' .venv/bin/python -m tests.sandbox
 
 test: setup
-	@.venv/bin/python tests/run.py $(PARTS)
+	@.venv/bin/python -m tests.run $(PARTS)
+
+reliability: setup
+	@.venv/bin/python -m tests.reliability
 
 lint: setup
 	@.venv/bin/python -m pytest -q tests/test_lint.py

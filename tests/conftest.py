@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from tests.reliability import Outcome
 from tests.sandbox.process import STARTED
 
 _SAID = 8
@@ -16,6 +17,12 @@ _DAEMON = frozenset({"api", "clients", "differential", "e2e"})
 
 settings.register_profile("patient", settings(deadline=None))  # how long an example takes is the machine's pace
 settings.load_profile("patient")
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Tell what a test marked ``reliability`` has tried and seen, for docs/reliability.md."""
+    return Outcome(request.node.user_properties)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

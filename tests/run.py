@@ -5,8 +5,9 @@ Debian host are built meanwhile at low priority, if they are not there yet.  A p
 goes to .cache/test/PART.log, and is shown if it fails.  The run fails if a test failed or was
 skipped, or if a part ran none.  At the end stands, in few lines, why each test failed, for who
 keeps the end of the output alone; the last line is "N passed, N failed", with the skipped if any.
+What tests of faults and attacks have seen goes to .cache/test/reliability.md (tests/reliability.py).
 
-  tests/run.py [PART]...    only these parts, and what they need
+  python -m tests.run [PART]...    only these parts, and what they need
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests import reliability
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / ".cache" / "test"
@@ -192,6 +195,8 @@ def main(names: list[str]) -> int:
         results = asyncio.run(run.all())
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 128 + signal.SIGINT
+    reports = [_report(it.part) for it in results if it.part.counts == "junit"]
+    (OUT / "reliability.md").write_text(reliability.of_a_run(reports))
     return _summary(results, run.seconds())
 
 

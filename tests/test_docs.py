@@ -20,6 +20,7 @@ from pvenetd.kinds.port import OPTIONS as PORT_OPTIONS
 from pvenetd.kinds.tap import Tap
 from pvenetd.meanings import meanings
 from pvenetd.nat.option import OPTIONS as NAT_OPTIONS
+from tests.reliability import marked, written
 from tests.unit.test_check_shapes import ERRORS, WARNINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,3 +86,10 @@ def test_every_code_is_documented_and_every_documented_one_is_told_of() -> None:
     assert {code for code, _ in [*ERRORS, *WARNINGS]} <= CODES.keys()
     assert set(re.findall(r"problem\(\s*[\w\"'-]+(?:\[0\])?,\s*\"([a-z]+(?:-[a-z]+)*)\"", source)) <= CODES.keys()
     assert [code for code in CODES if f'"{code}"' not in source] == []
+
+
+def test_every_fault_and_attack_that_is_tried_has_its_line_and_no_line_is_stale() -> None:
+    said = {(row.fault, row.command, row.guarantee) for row in written().values()}
+    assert said == {(row.fault, row.command, row.guarantee) for row in marked().values()}, (
+        "`make reliability` writes docs/reliability.md anew"
+    )

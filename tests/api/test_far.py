@@ -116,6 +116,7 @@ async def test_after_a_few_wrong_passwords_pam_is_not_asked_any_more(far: Far) -
     assert body["message"].startswith("too many logins have failed: try again in ")
 
 
+@pytest.mark.reliability("many wrong passwords at once", guarantee="PAM is asked a few times and no more")
 async def test_many_wrong_passwords_at_once_gain_nothing(far: Far) -> None:
     far.access._ticking = lambda: 1000.0
     asked = (far.ask("POST", TICKET, username="root@pam", password=f"wrong {number}") for number in range(40))
@@ -124,6 +125,10 @@ async def test_many_wrong_passwords_at_once_gain_nothing(far: Far) -> None:
     assert far.users.asked == FREE
 
 
+@pytest.mark.reliability(
+    "symbolic links where secrets are written",
+    guarantee="nothing is written through them; secrets are root's alone",
+)
 @pytest.mark.parametrize("name", [KEY, TOKENS, FILE])
 async def test_what_is_secret_is_for_root_alone_and_no_link_leads_astray(far: Far, name: str) -> None:
     await far.login()
@@ -143,6 +148,7 @@ async def test_what_is_secret_is_for_root_alone_and_no_link_leads_astray(far: Fa
     assert (elsewhere.read_bytes(), path.read_bytes(), path.is_symlink()) == (b"as it was", b"new", False)
 
 
+@pytest.mark.reliability("clients of old TLS", guarantee="refused: 1.2 or newer")
 async def test_no_old_tls(far: Far) -> None:
     old = ssl.TLSVersion.TLSv1_1
     with pytest.warns(DeprecationWarning, match="deprecated"), pytest.raises((ssl.SSLError, ConnectionError)):
@@ -225,6 +231,7 @@ def test_the_own_certificate_is_made_once_and_anew_before_it_ends(tmp_path: Path
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.reliability("request heads of 20 kB, and what is no HTTP", guarantee="refused with 400")
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -240,6 +247,7 @@ async def test_too_much_of_a_head_is_refused(far: Far, sent: str, status: bytes)
     writer.close()
 
 
+@pytest.mark.reliability("40 MB of headers without an end", guarantee="the connection is ended early")
 async def test_headers_without_an_end_are_not_kept(far: Far) -> None:
     reader, writer = await connected(far)
     writer.write(HEAD.encode())
@@ -256,6 +264,7 @@ async def test_headers_without_an_end_are_not_kept(far: Far) -> None:
     writer.close()
 
 
+@pytest.mark.reliability("bodies that are too large", guarantee="401 unread for who is not known, else 413")
 async def test_a_body_is_not_read_for_who_is_not_known(far: Far) -> None:
     url = f"{far.url}/api2/json/nodes/localhost/network"
     async with far.session.post(
@@ -269,6 +278,7 @@ async def test_a_body_is_not_read_for_who_is_not_known(far: Far) -> None:
         assert answer.status == 413
 
 
+@pytest.mark.reliability("malformed requests that carry a password or a token", guarantee="no log has the secret")
 async def test_no_credentials_in_what_is_said_of_requests_that_are_no_http(
     far: Far, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -287,6 +297,10 @@ async def test_no_credentials_in_what_is_said_of_requests_that_are_no_http(
     assert secret not in caplog.text
 
 
+@pytest.mark.reliability(
+    "slow clients: connected and silent, half a head (slowloris)",
+    guarantee="ended after 5 s of silence; who waits for an answer is not",
+)
 async def test_who_keeps_still_is_ended_and_who_is_answered_is_not(tmp_path: Path) -> None:
     async with far_off(tmp_path, Limits(still=5.0)) as far:
         token = await far.token("root@pam!mine", may_write=False)
@@ -304,6 +318,7 @@ async def test_who_keeps_still_is_ended_and_who_is_answered_is_not(tmp_path: Pat
             writer.close()
 
 
+@pytest.mark.reliability("30 TLS handshakes that never end", guarantee="others are answered")
 async def test_a_handshake_that_never_ends_holds_nobody_up(far: Far) -> None:
     stuck = [await asyncio.open_connection("127.0.0.1", far.port) for _ in range(30)]
     assert (await far.ask("GET", VERSION))[0] == 401
@@ -311,6 +326,7 @@ async def test_a_handshake_that_never_ends_holds_nobody_up(far: Far) -> None:
         writer.close()
 
 
+@pytest.mark.reliability("more connections than there may be", guarantee="refused; who goes makes room")
 async def test_there_is_a_bound_to_connections_and_who_goes_makes_room(tmp_path: Path) -> None:
     async with far_off(tmp_path, Limits(most=10, most_of_one=3)) as far:
         held = [await connected(far) for _ in range(3)]

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tests.patience import until
+from tests.reliability import Outcome
 from tests.sandbox.world import HOST, World
 
 WINDOW = 3
@@ -19,7 +20,11 @@ CLUSTER = "etc/pvenetd/firewall/cluster.fw"
 pytestmark = pytest.mark.netns
 
 
-def test_an_apply_that_cuts_the_admin_off_is_rolled_back(world: World) -> None:
+@pytest.mark.reliability(
+    "an apply with --confirm that cuts the admin off",
+    guarantee="the host is back when the window has ended, and no later",
+)
+def test_an_apply_that_cuts_the_admin_off_is_rolled_back(world: World, outcome: Outcome) -> None:
     before = world.read(INTERFACES)
     admin = world.ping(world.provider, HOST)
     move_address_away(world)
@@ -33,6 +38,7 @@ def test_an_apply_that_cuts_the_admin_off_is_rolled_back(world: World) -> None:
     assert world.read(INTERFACES) == before
     (world.root / STAGED).unlink()
     assert world.ctl("plan") == ""
+    outcome(seen=f"cut off for {admin.longest_silence():.1f} s of a window of {WINDOW} s")
 
 
 def test_a_confirmed_apply_stays(world: World) -> None:
@@ -44,6 +50,10 @@ def test_a_confirmed_apply_stays(world: World) -> None:
     assert world.ctl("plan") == ""
 
 
+@pytest.mark.reliability(
+    "`kill -9` of the daemon while an apply waits to be confirmed",
+    guarantee="rolled back before the next daemon serves",
+)
 def test_a_daemon_killed_before_the_confirmation_rolls_back_when_it_starts(world: World) -> None:
     before = world.read(INTERFACES)
     admin = world.ping(world.provider, HOST)
@@ -69,6 +79,10 @@ def addresses(world: World) -> set[str]:
 LOCKED_OUT = "[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -source 192.0.2.1\n"
 
 
+@pytest.mark.reliability(
+    "rules with --confirm that lock the admin out",
+    guarantee="the rules before count again when the window has ended",
+)
 def test_rules_that_lock_the_admin_out_are_rolled_back(world: World) -> None:
     rules = world.read(CLUSTER)
     world.write(CLUSTER, LOCKED_OUT)
@@ -83,6 +97,10 @@ def test_rules_that_lock_the_admin_out_are_rolled_back(world: World) -> None:
     until(lambda: "was not confirmed" not in world.ctl("status"), "another text counts")
 
 
+@pytest.mark.reliability(
+    "`kill -9` of the daemon while rules wait to be confirmed",
+    guarantee="the rules before count again before the next daemon serves",
+)
 def test_confirmed_rules_stay_and_those_of_a_daemon_that_is_killed_do_not(world: World) -> None:
     world.write(CLUSTER, LOCKED_OUT)
     world.ctl("firewall", "apply", "--confirm", 600)

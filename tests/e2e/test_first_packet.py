@@ -37,6 +37,7 @@ table inet witness {{
 """Counts what comes from the tap before any of pvenetd's chains and behind all of them."""
 
 
+@pytest.mark.reliability("a guest that sends from the first moment on", guarantee="its first frame meets its rules")
 @pytest.mark.netns
 def test_the_first_frame_from_a_tap_meets_its_chains(world: World) -> None:
     world.write("witness.nft", WITNESS)
@@ -64,6 +65,10 @@ def test_the_first_frame_from_a_tap_meets_its_chains(world: World) -> None:
     assert not outside.seen(rf"\.{FORBIDDEN}\b"), "nothing of it left the host"
 
 
+@pytest.mark.reliability(
+    "a guest whose rules are broken and never were right",
+    guarantee="it is not plugged, and that is said",
+)
 @pytest.mark.netns
 def test_a_tap_whose_guest_has_a_broken_file_and_no_good_rules_stays_down(world: World) -> None:
     (world.root / "etc/pvenetd/firewall/100.fw").unlink()

@@ -17,6 +17,7 @@ import pytest
 from tests.kernel.firewall import have_bridge_netfilter
 from tests.kernel.world import frame, inside, ip_packet
 from tests.patience import PATIENCE
+from tests.reliability import Outcome
 from tests.sandbox.client import hook, request
 from tests.sandbox.process import Process
 from tests.sandbox.space import CHECKOUT, Capture
@@ -148,8 +149,12 @@ def scene(aware: str, tag: str, backend: str) -> Iterator[Scene]:
         yield Scene(world, guest, ear, captures, f"{CONF}{tag}\n")
 
 
+@pytest.mark.reliability(
+    "a guest that floods with forged frames while its NIC is plugged and unplugged, 200 times",
+    guarantee="not one forged frame leaves its port",
+)
 @pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
-def test_two_hundred_starts_by_the_script(scene: Scene) -> None:
+def test_two_hundred_starts_by_the_script(scene: Scene, outcome: Outcome) -> None:
     scene.announce()
     for _ in range(200):
         scene.deafen()
@@ -159,8 +164,13 @@ def test_two_hundred_starts_by_the_script(scene: Scene) -> None:
         hook(scene.world.root, "down", TAP)
         scene.stop()
     scene.check()
+    outcome(tried=200, seen="no forged frame was seen outside")
 
 
+@pytest.mark.reliability(
+    "a flooding tap that is put into a bridge behind the daemon's back",
+    guarantee="nothing passes, until it is announced and filtered",
+)
 @pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
 def test_a_tap_that_is_in_the_bridge_before_anybody_has_told(scene: Scene) -> None:
     """As libvirt does it at a hotplug, for a guest that no file tells of yet."""
@@ -178,6 +188,10 @@ def test_a_tap_that_is_in_the_bridge_before_anybody_has_told(scene: Scene) -> No
     scene.check()
 
 
+@pytest.mark.reliability(
+    "`kill -9` of the daemon while it plugs a guest that floods",
+    guarantee="not one forged frame leaves its port; the next daemon plugs it",
+)
 @pytest.mark.parametrize(("aware", "tag", "backend"), BRIDGES)
 def test_the_daemon_is_killed_while_a_guest_is_plugged(scene: Scene) -> None:
     """… wherever it is in it: `tests/kernel/test_kill_plug.py` tries every moment."""

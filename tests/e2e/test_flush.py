@@ -7,6 +7,10 @@ import pytest
 from tests.sandbox.world import GUEST, World
 
 
+@pytest.mark.reliability(
+    "another program flushes nftables, or takes some of our chains away",
+    guarantee="loaded again at once, the guard first",
+)
 @pytest.mark.netns
 @pytest.mark.parametrize(
     "words",

@@ -180,6 +180,10 @@ def test_a_lease_is_for_one_mac_address_in_one_network(world: World, lan: Space,
     until(lambda: not leases(world), "the lease is gone")
 
 
+@pytest.mark.reliability(
+    "a guest that answers as a DHCP server nobody has allowed",
+    guarantee="nobody is given an address by it",
+)
 def test_nobody_who_is_filtered_teaches_the_kernel_an_address(world: World, lan: Space, guest: Space) -> None:
     """Whatever its own rules let out; a server that is not filtered is believed, if it means this NIC."""
     liar = container(world, 201, "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -p udp\nOUT ACCEPT\n", OTHER)
@@ -229,6 +233,10 @@ def test_a_refusal_ends_what_it_answers(world: World, lan: Space, guest: Space) 
     assert not guest.pings(GATEWAY, 2)
 
 
+@pytest.mark.reliability(
+    "one NIC that leases address after address",
+    guarantee="16 and no more, and that is said; those it has go on",
+)
 def test_a_nic_is_leased_so_many_addresses_and_no_more(world: World, lan: Space, guest: Space) -> None:
     for number in range(100, 117):
         send(lan, ack(MAC, f"10.10.10.{number}", 3600))
@@ -240,6 +248,10 @@ def test_a_nic_is_leased_so_many_addresses_and_no_more(world: World, lan: Space,
     assert guest.pings(GATEWAY)
 
 
+@pytest.mark.reliability(
+    "a guest that claims its neighbours' and its gateway's addresses by ARP",
+    guarantee="nobody hears of it",
+)
 def test_what_neighbours_are_told_of_others_addresses_is_dropped(world: World, lan: Space, guest: Space) -> None:
     send(lan, ack(MAC, LEASED, 3600))
     until(lambda: addresses(world) == [LEASED], "the daemon knows the lease")

@@ -156,6 +156,10 @@ def test_what_a_guest_does_is_told_and_gone_is_gone(monitored: World) -> None:
     assert monitored.host.links() == before
 
 
+@pytest.mark.reliability(
+    "`kill -9` of a QEMU, which comes back",
+    guarantee="nothing is left of it, and its neighbour loses no packet",
+)
 def test_of_two_guests_one_is_killed_and_comes_back_and_the_other_keeps_its_flow(monitored: World) -> None:
     config = f"name: other\nnet0: virtio={OTHER_MAC},bridge=vmbr1,firewall=1\n"
     monitored.write("etc/pvenetd/qemu-server/101.conf", config)

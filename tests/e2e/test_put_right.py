@@ -18,6 +18,10 @@ def test_a_tap_that_nobody_tells_of_is_plugged(world: World) -> None:
     until_plugged(world)
 
 
+@pytest.mark.reliability(
+    "somebody moves a guest's tap to another bridge, out of it, or sets it down",
+    guarantee="put back as it was",
+)
 @pytest.mark.parametrize("words", [("nomaster",), ("master", "other"), ("down",)], ids=" ".join)
 def test_a_tap_that_somebody_moves_or_sets_down_is_put_back(world: World, words: tuple[str, ...]) -> None:
     world.host.run("ip", "link", "add", "other", "type", "bridge")

@@ -43,6 +43,10 @@ def addresses(world: World, name: str) -> set[str]:
     return {address["local"] for address in link["addr_info"]}
 
 
+@pytest.mark.reliability(
+    "an apply that takes the uplink out of its bridge",
+    guarantee="the gateway no longer answers, so it is rolled back; the edit waits still",
+)
 @pytest.mark.parametrize("words", [(), ("--confirm", 600)], ids=["at once", "with a window"])
 def test_a_gateway_that_is_lost_comes_back_within_seconds(world: World, words: tuple[object, ...]) -> None:
     stage(world, "bridge-ports eth0", "bridge-ports none")
@@ -56,6 +60,7 @@ def test_a_gateway_that_is_lost_comes_back_within_seconds(world: World, words: t
     assert "waiting" not in world.ctl("status")
 
 
+@pytest.mark.reliability("an apply with a gateway that nobody has", guarantee="rolled back within seconds")
 def test_a_wrong_gateway_is_noticed(world: World) -> None:
     stage(world, f"gateway {PROVIDER}", "gateway 192.0.2.99")
     said = apply(world)

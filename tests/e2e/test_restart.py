@@ -6,12 +6,17 @@ import signal
 
 import pytest
 
+from tests.reliability import Outcome
 from tests.sandbox.world import GUEST, PROVIDER, World
 
 
+@pytest.mark.reliability(
+    "the daemon is stopped, or killed, and started while a guest sends",
+    guarantee="no packet is lost, nothing is changed, nothing is left to do",
+)
 @pytest.mark.netns
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
-def test_a_restart_loses_no_packet_and_leaves_nothing_to_do(world: World, number: int) -> None:
+def test_a_restart_loses_no_packet_and_leaves_nothing_to_do(world: World, number: int, outcome: Outcome) -> None:
     guest, pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
     before = seen(world)
     flow = world.ping(guest, PROVIDER, 0.02)
@@ -24,6 +29,7 @@ def test_a_restart_loses_no_packet_and_leaves_nothing_to_do(world: World, number
     assert "tap100i0" in world.ctl("vm", "show", "100")
     world.page(f"http://{PROVIDER}:80/")
     pump.stop()
+    outcome(seen="no packet of 50 a second was lost")
 
 
 def seen(world: World) -> tuple[object, ...]:

@@ -73,6 +73,7 @@ def test_member_of_the_group_may_ask() -> None:
     run("setpriv", "--reuid=65534", "--regid=65534", "--groups=pvenetd", CTL, "status")
 
 
+@pytest.mark.reliability("a local user who is in no group of ours asks the API", guarantee="refused")
 def test_others_may_not() -> None:
     with pytest.raises(AssertionError, match="be root, or in the group pvenetd"):
         run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CTL, "status")

@@ -47,6 +47,10 @@ def leased() -> list[str]:
     return [one["local"] for link in links for one in link.get("addr_info", [])]
 
 
+@pytest.mark.reliability(
+    "the daemon is stopped and killed while the host has leased its address",
+    guarantee="the lease goes on",
+)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_lease_survives_the_daemon(program: str, server: Process) -> None:
     before, settings = INTERFACES.read_text(), SETTINGS.read_text() if SETTINGS.exists() else None

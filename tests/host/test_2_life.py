@@ -147,6 +147,10 @@ def test_restart_of_the_daemon_leaves_the_guest_alone() -> None:
     assert (port(TAP), rules()) == before
 
 
+@pytest.mark.reliability(
+    "`kill -9` of the daemon on a Debian host",
+    guarantee="systemd starts it again; its guest notices nothing",
+)
 @pytest.mark.usefixtures("guest")
 def test_killed_daemon_is_started_again() -> None:
     before, pid = port(TAP), main_pid()
@@ -201,6 +205,10 @@ def pvid() -> int:
     return next(int(vlan["vlan"]) for vlan in vlans if "PVID" in vlan["flags"])
 
 
+@pytest.mark.reliability(
+    "the daemon hangs (SIGSTOP)",
+    guarantee="the watchdog starts another; its guest notices nothing",
+)
 @pytest.mark.usefixtures("guest")
 def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
     before = port(TAP)
@@ -223,6 +231,7 @@ def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
         run("systemctl", "daemon-reload")
 
 
+@pytest.mark.reliability("an upgrade while a guest runs", guarantee="its port and its rules are as before")
 @pytest.mark.usefixtures("guest")
 def test_upgrade_leaves_the_guest_alone() -> None:
     before, pid = (port(TAP), rules()), main_pid()
@@ -232,6 +241,7 @@ def test_upgrade_leaves_the_guest_alone() -> None:
     assert (port(TAP), rules()) == before
 
 
+@pytest.mark.reliability("`kill -9` of a guest's QEMU", guarantee="nothing is left of it")
 def test_of_a_killed_guest_nothing_is_left(guest: Process) -> None:
     guest.signal(signal.SIGKILL)
     guest.wait()
@@ -240,6 +250,10 @@ def test_of_a_killed_guest_nothing_is_left(guest: Process) -> None:
     assert ctl("plan") == ""
 
 
+@pytest.mark.reliability(
+    "another program deletes a guest's bridge, and makes it anew",
+    guarantee="the guest is plugged again",
+)
 @pytest.mark.usefixtures("guest")
 def test_guest_comes_back_when_ifupdown_makes_its_bridge_anew() -> None:
     run("ifdown", "vmbr0")

@@ -100,6 +100,7 @@ def test_an_apply_that_fails_leaves_it_as_it_was(text: str) -> None:
     assert told("dns") == ["192.0.2.53"]
 
 
+@pytest.mark.reliability("systemd-resolved is stopped", guarantee="applies go on")
 def test_stopped_it_stops_no_apply(text: str) -> None:
     run("systemctl", "disable", "--now", "systemd-resolved")
     apply(f"{text}{STANZA}\tdns-nameservers 192.0.2.53\n")

@@ -82,6 +82,7 @@ def test_at_boot_the_host_is_up_before_it_is_online_and_scripts_are_run() -> Non
     assert ctl("plan") == ""
 
 
+@pytest.mark.reliability("a boot while an edit waits", guarantee="the host comes up as it was; the edit waits still")
 def test_a_staged_edit_does_not_go_live_by_a_boot() -> None:
     staged = INTERFACES.with_suffix(".new")
     staged.write_text(TEXT.replace("192.0.2.2/24", "192.0.2.3/24"))
@@ -91,6 +92,10 @@ def test_a_staged_edit_does_not_go_live_by_a_boot() -> None:
     ctl("interfaces", "revert")
 
 
+@pytest.mark.reliability(
+    "a boot with a broken interfaces file",
+    guarantee="the last good configuration is applied, and that is said",
+)
 def test_the_last_good_configuration_is_applied_where_the_file_is_broken() -> None:
     INTERFACES.write_text(TEXT.replace("192.0.2.2/24", "192.0.2.300/24"))
     boot()

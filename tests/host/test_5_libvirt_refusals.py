@@ -82,6 +82,10 @@ def stopped() -> Iterator[None]:
         run("systemctl", "start", SOCKET, SERVICE)
 
 
+@pytest.mark.reliability(
+    "a guest is started while the daemon hangs, or is not there",
+    guarantee="it does not start unprotected: refused within 10 s, with the reason",
+)
 @pytest.mark.parametrize("wiring", [Wiring.SCRIPT, Wiring.BRIDGE])
 @pytest.mark.parametrize(
     ("away", "why"),
@@ -102,6 +106,7 @@ def test_a_guest_whose_daemon(
     guest.destroy()
 
 
+@pytest.mark.reliability("libvirtd is restarted while the daemon is not there", guarantee="the guest goes on")
 def test_a_guest_lives_on_when_libvirtd_comes_back_without_the_daemon(domain: Callable[..., Domain]) -> None:
     guest = domain(interface(Wiring.SCRIPT), metadata=metadata(NET))
     guest.start()

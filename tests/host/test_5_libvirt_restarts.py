@@ -32,6 +32,10 @@ def kill(*services: str) -> None:
     run("systemctl", "start", *services)
 
 
+@pytest.mark.reliability(
+    "libvirtd, the daemon, or both are restarted or killed while a guest talks",
+    guarantee="no packet is lost, and none gets past its rules",
+)
 @pytest.mark.parametrize(
     ("wiring", "times"),
     [

@@ -248,6 +248,7 @@ def test_other_ways_of_lxc_end_the_same(make: Callable[..., Container], more: st
     made.run("ping", "-c", "1", "-W", "60", GATEWAY)
 
 
+@pytest.mark.reliability("`kill -9` of a container", guarantee="nothing is left of it")
 def test_a_container_that_is_killed_leaves_nothing(container: Container) -> None:
     container.kill()
     until(lambda: left() == [], "its pair is gone")

@@ -18,6 +18,10 @@ FILES = {
 }
 
 
+@pytest.mark.reliability(
+    "a source that begins connection after connection",
+    guarantee="it begins as many as are allowed; others are not held up",
+)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_a_source_begins_so_many_connections_and_no_more(design: Design) -> None:
     """To the host and to a guest that nobody filters; another source is counted on its own."""

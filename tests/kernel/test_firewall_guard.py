@@ -74,6 +74,10 @@ def guarded(
         return Guarded(bridges, known, announced, tells_bridge=tells_bridge())
 
 
+@pytest.mark.reliability(
+    "frames of every kind at a port that nobody has announced",
+    guarantee="nothing passes, in either direction",
+)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_nothing_passes_before_a_port_is_announced_and_then_what_its_rules_allow(design: Design, host: World) -> None:
     load(host, desired(FILES, design, guarded(host, 100)))
@@ -120,6 +124,10 @@ def test_only_the_configured_bridges_are_guarded_and_those_of_their_vlans(
     assert played(host, [arrives]) == {"ARP": arrives.passes}
 
 
+@pytest.mark.reliability(
+    "a port that somebody moves into a guarded bridge",
+    guarantee="nothing passes, in either direction",
+)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_a_port_that_somebody_moves_into_a_guarded_bridge_is_stopped_there(design: Design, host: World) -> None:
     load(host, desired(FILES, design, guarded(host, 100)))

@@ -22,6 +22,7 @@ from pvenetd.state import INTERFACES
 from tests.harness import ACTIVE, FIRST, GOLDEN, Case, load, plain, run_async, same
 from tests.kernel.seen import seen
 from tests.netns import Namespaces
+from tests.reliability import Outcome
 
 CASES = (
     pytest.param("address/to_bridge", marks=pytest.mark.netns),
@@ -128,8 +129,12 @@ def apply(case: Case) -> Callable[[Engine], object]:
     return lambda engine: engine.apply(case.desired, change)
 
 
+@pytest.mark.reliability(
+    "`kill -9` at each moment of an apply",
+    guarantee="the host is as before, or as after: links, addresses, routes, rules and files",
+)
 @pytest.mark.parametrize("name", CASES)
-def test_apply(name: str, tmp_path: Path, namespaces: Namespaces) -> None:
+def test_apply(name: str, tmp_path: Path, namespaces: Namespaces, outcome: Outcome) -> None:
     case = prepare(name, tmp_path, namespaces)
     before = everything(case, tmp_path)
     for at in count():
@@ -142,10 +147,15 @@ def test_apply(name: str, tmp_path: Path, namespaces: Namespaces) -> None:
     assert at > len(case.plan.splitlines()), "there is a moment before and after each operation"
     with closing(Host(Files(tmp_path))) as host:
         assert plan(case.desired, host.observe(case.desired.keys()), {INTERFACES}) == (), "else as after"
+    outcome(tried=at)
 
 
+@pytest.mark.reliability(
+    "`kill -9` at each moment of the rollback that follows a `kill -9`",
+    guarantee="the next start ends what is left of it: the host is as before",
+)
 @pytest.mark.netns
-def test_recovery(tmp_path: Path, namespaces: Namespaces) -> None:
+def test_recovery(tmp_path: Path, namespaces: Namespaces, outcome: Outcome) -> None:
     case = prepare("vxlan/new_vni", tmp_path, namespaces)
     change = {ACTIVE: versions(FIRST, case.interfaces.encode())}
     before = everything(case, tmp_path)
@@ -157,3 +167,4 @@ def test_recovery(tmp_path: Path, namespaces: Namespaces) -> None:
         if finished:
             break
     assert at > len(case.plan.splitlines())
+    outcome(tried=at)

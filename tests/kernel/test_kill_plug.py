@@ -23,6 +23,7 @@ from tests.kernel.firewall import have_bridge_netfilter
 from tests.kernel.test_kill import finishes
 from tests.kernel.world import frame, ip_packet
 from tests.netns import Namespaces, run
+from tests.reliability import Outcome
 from tests.sandbox.flood import Guest
 from tests.sandbox.tap import make
 
@@ -100,8 +101,12 @@ def host(tmp_path: Path, namespaces: Namespaces) -> Iterator[Path]:
     os.close(out)
 
 
+@pytest.mark.reliability(
+    "`kill -9` at each moment of a plug while the guest floods",
+    guarantee="nothing that its rules forbid passes; the next daemon plugs it",
+)
 @pytest.mark.netns
-def test_a_plug(host: Path) -> None:
+def test_a_plug(host: Path, outcome: Outcome) -> None:
     for at in count():
         guest = Guest(TAP, [udp(24), udp(25)])
         run("ip", "link", "set", TAP, "master", "vmbr0", "up")
@@ -119,10 +124,15 @@ def test_a_plug(host: Path) -> None:
         if finished:
             break
     assert at >= 4, "there is a moment before and after the chains, and the port"
+    outcome(tried=at, seen="no forbidden frame left the bridge")
 
 
+@pytest.mark.reliability(
+    "`kill -9` at each moment of an unplug while the guest floods",
+    guarantee="nothing that its rules forbid passes; the next daemon unplugs it",
+)
 @pytest.mark.netns
-def test_an_unplug(host: Path) -> None:
+def test_an_unplug(host: Path, outcome: Outcome) -> None:
     Files(host).write(CONF, f"net0: virtio={MAC},bridge=vmbr0,firewall=1\n".encode())
     for at in count():
         guest = Guest(TAP, [udp(24), udp(25)])
@@ -135,6 +145,7 @@ def test_an_unplug(host: Path) -> None:
         if finished:
             break
     assert at >= 2
+    outcome(tried=at, seen="no forbidden frame left the bridge")
 
 
 @pytest.mark.netns

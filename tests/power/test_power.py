@@ -64,6 +64,10 @@ def test_the_plan_has_twenty_steps() -> None:
     assert len(operations()) >= 20
 
 
+@pytest.mark.reliability(
+    "the power goes at each moment of an apply of 20 operations",
+    guarantee="files are whole, the old or the new; a restart leaves nothing to do",
+)
 @pytest.mark.parametrize("at", range(len(MOMENTS)), ids=MOMENTS)
 def test_a_power_cut(at: int, left: list[dict[str, Any]]) -> None:
     assert len(left) == len(MOMENTS)

@@ -39,6 +39,10 @@ def names(root: Path) -> list[str]:
     return [iface.name for iface in Staging(Files(root)).view().config.ifaces]
 
 
+@pytest.mark.reliability(
+    "`kill -9` of a writer at each change it makes to the file system",
+    guarantee="the old edits or the new, and nothing strewn",
+)
 @pytest.mark.parametrize("left", range(12))
 async def test_the_old_edits_or_the_new(tmp_path: Path, left: int) -> None:
     files = Files(tmp_path)
