@@ -31,6 +31,7 @@ from pvenetd.drivers.neighbours import Neighbours
 from pvenetd.drivers.nics import Nics
 from pvenetd.drivers.probe import Probes
 from pvenetd.drivers.programs import Programs
+from pvenetd.drivers.sniffer import Sniffer
 from pvenetd.drivers.systemd import Notifier
 from pvenetd.drivers.trace import Tracer
 from pvenetd.engine import Engine
@@ -251,6 +252,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()
         daemon.trace.start = Tracer
+        daemon.captures.start = Sniffer
         daemon.access.accounts = Accounts(root, Programs(root))
         daemon.cut.source = Tracked()
         daemon.leases.kernel = LeaseSets()

@@ -10,16 +10,17 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
-from pvenetd.api import metrics, stream
+from pvenetd.api import stream
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
 from pvenetd.api.credentials import caller
 from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
-from pvenetd.api.pages import Page, page
+from pvenetd.api.pages import page
 from pvenetd.api.peer import group_id, peer
 from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, find, permitted
 from pvenetd.api.routes import ROUTES
@@ -97,11 +98,11 @@ class Server:
         status, began = 200, asyncio.get_running_loop().time()
         body: Mapping[str, Any]
         try:
-            if made := await self._page(request.method, path, is_known=not who.refusal):
+            if made := await page(self._daemon, request.method, path, is_known=not who.refusal):
                 return web.Response(body=made.body, headers={"Content-Type": made.kind, **made.headers})
             if who.refusal:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
-            if stream.is_asked(request) and (streamed := await self._streamed(request, who, path)):
+            if stream.is_asked(request, path) and (streamed := await self._streamed(request, who, path)):
                 return streamed
             body = await answer(self._daemon, ROUTES, who, request.method, path, await _given(request))
         except PvenetError as error:
@@ -122,11 +123,6 @@ class Server:
             told.force_close()  # what he sends nobody reads
         return told
 
-    async def _page(self, method: str, path: str, *, is_known: bool) -> Page | None:
-        if (method, path) == ("GET", metrics.PATH) and is_known:
-            return await metrics.metrics(self._daemon)
-        return await page(method, path, is_known=is_known)
-
     def _count(self, method: str, path: str, status: int, seconds: float) -> None:
         with contextlib.suppress(PvenetError):  # what is no route is not counted: anybody could name thousands
             route, _ = find(ROUTES, method, path)
@@ -135,11 +131,11 @@ class Server:
     async def _streamed(self, request: web.Request, who: Caller, path: str) -> web.StreamResponse | None:
         """Answer with a stream; None where this path has none.  Raises `PvenetError`."""
         route, found = permitted(ROUTES, who, request.method, path)
-        if route.ask not in stream.FEEDS:
+        if route.ask not in stream.STREAMS:
             return None
         given = await _given(request)
-        _tell(who, f"{request.method} {_harmless(request)}", 200, {"message": "streams"})
-        return await self.streams.answer(request, route, found, given)
+        begun = partial(_tell, who, f"{request.method} {_harmless(request)}", 200, {"message": "streams"})
+        return await self.streams.answer(request, route, found, given, begun)
 
     async def _caller(self, request: web.Request) -> Caller:
         if self.connections:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pvenetd import __version__
-from pvenetd.api.pages import Page
+from pvenetd.api.page import Page
 from pvenetd.daemon.counts import BOUNDS, Counts
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.overview import StatusRecord

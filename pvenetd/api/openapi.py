@@ -82,8 +82,11 @@ def _operation(route: Route, answers: dict[Any, Schema]) -> Schema:
 
 
 def _content(route: Route, answers: dict[Any, Schema]) -> Schema:
+    streamed = stream.STREAMS.get(route.ask)
+    if streamed and streamed.always:
+        return {streamed.kind: {}}
     content: Schema = {"application/json": {"schema": _answer(route, answers)}}
-    return content | ({stream.KIND: {"schema": {"type": "string"}}} if route.ask in stream.FEEDS else {})
+    return content | ({streamed.kind: {"schema": {"type": "string"}}} if streamed else {})
 
 
 def _answer(route: Route, answers: dict[Any, Schema]) -> Schema:

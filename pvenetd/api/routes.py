@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pvenetd.api import (
     access,
+    capture,
     cluster,
     containers,
     edits,
@@ -50,5 +51,6 @@ ROUTES: tuple[Route, ...] = (
     *packet_log.routes,
     *ports.routes,
     *trace.routes,
+    *capture.routes,
     *simulate.routes,
 )

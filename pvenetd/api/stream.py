@@ -1,23 +1,28 @@
-"""What happens, as Server-Sent Events (WHATWG HTML 9.2): for who asks a feed with ``Accept: text/event-stream``.
+"""Answers that go on: what happens, as Server-Sent Events (WHATWG HTML 9.2), and captured packets.
 
-A reader takes from the feed at his own pace and nobody waits for him: what he is too slow for is forgotten, and he
-is told how much that was.  He resumes where he was by ``Last-Event-ID``.
+A feed or a trace is streamed to who asks it with ``Accept: text/event-stream``.  A reader takes at his own pace and
+nobody waits for him: of a feed what he is too slow for is forgotten, and he is told how much that was.  He resumes
+where he was by ``Last-Event-ID``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp import web
 
-from pvenetd.api import host, packet_log
+from pvenetd import pcapng
+from pvenetd.api import capture, host, packet_log, trace
+from pvenetd.api.connections import address
 from pvenetd.api.route import Route, nodes, validated
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.feed import Feed, Record
+from pvenetd.daemon.trace import record
 from pvenetd.errors import NotFound, TooMany
 
 KIND = "text/event-stream"
@@ -29,28 +34,57 @@ PATIENCE = 60.0
 """Seconds in which a reader has to take something of what waits for him."""
 _AT_ONCE = 100
 """Records that are written before it is looked whether more were forgotten."""
-_HEADERS = {"Content-Type": KIND, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 Wanted = Callable[[Record], bool]
-Source = tuple[Feed, Wanted]
+Chunks = AsyncGenerator[bytes]
+"""The first before anything is sent, so that it can still be refused; an empty one looks whether the reader is there.
+"""
 
 
-def _events(daemon: Daemon, params: host.Since) -> Source:
-    del params
-    return daemon.events, bool
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that goes on."""
+
+    kind: str
+    chunks: Callable[[Daemon, Any, web.Request], Chunks]
+    """Given the parameters, and who asks."""
+    always: bool = False
+    """Whether there is no other answer."""
 
 
-def _packets(daemon: Daemon, params: packet_log.Since) -> Source:
-    return daemon.packets.lines, packet_log.wanted(params)
+def _events(daemon: Daemon, params: host.Since, request: web.Request) -> Chunks:
+    return told(daemon.events, bool, _since(request, params.since))
 
 
-FEEDS: dict[Any, Callable[[Daemon, Any], Source]] = {host.events: _events, packet_log.packets: _packets}
+def _packets(daemon: Daemon, params: packet_log.Since, request: web.Request) -> Chunks:
+    return told(daemon.packets.lines, packet_log.wanted(params), _since(request, params.since))
+
+
+def _since(request: web.Request, given: int) -> int:
+    text = request.headers.get("Last-Event-ID", "")
+    return int(text) if text.isascii() and text.isdigit() else given
+
+
+def _captured(daemon: Daemon, params: capture.Capture, request: web.Request) -> Chunks:
+    there = request.get_extra_info("peername")
+    own = f"not (tcp and host {address(there)} and port {there[1]})" if isinstance(there, tuple) else ""
+    return daemon.captures.capture(params.wanted(own))
+
+
+STREAMS: dict[Any, Stream] = {
+    host.events: Stream(KIND, _events),
+    packet_log.packets: Stream(KIND, _packets),
+    trace.trace: Stream(KIND, lambda daemon, params, _: traced(daemon, params)),
+    capture.capture: Stream(pcapng.KIND, _captured, always=True),
+}
 """By what answers the request otherwise."""
+_ALWAYS = "/pvenetd/capture"
 
 
-def is_asked(request: web.Request) -> bool:
-    """Return whether *request* wants a stream."""
-    return request.method == "GET" and request.headers.get("Accept", "").partition(";")[0].strip() == KIND
+def is_asked(request: web.Request, path: str) -> bool:
+    """Return whether *request* may want a stream: who knows the route knows it."""
+    return path.endswith(_ALWAYS) or request.headers.get("Accept", "").partition(";")[0].strip() == KIND
 
 
 class Streams:
@@ -66,25 +100,28 @@ class Streams:
             task.cancel()
 
     async def answer(
-        self, request: web.Request, route: Route, found: dict[str, str], given: dict[str, Any]
+        self,
+        request: web.Request,
+        route: Route,
+        found: dict[str, str],
+        given: dict[str, Any],
+        begun: Callable[[], None],
     ) -> web.StreamResponse:
-        """Stream what *route*, which is in `FEEDS`, tells, until the reader goes.  Raises `PvenetError`."""
+        """Stream what *route*, which is in `STREAMS`, tells, until that ends or the reader goes.
+
+        Raises `PvenetError`, as long as it has not *begun*.
+        """
         if found["node"] not in nodes():
             raise NotFound(f"no node {found['node']!r}: this is {nodes()[0]}")
-        params = validated(route.params, found, given)
-        feed, wanted = FEEDS[route.ask](self._daemon, params)
-        text = request.headers.get("Last-Event-ID", "")
-        since = int(text) if text.isascii() and text.isdigit() else getattr(params, "since", 0)
+        stream, params = STREAMS[route.ask], validated(route.params, found, given)
         with self._counted():
-            response = web.StreamResponse(headers=_HEADERS)
-            await response.prepare(request)
-            async for chunk in told(feed, wanted, since):
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await response.write(chunk)
-                except (ConnectionError, TimeoutError):  # the reader has gone, or does not read
-                    break
-        if request.transport:
+            async with aclosing(stream.chunks(self._daemon, params, request)) as chunks:
+                first = await anext(chunks)
+                response = web.StreamResponse(headers={"Content-Type": stream.kind, **_HEADERS})
+                begun()
+                await response.prepare(request)
+                ended = await _sent(first, chunks, request, response)
+        if request.transport and not ended:
             request.transport.abort()
         return response
 
@@ -100,7 +137,42 @@ class Streams:
             self._open.discard(task)
 
 
-async def told(feed: Feed, wanted: Wanted, since: int) -> AsyncIterator[bytes]:
+async def _sent(first: bytes, chunks: Chunks, request: web.Request, response: web.StreamResponse) -> bool:
+    """Send all that comes; return whether it came to its end, and the reader is still there."""
+    try:
+        await _write(response, first)
+        async for chunk in chunks:
+            if request.transport is None or request.transport.is_closing():
+                return False
+            await _write(response, chunk)
+        await response.write_eof()
+    except (ConnectionError, TimeoutError):  # the reader has gone, or does not read
+        return False
+    return True
+
+
+async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+    if chunk:
+        async with asyncio.timeout(PATIENCE):
+            await response.write(chunk)
+
+
+async def traced(daemon: Daemon, params: trace.Flow) -> Chunks:
+    """Yield what packets meet as they meet it, and at last what became of each."""
+    found: dict[int, Any] = {}
+    async with aclosing(daemon.trace.follow(params.rule(), params.packets, params.seconds)) as telling:
+        async for news in telling:
+            written = b""
+            for number, way, met in news:
+                about: Record = {"packet": record(way)["packet"], "text": way.text} if met is None else met
+                written += _event({"number": number, **about}, f"event: {'packet' if met is None else 'step'}\n")
+                found[number] = way
+            yield written
+    ends = [{"number": number, "text": way.text, "verdict": way.verdict} for number, way in found.items()]
+    yield _event({"packets": ends}, "event: end\n")
+
+
+async def told(feed: Feed, wanted: Wanted, since: int) -> Chunks:
     """Yield what of *feed* is *wanted* after id *since*, for ever; an id of an earlier daemon's is before all."""
     last = since if since <= feed.newest else 0
     yield b"retry: 2000\n\n"

@@ -76,5 +76,9 @@ def _ports(number: int | None) -> tuple[Span, ...]:
 
 @routes.post("/nodes/{node}/pvenetd/firewall/trace")
 async def trace(daemon: Daemon, params: Flow) -> list[TracedPacket]:
-    """Follow the first packets of a flow, and of its answers, through everybody's rules; return all they have met."""
+    """Follow the first packets of a flow, and of its answers, through everybody's rules; return all they have met.
+
+    With ``Accept: text/event-stream`` it is told as it happens, as Server-Sent Events: ``packet`` when one is first
+    seen, ``step`` for each rule that it meets, and ``end`` with the verdict on each.
+    """
     return await daemon.trace.run(params.rule(), params.packets, params.seconds)

@@ -6,7 +6,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -55,10 +56,9 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
     Raises `NoDaemonError`, `NoAnswerError`.
     """
     until = time.monotonic() + request.seconds
-    address = f"{root.rstrip('/')}/{SOCKET}"
     while True:
         try:
-            return _ask(address, request, until)
+            return _ask(root, request, until)
         except NoDaemonError as error:
             if not request.patient:
                 raise
@@ -67,29 +67,69 @@ def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
             time.sleep(_PAUSE)
 
 
+class RefusedError(Exception):
+    """The daemon says no: *body* is what it says."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        super().__init__(str(body.get("message", "refused")))
+
+
+def stream(root: str, request: Request) -> socket.socket:
+    """Return the connection by which an answer comes that goes on, from behind its head.
+
+    Raises `NoDaemonError`, `NoAnswerError`, `RefusedError`.
+    """
+    until = time.monotonic() + request.seconds
+    there = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _told(root, request):
+            _connect(there, _address(root), request.seconds)
+            there.sendall(_bytes(request, "1.0"))  # so what comes is as it is, not in chunks
+            head = _head(there)
+            if 0 < _status(head) < 400:  # HTTP: refused
+                there.settimeout(None)
+                return there
+            raise RefusedError(_read(head + _all(there, until))[1])
+    except BaseException:
+        there.close()
+        raise
+
+
 def quote(text: str) -> str:
     """Return *text* percent-encoded, as UTF-8."""
     data = text.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
-def _ask(address: str, request: Request, until: float) -> tuple[int, dict[str, Any]]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
-        try:
-            _connect(there, address, max(until - time.monotonic(), _PAUSE))
-            there.sendall(_bytes(request))
-            answer = _all(there, until)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            hint = " (systemctl status pvenetd tells why)" if address == f"/{SOCKET}" else ""
-            raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}{hint}") from error
-        except PermissionError as error:
-            raise NoDaemonError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
-        except TimeoutError as error:
-            what = f"{request.method} {request.target}"
-            raise NoAnswerError(f"pvenetd did not answer within {request.seconds:g} s (waited for {what})") from error
-        except OSError as error:
-            raise NoAnswerError(f"pvenetd hung up: {error.strerror or error}") from error
+def _ask(root: str, request: Request, until: float) -> tuple[int, dict[str, Any]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there, _told(root, request):
+        _connect(there, _address(root), max(until - time.monotonic(), _PAUSE))
+        there.sendall(_bytes(request))
+        answer = _all(there, until)
     return _read(answer)
+
+
+def _address(root: str) -> str:
+    return f"{root.rstrip('/')}/{SOCKET}"
+
+
+@contextmanager
+def _told(root: str, request: Request) -> Iterator[None]:
+    """Tell what the system says in words that say what to do."""
+    address = _address(root)
+    try:
+        yield
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        hint = " (systemctl status pvenetd tells why)" if address == f"/{SOCKET}" else ""
+        raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}{hint}") from error
+    except PermissionError as error:
+        raise NoDaemonError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
+    except TimeoutError as error:
+        what = f"{request.method} {request.target}"
+        raise NoAnswerError(f"pvenetd did not answer within {request.seconds:g} s (waited for {what})") from error
+    except OSError as error:
+        raise NoAnswerError(f"pvenetd hung up: {error.strerror or error}") from error
 
 
 def _connect(there: socket.socket, address: str, seconds: float) -> None:
@@ -103,13 +143,13 @@ def _connect(there: socket.socket, address: str, seconds: float) -> None:
         os.close(directory)
 
 
-def _bytes(request: Request) -> bytes:
+def _bytes(request: Request, version: str = "1.1") -> bytes:
     target, body = request.target, b""
     if request.method == "GET" and request.params:
         target += "?" + "&".join(f"{quote(name)}={quote(str(value))}" for name, value in request.params.items())
     elif request.params:
         body = json.dumps(dict(request.params)).encode()
-    head = f"{request.method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head = f"{request.method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
@@ -126,6 +166,21 @@ def _all(there: socket.socket, until: float) -> bytes:
         if not data:
             return bytes(found)
         found += data
+
+
+def _head(there: socket.socket) -> bytes:
+    """Take an answer's head, and nothing behind it: that is for who goes on reading."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n"):
+        if not (byte := there.recv(1)):
+            break
+        head += byte
+    return bytes(head)
+
+
+def _status(head: bytes) -> int:
+    words = head.split(b" ", 2)
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
 
 
 def _read(answer: bytes) -> tuple[int, dict[str, Any]]:

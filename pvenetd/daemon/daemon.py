@@ -13,6 +13,7 @@ from pvenetd.daemon import overview
 from pvenetd.daemon.access import Access
 from pvenetd.daemon.apart import put_apart
 from pvenetd.daemon.boot import Boot
+from pvenetd.daemon.capture import Captures
 from pvenetd.daemon.counts import Counts
 from pvenetd.daemon.cut import Cut
 from pvenetd.daemon.domains import Domains
@@ -80,6 +81,7 @@ class Daemon:
         self.guests.moved, self.simulation.learnt = self.leases.follow, self.leases.learnt
         self.rules = LoadedRules(store, engine)
         self.trace = Trace()
+        self.captures = Captures(self.guests)
         self.ports = Ports(engine, self.guests)
         self.neighbours = Neighbours(engine, design, self.firewall.is_on)
         self.domains = Domains(store, self.guests, self.guard)

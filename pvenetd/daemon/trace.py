@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, closing
 from typing import Protocol
 
 from typing_extensions import TypedDict
 
+from pvenetd.daemon.readable import readable
 from pvenetd.errors import Conflict, Unavailable
 from pvenetd.firewall.ruleset import Rule
-from pvenetd.firewall.trace import Known, Met, Place, Step, script, ways
+from pvenetd.firewall.trace import TABLE, Known, Met, Place, Step, Way, found, script
 
 QUIET = 0.2
 """Seconds without another step after which packets have come to their ends."""
+_LOOK = 1.0
+"""Seconds after which it is said that nothing has come."""
 
 
 class Tracing(Protocol):
@@ -40,6 +43,12 @@ class TracedPacket(TypedDict):
     """Its headers by name; a flag is 1."""
     text: str
     steps: list[Met]
+    verdict: str
+    """What became of it: ``accept``, ``drop``, …"""
+
+
+Told = tuple[int, Way, Met | None]
+"""A packet's number, from 1, its way so far, and the rule it has just met; none where it has just been seen."""
 
 
 class Trace:
@@ -55,6 +64,17 @@ class Trace:
 
         Raises `Conflict`, `Unavailable`, `KernelError`.
         """
+        ways: dict[int, Way] = {}
+        async with aclosing(self.follow(asked, packets, seconds)) as telling:
+            async for news in telling:
+                ways |= {number: way for number, way, _ in news}
+        return [record(way) for way in ways.values()]
+
+    async def follow(self, asked: Rule, packets: int, seconds: float) -> AsyncGenerator[list[Told]]:
+        """Yield what packets meet as they meet it, for as long as `run` would take; at once, and each second, nothing.
+
+        Raises `Conflict`, `Unavailable`, `KernelError` before the first.
+        """
         if self.start is None:
             raise Unavailable("packets are traced by the daemon")
         if self._runs:
@@ -62,45 +82,46 @@ class Trace:
         self._runs = True
         try:
             with closing(await asyncio.to_thread(self.start, script(asked, packets))) as tracing:
-                steps = await _gathered(tracing, packets, seconds)
-                known = await asyncio.to_thread(tracing.known)
+                yield []
+                async with aclosing(_told(tracing, packets, seconds)) as telling:
+                    async for news in telling:
+                        yield news
         finally:
             self._runs = False
-        return [
-            {
-                "packet": {name.rstrip(":").lower(): value or 1 for name, value in way.headers},
-                "text": " ".join(f"{name}={value}" if value else name for name, value in way.headers),
-                "steps": way.steps,
-            }
-            for way in ways(steps, known)[:packets]
-        ]
 
 
-async def _gathered(tracing: Tracing, packets: int, seconds: float) -> list[Step]:
-    """Return the steps of as many packets, or of those that come in time, each to its end."""
-    loop, found = asyncio.get_running_loop(), list[Step]()
+def record(way: Way) -> TracedPacket:
+    """Return a way as it is told."""
+    packet = {name.rstrip(":").lower(): value or 1 for name, value in way.headers}
+    return {"packet": packet, "text": way.text, "steps": way.steps, "verdict": way.verdict}
+
+
+async def _told(tracing: Tracing, packets: int, seconds: float) -> AsyncGenerator[list[Told]]:
+    """Yield the steps of as many packets, or of those that come in time, each to its end."""
+    loop, ways = asyncio.get_running_loop(), dict[int, Way]()
+    known: dict[Place, Known] = {}
     until = loop.time() + seconds
     while (left := until - loop.time()) > 0:
-        enough = len({one.packet for one in found}) >= packets
-        if not await _readable(tracing, QUIET if enough else left):
-            break
-        found += tracing.steps()
-    return found
+        enough = len(ways) >= packets
+        if await readable(tracing.fileno(), min(left, QUIET if enough else _LOOK)):
+            steps = tracing.steps()
+            unknown = {one.place for one in steps if one.place.table != TABLE and not found(one.place, known)}
+            if any(place.handle for place in unknown):  # rules may have come since
+                known |= dict.fromkeys(unknown, Known("", "")) | await asyncio.to_thread(tracing.known)
+            yield _taken(steps, known, ways, packets)
+        elif enough:
+            return
+        else:
+            yield []
 
 
-async def _readable(tracing: Tracing, seconds: float) -> bool:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(tracing.fileno(), _once, ready)
-    try:
-        await asyncio.wait_for(ready, seconds)
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(tracing.fileno())
-    return True
-
-
-def _once(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+def _taken(steps: list[Step], known: dict[Place, Known], ways: dict[int, Way], packets: int) -> list[Told]:
+    told: list[Told] = []
+    for one in steps:
+        is_new = one.packet not in ways
+        if is_new and len(ways) >= packets:
+            continue
+        way = ways.setdefault(one.packet, Way())
+        met, number = way.take(one, known), [*ways].index(one.packet) + 1
+        told += [(number, way, None)] * is_new + ([(number, way, met)] if met else [])
+    return told

@@ -16,6 +16,9 @@ from pvenetd.firewall.trace import Known, Place, Step, rules, step
 
 _NETLINK_NETFILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTRACE = 12, 270, 1, 9
 _NFT_MSG_TRACE = 10 << 8 | 17
+_RCVBUFFORCE = 33
+_QUEUE = 4 << 20
+"""Bytes of what waits to be taken: more may come while the rules are listed."""
 _HEADERS = 20
 """Bytes of nlmsghdr and nfgenmsg."""
 
@@ -29,6 +32,7 @@ class Tracer:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
         try:
             self._socket.bind((0, 0))
+            self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _QUEUE)
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTRACE)
             self._socket.setblocking(False)
             self._library.run(script)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -159,28 +159,37 @@ class Way:
     """One packet's way."""
 
     headers: tuple[Word, ...] = ()
-    iif: int = 0
     steps: list[Met] = field(default_factory=list)
 
+    @property
+    def text(self) -> str:
+        """Return what the packet is, in a line."""
+        return " ".join(f"{name}={value}" if value else name for name, value in self.headers)
 
-def ways(steps: Iterable[Step], known: dict[Place, Known]) -> list[Way]:
-    """Return each packet with the rules that it met, in order, but for those that chose it and ends of chains."""
-    found: dict[int, Way] = {}
-    for one in steps:
-        way = found.setdefault(one.packet, Way())
-        way.headers = way.headers or one.headers
-        way.iif = way.iif or one.iif
+    @property
+    def verdict(self) -> str:
+        """Return what became of the packet, as far as its steps tell: ``drop`` by whoever says so, else the last."""
+        said = [step["verdict"] for step in self.steps]
+        return "drop" if "drop" in said else said[-1] if said else "accept"
+
+    def take(self, one: Step, known: Mapping[Place, Known]) -> Met | None:
+        """Keep a step; return it as it is told, None for rules that chose the packet and for ends of chains."""
+        self.headers = self.headers or one.headers
         if one.place.table == TABLE or (one.verdict == "continue" and not one.place.handle):
-            continue
-        rule = known.get(one.place) or known.get(one.place._replace(family="inet")) or Known("", "")
-        way.steps.append(
-            {
-                "family": one.place.family,
-                "table": one.place.table,
-                "chain": one.place.chain,
-                "rule": rule.text if one.place.handle else "policy",
-                "origin": rule.origin,
-                "verdict": f"{one.verdict} {one.to}".rstrip(),
-            }
-        )
-    return [*found.values()]
+            return None
+        rule = found(one.place, known) or Known("", "")
+        met: Met = {
+            "family": one.place.family,
+            "table": one.place.table,
+            "chain": one.place.chain,
+            "rule": rule.text if one.place.handle else "policy",
+            "origin": rule.origin,
+            "verdict": f"{one.verdict} {one.to}".rstrip(),
+        }
+        self.steps.append(met)
+        return met
+
+
+def found(place: Place, known: Mapping[Place, Known]) -> Known | None:
+    """Return the rule at a place, None where it is not known, or is a policy."""
+    return known.get(place) or known.get(place._replace(family="inet"))

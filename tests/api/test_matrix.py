@@ -1,4 +1,7 @@
-"""Every route, with every kind of credentials that is not good enough for it, over TLS: from the table of routes."""
+"""Every route, page and stream, with every kind of credentials that is not good enough for it, over TLS.
+
+All of them are taken from the tables by which they are served.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from pvenetd.access.tickets import LIFETIME
-from pvenetd.api.route import PREFIX
+from pvenetd.api.pages import PAGES
+from pvenetd.api.route import PREFIX, Route
 from pvenetd.api.routes import ROUTES
+from pvenetd.api.stream import KIND, STREAMS
 from tests.api.far import Far, Headers, by_ticket, far_off
 
 OPEN = {("GET", "/access/ticket"), ("POST", "/access/ticket"), ("GET", "/access/domains")}
@@ -92,33 +97,52 @@ async def reading_token(far: Far) -> Headers:
 Make = Callable[[Far], Awaitable[Headers]]
 
 
+def path_of(route: Route) -> str:
+    """Return a path that *route* answers."""
+    return PREFIX + route.path.format_map(defaultdict(lambda: "1", node="localhost"))
+
+
 async def answers(far: Far, headers: Headers) -> dict[tuple[str, str], int]:
     """Return the status of every route, asked with parameters that it need not take."""
     found = {}
     for route in ROUTES:
-        path = PREFIX + route.path.format_map(defaultdict(lambda: "1", node="localhost"))
-        found[route.method, route.path] = (await far.ask(route.method, path, headers))[0]
+        found[route.method, route.path] = (await far.ask(route.method, path_of(route), headers))[0]
     return found
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        nothing,
-        wrong_token,
-        unknown_token,
-        expired_token,
-        token_of_nobody,
-        odd_header,
-        forged_ticket,
-        altered_ticket,
-        expired_ticket,
-        ticket_of_a_stranger,
-    ],
-)
+async def begun(far: Far, headers: Headers) -> dict[tuple[str, str], int]:
+    """Return the status of every page and every stream, of which no more is read than its head."""
+    rows = [("GET", path) for path in PAGES]
+    rows += [(route.method, path_of(route)) for route in ROUTES if route.ask in STREAMS]
+    found = {}
+    for method, path in rows:
+        told = {**headers, "Accept": KIND}
+        async with far.session.request(method, f"{far.url}{path}", headers=told) as answer:
+            found[method, path] = answer.status
+    return found
+
+
+UNKNOWN = [
+    nothing,
+    wrong_token,
+    unknown_token,
+    expired_token,
+    token_of_nobody,
+    odd_header,
+    forged_ticket,
+    altered_ticket,
+    expired_ticket,
+    ticket_of_a_stranger,
+]
+
+
+@pytest.mark.parametrize("make", UNKNOWN)
 async def test_who_is_not_known_gets_in_nowhere(far: Far, make: Make) -> None:
-    found = await answers(far, await make(far))
+    headers = await make(far)
+    found = await answers(far, headers)
     assert {route for route, status in found.items() if status != 401} == OPEN
+    found = await begun(far, headers)
+    assert {route for route, status in found.items() if status != 401} == {("GET", "/api2/docs")}
 
 
 async def test_who_is_not_known_learns_of_no_path(far: Far) -> None:
@@ -134,10 +158,14 @@ async def test_a_ticket_alone_changes_nothing(far: Far, make: Make) -> None:
 
 
 async def test_a_token_that_reads_changes_nothing(far: Far) -> None:
-    found = await answers(far, await reading_token(far))
+    headers = await reading_token(far)
+    found = await answers(far, headers)
     refused = {route for route, status in found.items() if status == 403}
     assert refused == {(route.method, route.path) for route in ROUTES if route.writes} - OPEN
     assert not {route for route, status in found.items() if status in (401, 500)}
+    found = await begun(far, headers)
+    assert {status for (method, _), status in found.items() if method == "GET"} == {200}
+    assert {status for (method, _), status in found.items() if method != "GET"} == {403}
 
 
 def test_who_is_not_known_may_ask_for_what_logs_him_in_alone() -> None:

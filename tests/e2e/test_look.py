@@ -54,6 +54,25 @@ def test_a_guests_packets_are_captured_by_its_name(world: World, tmp_path: Path)
     assert "10.10.10.2 > 10.10.10.1: ICMP echo request" in world.host.run("tcpdump", "-n", "-r", there)
 
 
+def test_who_may_not_capture_himself_has_the_daemon_do_it(world: World, tmp_path: Path) -> None:
+    guest, _ = world.start_namespace_guest("10.10.10.2/24")
+    there = tmp_path / "packets.pcapng"
+    bound = [*world.host.prefix(), "setpriv", "--bounding-set", "-net_raw", world.bin / "pvenetctl", "capture"]
+    asked = ["vm/100/net0", "-c", "2", "icmp", "and", "host 10.10.10.1"]
+    to_file, to_terminal = (
+        world.keep(Process("capture", [*bound, *words], world.env())) for words in ([*asked, "-w", there], asked)
+    )
+    for capturing in (to_file, to_terminal):
+        capturing.expect("pvenetd captures")
+    assert guest.pings("10.10.10.1")
+    to_terminal.expect("10.10.10.2 > 10.10.10.1: ICMP echo request")
+    assert (to_file.wait(), to_terminal.wait()) == (0, 0)
+    assert "10.10.10.2 > 10.10.10.1: ICMP echo request" in world.host.run("tcpdump", "-n", "-r", there)
+    refused = world.keep(Process("capture", [*bound, "eth0", "host", "("], world.env()))
+    refused.expect("filter: .*syntax error")
+    assert refused.wait() == 1
+
+
 def test_a_filter_that_is_wrong_or_an_interface_that_is_not_there_leaves_no_file(world: World, tmp_path: Path) -> None:
     there = tmp_path / "packets.pcap"
     wrong = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,16 @@ while True:
 RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 # a comment\n"
 
 
+def events(world: World, **asked: object) -> list[tuple[str, dict[str, Any]]]:
+    """Return what a trace tells as it happens: each event's kind and data."""
+    given = [word for name, value in asked.items() for word in ("-d", f"{name}={value}")]
+    socket = ["--unix-socket", f"{world.root}/run/pvenetd/api.sock", "-H", "Accept: text/event-stream"]
+    url = "http://localhost/api2/json/nodes/localhost/pvenetd/firewall/trace"
+    told = world.host.run("curl", "-sSN", "--fail-with-body", *socket, *given, url)
+    fields = [dict(line.split(": ", 1) for line in event.splitlines()) for event in told.strip().split("\n\n")]
+    return [(one["event"], json.loads(one["data"])) for one in fields]
+
+
 def test_a_packet_is_followed_to_the_line_that_drops_it(world: World) -> None:
     world.write("etc/pvenetd/firewall/100.fw", RULES)
     world.ctl("firewall", "apply")
@@ -35,6 +46,13 @@ def test_a_packet_is_followed_to_the_line_that_drops_it(world: World) -> None:
     assert (last["table"], last["chain"], last["origin"], last["verdict"]) == (
         "pvenetd", "vm-100-out", "100.fw:4", "drop",
     )  # fmt: skip
+    assert {one["verdict"] for one in told} == {"drop"}
+    streamed = events(world, iface=TAP, proto="udp", dest=PROVIDER, dport=9999, packets=1, seconds=60)
+    kinds = [kind for kind, _ in streamed]
+    assert kinds == ["packet", *["step"] * (len(kinds) - 2), "end"]
+    assert [facts["number"] for kind, facts in streamed if kind == "step"] == [1] * (len(kinds) - 2)
+    assert (streamed[-2][1]["origin"], streamed[-2][1]["verdict"]) == ("100.fw:4", "drop")
+    assert [(one["number"], one["verdict"]) for one in streamed[-1][1]["packets"]] == [(1, "drop")]
     passed = json.loads(world.ctl("firewall", "trace", "--json", "--dport", "9998", *asked))
     assert all(step["verdict"] != "drop" for one in passed for step in one["steps"])
     assert any(step["origin"] == "policy_out" for one in passed for step in one["steps"])

@@ -34,6 +34,8 @@ _LIKELY: dict[str, tuple[Any, ...]] = {
     "proto": ("tcp", "udp", "icmp", "icmp6", "17"),
     "source": ("192.0.2.9", "2001:db8::9"),
     "dest": ("192.0.2.1", "198.51.100.0/24"),
+    "target": ("vm/100", "vm/100/net0", "bridge/vmbr0", "eth0", "lo"),
+    "filter": ("", "tcp", "vlan 5"),
     "names": ("vmbr0", "eth0 eth1", "lo"),
     "netN": (_NIC, f"{_NIC},firewall=1,rate=1", f"{_NIC},tag=5,trunks=6-9,link_down=1", "name=eth0,bridge=vmbr0"),
 }
@@ -84,7 +86,7 @@ def _likely(name: str, schema: Schema) -> Schema:
 def _parts(paths: Schema) -> Iterator[str]:
     """Yield the records that are told in one with others."""
     for operation in _operations({"paths": paths}):
-        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        schema = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
         yield from (one["$ref"].rpartition("/")[2] for one in schema.get("allOf", ()) if "$ref" in one)
 
 

@@ -1,19 +1,24 @@
-"""Packets of one interface, by tcpdump(1) or dumpcap(1)."""
+"""Packets of one interface, by tcpdump(1) or dumpcap(1); for who may not capture himself, by the daemon."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from typing import NoReturn
 
-from pvenetd.ctl.client import HOST, Request, ask
+from pvenetd.ctl.client import HOST, NoDaemonError, RefusedError, Request, ask, stream
 from pvenetd.ctl.command import Command, Takes, number
 from pvenetd.ctl.page import clean
 from pvenetd.names import is_ifname
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 """Where the programs are looked for, after the caller's own PATH: tcpdump is in none of an ordinary user's."""
+
+_MOST = 100_000_000
+_LONGEST = {"seconds": 3600, "max_bytes": 10 << 30}
+"""As much as the daemon captures for one who asks it."""
 
 
 def _arguments(parser: Takes) -> None:
@@ -48,11 +53,56 @@ def _count(text: str) -> int:
 def _capture(found: argparse.Namespace) -> int:
     """Become the program that captures, or tell why not.  Raises `NoDaemonError`, `NoAnswerError`."""
     try:
+        if not _may_capture():
+            try:
+                return _through(found)
+            except NoDaemonError:
+                pass  # the program says what it may not, or has abilities of its own
         words = _command(found)
     except LookupError as error:
         sys.stderr.write(f"{clean(str(error.args[0]))}\n")
         return 1
     return _become(words)
+
+
+def _may_capture() -> bool:
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except PermissionError:
+        return False
+    return True
+
+
+def _through(found: argparse.Namespace) -> int:
+    """Have the daemon capture.  Raises LookupError, `NoDaemonError`, `NoAnswerError`."""
+    program = _found("tcpdump") or ""
+    if not found.write and not program:
+        raise LookupError("tcpdump is not installed: apt install tcpdump, or write to a file (-w FILE)")
+    asked = {"target": found.iface, "filter": " ".join(found.filter), "count": found.count or _MOST, **_LONGEST}
+    try:
+        coming = stream(found.root, Request("POST", ("capture",), asked))
+    except RefusedError as error:
+        wrong = [f"{name}: {reason}" for name, reason in error.body.get("errors", {}).items()]
+        raise LookupError("\n".join(wrong or [str(error)])) from None
+    sys.stderr.write("pvenetd captures, for an hour at most; Ctrl-C ends it\n")
+    if not found.write:
+        os.dup2(coming.fileno(), 0)
+        _become([program, "-n", "-e", "-l", "-r", "-"])
+    with coming:
+        return _write(coming, found.write)
+
+
+def _write(coming: socket.socket, name: str) -> int:
+    """Write what comes into a file, until it ends or is interrupted.  Raises LookupError."""
+    try:
+        with open(sys.stdout.fileno() if name == "-" else name, "wb", 0, closefd=name != "-") as file:
+            while data := coming.recv(1 << 16):
+                file.write(data)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 0
+    except OSError as error:
+        raise LookupError(f"{name}: {error.strerror}") from None
+    return 0
 
 
 def _become(words: list[str]) -> NoReturn:
