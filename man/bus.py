@@ -33,8 +33,8 @@ def page(header: Any, entries: Any, escape: Any) -> str:
     lines += entries((f"{one.name}({_said(one.given)})", one.doc) for one in SIGNALS.values())
     lines += [
         ".SH ERRORS",
-        f"{NAME}.Error.NotFound, .Config, .Conflict, .BadParameters, .Kernel, .Verify, .Unreachable, .CutsOff and",
-        ".Unavailable have the text that the API's message has; who may not gets",
+        f"{NAME}.Error.NotFound, .Config, .Conflict, .BadParameters, .Kernel, .Verify, .Unreachable,",
+        "\\&.CutsOff and .Unavailable have the text that the API's message has; who may not gets",
         "org.freedesktop.DBus.Error.AccessDenied.",
         ".SH SETTINGS",
         "[dbus] address in etc/pvenetd/pvenetd.toml, \\fBpvenetd\\fR(8). It needs python3\\-dbus\\-fast.",

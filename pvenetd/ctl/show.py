@@ -22,6 +22,8 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     yield f"configuration  {_configuration(data['interfaces'])}"
     if (drift := data["interfaces"].get("drift")) and data["interfaces"]["applied"]:
         yield f"drift          {_operations(drift)} to bring the host back to it (pvenetctl plan --drift)"
+    if (ops := data["interfaces"].get("switch")) is not None:
+        yield f"owner mode     {_switch(ops)}"
     if missing := data["interfaces"]["waiting"]:
         yield f"waiting for    {', '.join(missing)} (not there yet)"
     for nic in data["interfaces"]["nics"]:
@@ -88,6 +90,14 @@ def _configuration(found: dict[str, Any]) -> str:
         "broken": f"broken (pvenetctl interfaces check):\n  {_indented(found.get('error', ''))}",
     }
     return states.get(found["state"]) or str(found["state"])
+
+
+def _switch(ops: list[str]) -> str:
+    """Say what installing pvenetd-ifupdown would change."""
+    if not ops:
+        return "no; the package pvenetd-ifupdown would take the interfaces over and change nothing"
+    would = f"no; the package pvenetd-ifupdown would take the interfaces over with {_operations(len(ops))}:"
+    return _indented("\n".join((would, *ops)))
 
 
 def _operations(count: int) -> str:

@@ -34,8 +34,12 @@ PATIENCE = 10.0
 BOOT = "boot"
 """What `Engine.failed` calls a configuration that could not be used."""
 HOOKS = "run/pvenetd/hooks.jsonl"
-_IFSTATES = ("run/network/ifstate", "run/network/ifstatenew", "var/tmp/network/ifstatenew")
-"""Where ifupdown and ifupdown2 keep what they have brought up since boot."""
+TAKEN_OVER = "run/pvenetd/taken-over"
+"""Left by the installation of pvenetd-ifupdown, where another ifupdown has brought the interfaces up since boot."""
+_IFSTATES = ("run/network/ifstate", "run/network/ifstatenew")
+"""Where ifupdown and ifupdown2 keep what they have brought up since boot, unless they are told another place."""
+_MARK = "owner"
+"""The field of a resource that changes nothing but whose it is."""
 _ROUNDS = 10
 """How often stanzas are taken out until what is left is right."""
 
@@ -63,6 +67,14 @@ class Boot:
         ops, failed = await self._engine.bring(INTERFACES, compiled.state)
         self._engine.told("started", {"ops": len(ops), "failed": [" ".join(key) for key in failed]})
         self._look(await self._engine.observe())
+
+    async def forecast(self) -> tuple[Op, ...]:
+        """Return what installing pvenetd-ifupdown would change now, our marks apart.  Raises `ConfigError`."""
+        wanted = (await self._interfaces.compiled(staged=False)).checked()
+        ops = await self._engine.plan(INTERFACES, wanted)
+        done = await self._done(wanted) if self._store.files.read(HOOKS) is None else {}
+        found = (replace(op, changes={name: op.changes[name] for name in op.changes if name != _MARK}) for op in ops)
+        return tuple(op for op in found if op.resource.key not in done and (op.verb != "~" or op.changes))
 
     async def settled(self, patience: float = PATIENCE) -> None:
         """Return when every ``auto`` interface has its device, or after *patience* seconds."""
@@ -175,12 +187,18 @@ class Boot:
     async def _take_over(self, wanted: State) -> None:
         """Take commands for run where ifupdown has brought their interface up since boot: they are not run again."""
         files = self._store.files
-        if files.read(HOOKS) is not None or all(files.read(name) is None for name in _IFSTATES):
+        told = any(files.read(name) is not None for name in (TAKEN_OVER, *_IFSTATES))
+        files.put(TAKEN_OVER, None)
+        if files.read(HOOKS) is not None or not told:
             return
-        live = await self._engine.observe()
-        done = [one for one in wanted.values() if isinstance(one, Hook | Scripts) and _is_up(one.redone_with, live)]
-        lines = (json.dumps({"done": record}) for record in to_json({one.key: one for one in done}))
+        lines = (json.dumps({"done": record}) for record in to_json(await self._done(wanted)))
         files.put(HOOKS, "".join(f"{line}\n" for line in lines).encode())
+
+    async def _done(self, wanted: State) -> State:
+        """Return the commands and scripts that whoever has brought their interface up has run."""
+        live = await self._engine.observe()
+        done = (one for one in wanted.values() if isinstance(one, Hook | Scripts) and _is_up(one.redone_with, live))
+        return {one.key: one for one in done}
 
 
 def _is_up(key: Key | None, live: State) -> bool:

@@ -308,6 +308,8 @@ class Daemon:
             found["applied"] = int(self.interfaces.good() is not None)
             found["drift"] = len(await self.interfaces.drift())
             found["plan"] = len(await self.interfaces.plan())
+            if found["mode"] == "guest":
+                found["switch"] = [str(op) for op in await self.boot.forecast()]
             found["state"] = "staged" if found["staged"] else "in sync" if not found["plan"] else "differs"
         except PvenetError as error:
             found["state"], found["error"] = "broken", str(error)

@@ -41,6 +41,8 @@ class ConfigurationRecord(TypedDict):
     """Operations that would bring the host back to what was last applied."""
     plan: NotRequired[int]
     """Operations that an apply would run."""
+    switch: NotRequired[list[str]]
+    """What would change if pvenetd brought up the interfaces, as a plan shows it; only where it does not yet."""
     error: NotRequired[str]
     confirm: NotRequired[WaitingRecord]
 

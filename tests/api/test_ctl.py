@@ -161,6 +161,7 @@ def test_a_hook_waits_for_a_daemon_that_is_not_there_yet_until_its_deadline(tmp_
 async def test_drift_is_told_apart_from_edits(ctl: Ctl, api: Api) -> None:
     status = await ctl("status")
     assert "configuration  never applied by pvenetd: " in status
+    assert "owner mode     no; the package pvenetd-ifupdown would take the interfaces over with " in status
     assert "drift" not in status
     await ctl("apply")
     api.files.write("etc/network/interfaces.new", STAGED.encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd.daemon.boot import BOOT, HOOKS
+from pvenetd.daemon.boot import BOOT, HOOKS, TAKEN_OVER
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.store import ACTIVE, OWNER, STAGED, Store
 from pvenetd.drivers.fake import Fake
@@ -16,7 +16,9 @@ from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine
 from pvenetd.errors import KernelError
 from pvenetd.kinds.ethernet import Ethernet
+from pvenetd.kinds.link import Link
 from pvenetd.plan import Op
+from pvenetd.resource import Resource
 from pvenetd.settings import Interfaces, Settings
 from pvenetd.state import INTERFACES
 
@@ -217,17 +219,38 @@ async def test_auto_is_waited_for_and_hotplug_is_not(host: Host) -> None:
     await daemon.boot.settled(60)
 
 
-async def test_commands_that_ifupdown_has_run_since_boot_are_not_run_again(host: Host) -> None:
+@pytest.mark.parametrize("told", ["run/network/ifstate", TAKEN_OVER])
+async def test_commands_that_ifupdown_has_run_since_boot_are_not_run_again(host: Host, told: str) -> None:
     host.text(BRIDGE)
     await host.start()
     host.files.remove(HOOKS)
     taken_over = Refusing(one for one in host.machine.observe().values() if one.noun not in ("hook", "scripts"))
     host.machine = taken_over
-    host.files.write("run/network/ifstate", b"vmbr0=vmbr0\n")
+    host.files.write(told, b"vmbr0=vmbr0\n")
     await host.start()
+    assert host.files.read(TAKEN_OVER) is None, "it counts for one start"
     records = [json.loads(line)["done"] for line in (host.files.read(HOOKS) or b"").splitlines()]
     assert {(one["noun"], one["iface"]) for one in records} == {
         ("hook", "vmbr0"),
         ("scripts", "vmbr0"),
         ("scripts", "--all"),
     }
+
+
+async def test_where_ifupdown_owns_the_interfaces_status_says_what_taking_them_over_would_change(host: Host) -> None:
+    host.text(BRIDGE)
+    await host.start()
+    assert "switch" not in (await (await host.start()).status())["interfaces"]
+    for name in (OWNER, HOOKS):
+        host.files.remove(name)
+    unmarked = (replaced(one) for one in host.machine.observe().values() if one.noun not in ("hook", "scripts"))
+    host.machine = Refusing(unmarked)
+    daemon = await host.start()
+    assert (await daemon.status())["interfaces"]["switch"] == []
+    host.text(BRIDGE.replace("bridge-ports eno1", "bridge-ports eno1\n\tbridge-ageing 20"))
+    assert (await daemon.status())["interfaces"]["switch"] == ["~ link vmbr0 ageing=20"]
+
+
+def replaced(one: Resource) -> Resource:
+    """Return a resource without our mark, as another ifupdown makes it."""
+    return one.model_copy(update={"owner": ""}) if isinstance(one, Link) else one
