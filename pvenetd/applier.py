@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pvenetd.errors import Conflict, KernelError, PvenetError, VerifyError
@@ -18,6 +17,7 @@ from pvenetd.firewall.tally import Tally
 from pvenetd.forwarding import Heard
 from pvenetd.machine import Machine
 from pvenetd.plan import Op, plan, steps, undo, uprooted
+from pvenetd.precedence import Turns
 from pvenetd.primary import Order, order, reordered
 from pvenetd.resource import Key, Resource
 from pvenetd.state import GUESTS, Chains, State
@@ -39,7 +39,7 @@ class Applier:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._applier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="applier")
+        self._applier = Turns("applier")
         self._desired: dict[str, State] = {}
         self._sharers: dict[Key, set[str]] = {}
         """What guests share → those who want it."""
@@ -57,7 +57,10 @@ class Applier:
         self._applier.shutdown(wait=True)
 
     async def work(self, job: Callable[[], T]) -> T:
-        """Run *job* in the applier thread, after what is queued there, to its end even if the caller is cancelled."""
+        """Run *job* in the applier thread, after what is queued there, to its end even if the caller is cancelled.
+
+        A question's waits for those of changes (`precedence`).
+        """
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._applier, job))
 
     def desired(self) -> dict[Key, Resource]:

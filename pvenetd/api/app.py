@@ -9,24 +9,25 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
 from pvenetd.api import stream
+from pvenetd.api.answers import Answers
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
 from pvenetd.api.credentials import caller
 from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
 from pvenetd.api.pages import page
-from pvenetd.api.peer import group_id, peer
-from pvenetd.api.route import PREFIX, SOCKET, Caller, answer, find, permitted
+from pvenetd.api.peer import BACKLOG, group_id, peer
+from pvenetd.api.route import PREFIX, SOCKET, Caller, find, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import PvenetError
 from pvenetd.management import Session
+from pvenetd.precedence import UNKNOWN
 
 log = logging.getLogger("pvenetd.api")
 
@@ -47,9 +48,14 @@ _QUIET.disabled = True
 @contextlib.asynccontextmanager
 async def serve(daemon: Daemon, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests of local programs at *listening* until the context ends."""
-    async with _runner(Server(daemon, group_id())) as runner:
-        await web.SockSite(runner, listening).start()
-        yield
+    server = Server(daemon, group_id())
+    async with _runner(server) as runner:
+        taken = cast("web.Server", runner.server)
+        at = await asyncio.get_running_loop().create_server(
+            lambda: server.expecting(taken()), sock=listening, backlog=BACKLOG
+        )
+        with contextlib.closing(at):
+            yield
 
 
 @contextlib.asynccontextmanager
@@ -83,9 +89,17 @@ class Server:
     def __init__(self, daemon: Daemon, group: int | None) -> None:
         self._daemon = daemon
         self._group = group
+        self._answers = Answers(daemon)
         self.streams = stream.Streams(daemon)
         self.connections: Connections | None = None
         """Those from the network; without, whoever asks is on this host."""
+        self._expected: dict[asyncio.Protocol, Callable[[], None]] = {}
+        """Connections whose first request may be a change → what is to be called when that is known."""
+
+    def expecting(self, protocol: asyncio.Protocol) -> asyncio.Protocol:
+        """Have what comes by a new connection go first: it may be QEMU's hook."""
+        self._expected[protocol] = self._daemon.precedence.begin(UNKNOWN, lambda: self._expected.pop(protocol, None))
+        return protocol
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to one request."""
@@ -96,7 +110,7 @@ class Server:
         who = await self._caller(request)
         path = request.rel_url.raw_path
         status, began = 200, asyncio.get_running_loop().time()
-        body: Mapping[str, Any]
+        body, refused = b"", cast("Mapping[str, Any]", {})
         try:
             if made := await page(self._daemon, request.method, path, is_known=not who.refusal):
                 return web.Response(body=made.body, headers={"Content-Type": made.kind, **made.headers})
@@ -104,19 +118,23 @@ class Server:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
             if stream.is_asked(request, path) and (streamed := await self._streamed(request, who, path)):
                 return streamed
-            body = await answer(self._daemon, ROUTES, who, request.method, path, await _given(request))
+            given = await _given(request)
+            if known := self._expected.get(request.protocol):
+                known()
+            body = await self._answers.answer(who, request.method, path, given)
         except PvenetError as error:
-            status, body = refusal(error)
+            status, refused = refusal(error)
         except Exception:
             log.exception("%s %s: a bug", request.method, path)
-            status, body = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
-        _tell(who, f"{request.method} {_harmless(request)}", status, body)
+            status, refused = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
+        _tell(who, f"{request.method} {_harmless(request)}", status, refused)
         self._count(request.method, path, status, asyncio.get_running_loop().time() - began)
         told = web.Response(
-            text=json.dumps(body),
+            body=json.dumps(refused).encode() if refused else body,
             status=status,
-            reason=None if status == HTTPStatus.OK else _reason(body),
+            reason=_reason(refused) if refused else None,
             content_type="application/json",
+            charset="utf-8",
             headers=_HEADERS,
         )
         if who.refusal and request.can_read_body:

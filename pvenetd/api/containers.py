@@ -19,7 +19,7 @@ from pvenetd.names import parse_veth
 routes = Routes()
 
 
-@routes.get("/nodes/{node}/lxc")
+@routes.get("/nodes/{node}/lxc", shared=True)
 async def lxc(daemon: Daemon, params: OfNode) -> list[Listed]:
     """Return every container; one with a NIC in the network is running."""
     del params

@@ -49,7 +49,7 @@ class Configured(TypedDict):
     """Of its definition: a change that names it is refused where that has changed since."""
 
 
-@routes.get("/nodes/{node}/qemu")
+@routes.get("/nodes/{node}/qemu", shared=True)
 async def qemu(daemon: Daemon, params: OfNode) -> list[Listed]:
     """Return every VM; one with a NIC in the network is running."""
     del params
@@ -93,7 +93,7 @@ async def current(daemon: Daemon, params: OfGuest) -> Listed:
     return listed(await daemon.guests.show(params.vmid), "VM")
 
 
-@routes.get("/nodes/{node}/pvenetd/vms")
+@routes.get("/nodes/{node}/pvenetd/vms", shared=True)
 async def vms(daemon: Daemon, params: OfNode) -> list[GuestRecord]:
     """Return every guest with its NICs."""
     del params

@@ -48,7 +48,7 @@ async def node_list(daemon: Daemon, params: Params) -> list[Node]:
     return [{"node": name, "id": f"node/{name}", "type": "node", "status": "online"}]
 
 
-@routes.get("/nodes/{node}/pvenetd/status")
+@routes.get("/nodes/{node}/pvenetd/status", shared=True)
 async def status(daemon: Daemon, params: OfNode) -> StatusRecord:
     """Return how everything is, for one screen."""
     del params
@@ -61,18 +61,18 @@ class Place(LinkRecord):
     guest: NotRequired[Behind]
 
 
-@routes.get("/nodes/{node}/pvenetd/health")
+@routes.get("/nodes/{node}/pvenetd/health", shared=True)
 async def health(daemon: Daemon, params: OfNode) -> HealthRecord:
     """Return whether all is well, and what is not."""
     del params
     return (await daemon.status())["health"]
 
 
-@routes.get("/nodes/{node}/pvenetd/topology")
+@routes.get("/nodes/{node}/pvenetd/topology", shared=True)
 async def topology(daemon: Daemon, params: OfNode) -> list[Place]:
     """Return every link with what it is a port of or stands on, and a tap's guest."""
     del params
-    guests = await daemon.ports.behind()
+    guests = await daemon.ports.behind(await daemon.engine.observe())
     found = cast("list[Place]", await daemon.topology())
     for link in found:
         if link["name"] in guests:

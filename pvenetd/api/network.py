@@ -49,7 +49,7 @@ class Staged(TypedDict):
     """A unified diff of what is staged against what is active, while something is."""
 
 
-@routes.get("/nodes/{node}/network")
+@routes.get("/nodes/{node}/network", shared=True)
 async def network(daemon: Daemon, params: NetworkList) -> Beside[list[Interface], Staged]:
     """Return every interface but lo; while an edit is staged its difference stands beside, as ``changes``."""
     records = [_proxmox(record) for record in await daemon.interfaces.records() if record["iface"] != "lo"]
@@ -91,7 +91,7 @@ async def reload(daemon: Daemon, params: Reload, caller: Caller) -> str:
     return finished(began)
 
 
-@routes.get("/nodes/{node}/pvenetd/interfaces")
+@routes.get("/nodes/{node}/pvenetd/interfaces", shared=True)
 async def interfaces(daemon: Daemon, params: OfNode) -> list[InterfaceRecord]:
     """Return every interface as configured, its live state and its line beside."""
     del params

@@ -11,7 +11,7 @@ from pvenetd.daemon.ports import ForwardingRecord, PortRecord
 routes = Routes()
 
 
-@routes.get("/nodes/{node}/pvenetd/ports")
+@routes.get("/nodes/{node}/pvenetd/ports", shared=True)
 async def ports(daemon: Daemon, params: OfNode) -> list[PortRecord]:
     """Return every link with what it has counted, and the guest behind it."""
     del params
@@ -25,7 +25,7 @@ class Table(OfNode):
     """One bridge's alone."""
 
 
-@routes.get("/nodes/{node}/pvenetd/fdb")
+@routes.get("/nodes/{node}/pvenetd/fdb", shared=True)
 async def fdb(daemon: Daemon, params: Table) -> list[ForwardingRecord]:
     """Return who is behind which port: the forwarding tables of bridges and VXLANs."""
     return await daemon.ports.forwarding(params.bridge)
@@ -50,7 +50,7 @@ class Counters(OfNode):
     """One guest's alone."""
 
 
-@routes.get("/nodes/{node}/pvenetd/firewall/counters")
+@routes.get("/nodes/{node}/pvenetd/firewall/counters", shared=True)
 async def counters(daemon: Daemon, params: Counters) -> list[Counter]:
     """Return what the loaded rules have counted, without what they say: `firewall/rules` tells that, too."""
     return [

@@ -117,6 +117,19 @@ class Route:
     """Whether who is not known may ask it: to log in."""
     tells_caller: bool = False
     """Whether `ask` takes who asks, as ``caller``."""
+    shared: bool = False
+    """Whether all who ask it at the same time are given one answer."""
+
+    _parts: tuple[str, ...] = field(init=False, default=())
+    """Of the path."""
+    _fixed: tuple[tuple[int, str], ...] = field(init=False, default=())
+    """Those that are no parameters, with their places."""
+
+    def __post_init__(self) -> None:
+        parts = tuple(self.path.split("/")[1:])
+        object.__setattr__(self, "_parts", parts)
+        fixed = tuple((at, part) for at, part in enumerate(parts) if not part.startswith("{"))
+        object.__setattr__(self, "_fixed", fixed)
 
     @property
     def writes(self) -> bool:
@@ -125,15 +138,15 @@ class Route:
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """Return the path's parameters, None where it is another path."""
-        ours = self.path.split("/")[1:]
-        if ours[-1] == SLASHED and len(segments) == len(ours) + 1:
+        ours = self._parts
+        if len(segments) == len(ours) + 1 and ours[-1] == SLASHED:
             segments = [*segments[:-2], "/".join(segments[-2:])]
         if len(ours) != len(segments):
             return None
-        pairs = list(zip(ours, segments, strict=True))
-        if any(our != segment for our, segment in pairs if not our.startswith("{")):
-            return None
-        return {our[1:-1]: segment for our, segment in pairs if our.startswith("{")}
+        for at, part in self._fixed:
+            if segments[at] != part:
+                return None
+        return {our[1:-1]: segment for our, segment in zip(ours, segments, strict=True) if our.startswith("{")}
 
 
 @dataclass
@@ -145,9 +158,9 @@ class Routes:
     def __iter__(self) -> Iterator[Route]:
         return iter(self.rows)
 
-    def get(self, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
-        """Declare a request that changes nothing."""
-        return self._declare("GET", path, open=open)
+    def get(self, path: str, *, open: bool = False, shared: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
+        """Declare a request that changes nothing; one that costs much is *shared* by all who ask it at that time."""
+        return self._declare("GET", path, open=open, shared=shared)
 
     def post(self, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
         """Declare a request that does something."""
@@ -161,10 +174,11 @@ class Routes:
         """Declare a request that takes something away."""
         return self._declare("DELETE", path)
 
-    def _declare(self, method: str, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
+    def _declare(self, method: str, path: str, **more: bool) -> Callable[[Asked], Asked]:
         def declare(ask: Asked) -> Asked:
             hints = get_type_hints(ask, include_extras=True)
-            row = Route(method, path, ask, hints["params"], hints["return"], open, "caller" in hints)
+            tells_caller = "caller" in hints
+            row = Route(method, path, ask, hints["params"], hints["return"], tells_caller=tells_caller, **more)
             self.rows.append(row)
             return ask
 
@@ -180,7 +194,13 @@ async def answer(
     daemon: Daemon, routes: Iterable[Route], caller: Caller, method: str, path: str, given: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Return the record that answers a request; *path* is percent-encoded.  Raises `PvenetError`."""
-    route, found = permitted(routes, caller, method, path)
+    return await answered(daemon, *permitted(routes, caller, method, path), caller, given)
+
+
+async def answered(
+    daemon: Daemon, route: Route, found: Mapping[str, str], caller: Caller, given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the record that answers what `permitted` has found.  Raises `PvenetError`."""
     if found.get("node", "localhost") not in nodes():
         raise NotFound(f"no node {found['node']!r}: this is {nodes()[0]}")
     told = {"caller": caller} if route.tells_caller else {}

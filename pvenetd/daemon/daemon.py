@@ -46,6 +46,7 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.journal import Journal
 from pvenetd.nat.gather import FORWARDING
 from pvenetd.nat.rules import PIECE
+from pvenetd.precedence import Precedence
 from pvenetd.resource import Key
 from pvenetd.settings import Settings
 from pvenetd.state import INTERFACES
@@ -82,7 +83,7 @@ class Daemon:
         self.rules = LoadedRules(store, engine)
         self.trace = Trace()
         self.captures = Captures(self.guests)
-        self.ports = Ports(engine, self.guests)
+        self.ports = Ports(engine, store.definitions)
         self.neighbours = Neighbours(engine, design, self.firewall.is_on)
         self.domains = Domains(store, self.guests, self.guard)
         self.guest_edits = GuestEdits(store, self.guests, self.domains)
@@ -97,6 +98,7 @@ class Daemon:
         """What has changed in the kernel and was not followed yet."""
         self.events = Feed(_KEPT)
         self.counts = Counts()
+        self.precedence = Precedence()
         self.packets = PacketLog(store.files)
         self.interfaces.applied = self._applied
         engine.told = self._told
@@ -248,13 +250,14 @@ class Daemon:
 
     async def noticed(self) -> None:
         """Follow what has happened to links, addresses and routes, by what has changed alone."""
-        self._changed |= await self.engine.changed()
-        changed = frozenset(self._changed)
-        await self.guests.follow(changed)
-        await self.boot.follow(changed)
-        await self.firewall.follow(changed)
-        await self.guard.follow(changed)
-        self._changed -= changed
+        with self.precedence.first():
+            self._changed |= await self.engine.changed()
+            changed = frozenset(self._changed)
+            await self.guests.follow(changed)
+            await self.boot.follow(changed)
+            await self.firewall.follow(changed)
+            await self.guard.follow(changed)
+            self._changed -= changed
 
     async def _applied(self) -> None:
         """Have the host's chains and the running guests' ports follow the bridges they are on."""

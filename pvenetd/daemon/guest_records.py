@@ -147,10 +147,16 @@ def _nic(guest: Guest, index: int, live: State, counters: Counters) -> NicRecord
         "mtu": link.mtu if link else None,
         "source": _source(guest, link),
         "leases": [],
-        "filtered": int(("chains", f"vm:{guest.vmid}") in live and bool(nic and nic.firewall)),
+        "filtered": is_filtered(guest, index, live),
         **_configured(nic),
         **_counted(counters.get(device, {})),
     }
+
+
+def is_filtered(guest: Guest, index: int, live: State) -> ZeroOne:
+    """Return whether the rules of a guest's NIC are loaded."""
+    nic = guest.nics.get(index)
+    return int(("chains", f"vm:{guest.vmid}") in live and bool(nic and nic.firewall))
 
 
 def _configured(nic: Nic | None) -> _Configured:

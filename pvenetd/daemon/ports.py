@@ -7,12 +7,14 @@ from typing import NotRequired, cast
 
 from typing_extensions import TypedDict
 
-from pvenetd.daemon.guest_records import Counted
-from pvenetd.daemon.guests import Guests
+from pvenetd.daemon.definitions import Definitions
+from pvenetd.daemon.guest_records import Counted, is_filtered
+from pvenetd.daemon.slices import in_slices
 from pvenetd.engine import Engine
 from pvenetd.forwarding import Origin
 from pvenetd.kinds.link import Link
 from pvenetd.option import ZeroOne
+from pvenetd.state import State
 
 
 class Behind(TypedDict):
@@ -56,28 +58,33 @@ class ForwardingRecord(TypedDict):
 class Ports:
     """The questions."""
 
-    def __init__(self, engine: Engine, guests: Guests) -> None:
+    def __init__(self, engine: Engine, definitions: Definitions) -> None:
         self._engine = engine
-        self._guests = guests
+        self._definitions = definitions
 
-    async def behind(self) -> dict[str, Behind]:
-        """Return whose NIC each guest's port is."""
+    async def behind(self, live: State) -> dict[str, Behind]:
+        """Return whose NIC each guest's port is, by guests as they were last read: a file that changes is read."""
         return {
-            nic["tap"]: {"vmid": guest["vmid"], "name": guest["name"], "nic": nic["nic"], "filtered": nic["filtered"]}
-            for guest in await self._guests.records()
-            for nic in guest["nics"]
+            guest.device(index): {
+                "vmid": guest.vmid,
+                "name": guest.name,
+                "nic": f"net{index}",
+                "filtered": is_filtered(guest, index, live),
+            }
+            async for guest in in_slices(self._definitions.remembered().values())
+            for index in guest.lines
         }
 
     async def records(self) -> list[PortRecord]:
         """Return every link with what it has counted."""
         live = await self._engine.observe()
         links = [link for link in live.values() if isinstance(link, Link)]
-        counted, behind = await self._engine.counters([link.name for link in links]), await self.behind()
-        return [_record(link, counted.get(link.name, {}), behind) for link in links]
+        counted, behind = await self._engine.counters([link.name for link in links]), await self.behind(live)
+        return [_record(link, counted.get(link.name, {}), behind) async for link in in_slices(links)]
 
     async def forwarding(self, bridge: str | None) -> list[ForwardingRecord]:
         """Return who is behind which port, of one bridge or of all."""
-        behind = await self.behind()
+        behind = await self.behind(await self._engine.observe())
         found = [one for one in await self._engine.forwarding() if bridge in (None, one.bridge)]
         records = [{**one._asdict(), "vlan": one.vlan or None} for one in found]
         for one in records:

@@ -137,7 +137,7 @@ class Host:
     def counters(self, names: Collection[str]) -> dict[str, dict[str, int]]:
         """Return what links have counted, those of *names* that are there: ``rx_bytes`` and its like."""
         try:
-            return counters(self._wire, names)
+            return counters(self._wire, self._mirror.numbers(names))
         except RefusedError as refused:
             raise KernelError("reading counters", refused.errno, refused.reason) from refused
 

@@ -32,7 +32,7 @@ IN ACCEPT -p tcp -dport 8080
 OUT DROP -p tcp -dport 9999
 """
 _INTERFACES = "etc/network/interfaces"
-_BRIDGE_TEXT = "\nauto {name}\niface {name} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n"
+BRIDGE_TEXT = "\nauto {name}\niface {name} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n"
 _AWARE = "\tbridge-vlan-aware yes\n\tbridge-vids 2-4094\n"
 
 
@@ -54,6 +54,30 @@ class Case:
 
 PLAIN, FIREWALLED = Case("plain", firewall=False), Case("firewalled", firewall=True)
 VLAN_FIREWALLED = Case("vlan-firewalled", firewall=True, tag=20)
+
+
+def write(world: World, vmid: int, case: Case, bridge: str = BRIDGE) -> None:
+    """Write a guest's files; nobody tells the daemon."""
+    world.write(f"etc/pvenetd/qemu-server/{vmid}.conf", case.net(vmid, bridge))
+    if case.firewall:
+        world.write(f"etc/pvenetd/firewall/{vmid}.fw", _RULES)
+
+
+def forget(world: World, vmid: int) -> None:
+    """Remove them."""
+    files = world.root / "etc/pvenetd"
+    (files / f"qemu-server/{vmid}.conf").unlink()
+    (files / f"firewall/{vmid}.fw").unlink(missing_ok=True)
+
+
+def hooked(world: World, phase: str, tap: str) -> float:
+    """Return the milliseconds from the request of QEMU's hook to its answer; *phase* is ``up`` or ``down``."""
+    wanted = Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": tap})
+    started = time.perf_counter()
+    status, answer = ask(str(world.root), wanted)
+    taken = (time.perf_counter() - started) * 1000
+    assert status == 200, answer
+    return taken
 
 
 class Pair:
@@ -83,7 +107,7 @@ class Pair:
     def _build(self) -> None:
         self.world = self._ends.enter_context(World(name=self._name))
         aware = _AWARE if self._aware else ""
-        others = "".join(_BRIDGE_TEXT.format(name=name) for name in self._more)
+        others = "".join(BRIDGE_TEXT.format(name=name) for name in self._more)
         self.world.write(_INTERFACES, self.world.read(_INTERFACES) + aware + others)
         self.daemon = self.world.start_daemon()
         self.world.ctl("apply")
@@ -105,24 +129,19 @@ class Pair:
 
     def configure(self, vmid: int, case: Case, bridge: str = BRIDGE) -> None:
         """Write the guest's files; nobody tells the daemon."""
-        files = self.world.root / "etc/pvenetd"
-        (files / f"qemu-server/{vmid}.conf").write_text(case.net(vmid, bridge))
-        if case.firewall:
-            (files / f"firewall/{vmid}.fw").write_text(_RULES)
+        write(self.world, vmid, case, bridge)
 
     def forget(self, vmid: int) -> None:
         """Remove them."""
-        files = self.world.root / "etc/pvenetd"
-        (files / f"qemu-server/{vmid}.conf").unlink()
-        (files / f"firewall/{vmid}.fw").unlink(missing_ok=True)
+        forget(self.world, vmid)
 
     def plug(self, vmid: int) -> float:
         """Return the milliseconds from the hook's request to its answer."""
-        return self._hook("up", f"tap{vmid}i0")
+        return hooked(self.world, "up", f"tap{vmid}i0")
 
     def unplug(self, vmid: int) -> float:
         """Return the milliseconds likewise."""
-        return self._hook("down", f"tap{vmid}i0")
+        return hooked(self.world, "down", f"tap{vmid}i0")
 
     def peer(self, phase: str, case: Case, vmid: int) -> float:
         """Return the milliseconds of the peer's programs; *phase* is ``up`` or ``down``."""
@@ -158,14 +177,6 @@ class Pair:
         path = self._floor / f"batch-{words[0]}"
         path.write_text(text)
         return [*words, path]
-
-    def _hook(self, phase: str, tap: str) -> float:
-        wanted = Request("POST", ("hook", "qemu"), {"phase": phase, "ifname": tap})
-        started = time.perf_counter()
-        status, answer = ask(str(self.world.root), wanted)
-        taken = (time.perf_counter() - started) * 1000
-        assert status == 200, answer
-        return taken
 
     @staticmethod
     def _ports(space: Space) -> set[str]:

@@ -6,6 +6,7 @@ Who asks for all of them waits, and nobody else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
@@ -135,6 +136,7 @@ async def test_others_have_their_turn_between_the_guests() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    assert [one async for one in in_slices(range(10 * SLICE))] == [*range(10 * SLICE)]
+    async for _ in in_slices(range(5)):
+        time.sleep(SLICE)  # noqa: ASYNC251 - work that takes so long
     task.cancel()
-    assert turns == 10
+    assert turns == 5

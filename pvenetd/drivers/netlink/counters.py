@@ -1,18 +1,18 @@
-"""What links have counted: read only when somebody asks, as it is half of what the kernel tells of a link.
+"""What links have counted: read only when somebody asks, by requests that tell nothing else (RTM_GETSTATS).
 
-Source: linux/if_link.h, struct rtnl_link_stats64.
+Source: linux/if_link.h, struct if_stats_msg, struct rtnl_link_stats64.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
 
-from pvenetd.drivers.netlink import links
 from pvenetd.drivers.netlink.wire import RefusedError, Wire, attributes, raw
 
-_STATS64 = 23
-"""IFLA_STATS64."""
+_GETSTATS = 94
+_LINK_64 = 1
+"""IFLA_STATS_LINK_64, and its bit in a filter's mask."""
 _FIRST = struct.Struct("=8Q")
 _FIELDS = (
     "rx_packets",
@@ -24,33 +24,34 @@ _FIELDS = (
     "rx_dropped",
     "tx_dropped",
 )
-_MESSAGE = struct.Struct("=BxHiII")
-"""struct ifinfomsg."""
+_MESSAGE = struct.Struct("=BBHII")
+"""struct if_stats_msg: family, padding, number of the link, mask of what is asked for."""
+_AT = 16
+"""Where it begins, behind the message's header."""
 _MANY = 64
 """Links from which one dump costs less than a request each."""
 
 
-def counters(wire: Wire, names: Collection[str]) -> dict[str, dict[str, int]]:
-    """Return, for each of *names* that is there, its counters from the host's side.  Raises `RefusedError`."""
-    if len(names) > _MANY:
-        bodies = list(wire.ask(_request(0), dump=True))
-    else:
-        bodies = [body for name in names for body in _one(wire, name)]
-    found = {links.index_and_name(body)[1]: _counted(body) for body in bodies}
-    return {name: found[name] for name in names if name in found}
+def counters(wire: Wire, names: Mapping[int, str]) -> dict[str, dict[str, int]]:
+    """Return the counters, from the host's side, of the links with these numbers, by name; of those that are there.
+
+    Raises `RefusedError`.
+    """
+    found = {}
+    for body in wire.ask(_request(0), dump=True) if len(names) > _MANY else _each(wire, names):
+        if name := names.get(_MESSAGE.unpack_from(body, _AT)[3]):
+            told = dict(attributes(body[_AT + _MESSAGE.size :])).get(_LINK_64, bytes(_FIRST.size))
+            found[name] = dict(zip(_FIELDS, _FIRST.unpack_from(told), strict=True))
+    return found
 
 
-def _one(wire: Wire, name: str) -> list[bytes]:
-    try:
-        return list(wire.ask(_request(links.index(name))))
-    except RefusedError:
-        return []  # it has just gone
+def _each(wire: Wire, names: Mapping[int, str]) -> Iterator[bytes]:
+    for number in names:
+        try:
+            yield from [*wire.ask(_request(number))]
+        except RefusedError:
+            continue  # it has just gone
 
 
 def _request(number: int) -> bytes:
-    return raw(links.GETLINK, 0, _MESSAGE.pack(0, 0, number, 0, 0))
-
-
-def _counted(body: bytes) -> dict[str, int]:
-    told = dict(attributes(body[32:])).get(_STATS64, bytes(_FIRST.size))
-    return dict(zip(_FIELDS, _FIRST.unpack_from(told), strict=True))
+    return raw(_GETSTATS, 0, _MESSAGE.pack(0, 0, 0, number, _LINK_64))

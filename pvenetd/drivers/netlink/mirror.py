@@ -118,6 +118,11 @@ class Mirror:
         if self._stale is not None and name in self._number:
             self._stale[self._number[name]] = None
 
+    def numbers(self, names: Collection[str]) -> dict[int, str]:
+        """Return the numbers of the links that are there, with their names.  Raises `RefusedError`."""
+        self.refresh()
+        return {number: name for name in names if (number := self._number.get(name))}
+
     def state(self) -> Mapping[Key, Resource]:
         """Return all of it as a State."""
         routes = self._fresh_routes()
