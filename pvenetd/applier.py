@@ -51,6 +51,8 @@ class Applier:
         """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
         self.loaded: Callable[[str], object] = str
         """Called in the applier with the name of a piece of the firewall that was loaded."""
+        self.wanted: Callable[[str, State], object] = _nobody
+        """Called in the applier with an owner and what it wants from now on."""
 
     def close(self) -> None:
         """Let the applier end."""
@@ -318,6 +320,7 @@ class Applier:
 
     def _want(self, owner: str, wanted: State) -> None:
         before, after = _shared(self._desired.get(owner, {})), _shared(wanted)
+        self.wanted(owner, wanted)
         if wanted:
             self._desired[owner] = wanted
         else:
@@ -363,6 +366,6 @@ def _in_conflict(wanted: State, there: State, owner: str) -> dict[Key, str]:
     return found
 
 
-def _nobody(what: str, facts: Mapping[str, Any]) -> None:
+def _nobody(what: object, facts: object) -> None:
     """Hear what has happened, where nobody listens."""
     del what, facts

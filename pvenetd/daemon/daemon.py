@@ -110,10 +110,12 @@ class Daemon:
         self.leases.close()
         self.trial.close()
         self.cut.close()
+        self.guard.refusals.close()
 
     async def start(self) -> None:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
         self.cut.follow()
+        self.guard.refusals.follow()
         if await self.engine.recover():
             log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
             self._told("recovered", {})
@@ -247,6 +249,7 @@ class Daemon:
         """Load again the chains that somebody has taken away or changed, and with them the leases."""
         if await self.engine.restore():
             await self.leases.refill()
+        await self.guard.answer()
 
     async def noticed(self) -> None:
         """Follow what has happened to links, addresses and routes, by what has changed alone."""

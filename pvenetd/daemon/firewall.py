@@ -22,6 +22,7 @@ from pvenetd.firewall.lint import Files, lint
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.resolve import Names
 from pvenetd.firewall.ruleset import Piece, Ruleset
+from pvenetd.firewall.sent import refuses
 from pvenetd.firewall.syntax import Config
 from pvenetd.guests.doubles import doubles
 from pvenetd.guests.guest import Guest
@@ -263,7 +264,8 @@ class Firewall:
                         found |= state([backend.base(design), backend.chains(piece, design)])
         if vmid is not None:
             found = {key: one for key, one in found.items() if key[1] in ("base", nft.SETS, nft.GROUPS, f"vm:{vmid}")}
-        more = (one for one in others if vmid is None and one.key not in found)
+        refused = any(isinstance(one, Chains) and refuses(one.text) for one in found.values())
+        more = (one for one in others if vmid is None and one.key not in found and (refused or one.key[1] != nft.SENT))
         return backend.render([*found.values(), *more], design)
 
     async def load_host(self) -> tuple[Op, ...]:

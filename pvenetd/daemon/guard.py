@@ -1,4 +1,7 @@
-"""The guard: it stops ports that nobody has announced, on the bridges of the interfaces configuration."""
+"""The guard: it stops ports that nobody has announced, on the bridges of the interfaces configuration.
+
+With it comes what tells of refusals on these bridges, while any guest refuses anything (`firewall.sent`).
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,24 @@ from typing import Any
 
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.others import Others
+from pvenetd.daemon.refusals import Refusals
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Unavailable
 from pvenetd.firewall import backend, nft
 from pvenetd.firewall.guard import guard, is_guarded, is_lookalike, may_be_a_guests
 from pvenetd.firewall.nft_base import Design
+from pvenetd.firewall.sent import is_asked, sent
 from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.link import Link
+from pvenetd.kinds.vlan import Vlan
 from pvenetd.plan import Op
 from pvenetd.resource import Key
 from pvenetd.state import INTERFACES, Chains, State, state
 
 log = logging.getLogger("pvenetd.guard")
 
+_SENT: Key = ("chains", nft.SENT)
 _PORT = re.compile(r'^add element bridge pvenetd out \{ "([^"]+)"', re.MULTILINE)
 
 
@@ -48,6 +55,9 @@ class Guard:
         """Whether guests' chains have been loaded since the firewall was switched on."""
         self._turn = asyncio.Lock()
         """One look and what follows from it at a time: else what was seen earlier could be done later."""
+        self.refusals = Refusals(engine, self.answer)
+        self._answers = False
+        """Whether who sends by way of the host is told of refusals: somebody refuses."""
         self._told: frozenset[str] = frozenset()
         """The stopped ports that were told of."""
         self.tells_bridge = True
@@ -58,6 +68,8 @@ class Guard:
     async def load(self) -> tuple[Op, ...]:
         """Guard what is configured, now that guests have their chains.  Raises as `follow` does."""
         self._loaded = self._is_on()
+        if nft.GUARD not in self._engine.owners():
+            await self._engine.adopt(nft.GUARD, await self._engine.look({_SENT}))  # an earlier run's may go, too
         return await self.follow()
 
     async def follow(self, changed: Collection[Key] | None = None) -> tuple[Op, ...]:
@@ -68,17 +80,33 @@ class Guard:
         What cannot be read leaves the guard as it is.  Raises `KernelError`, `VerifyError`.
         """
         async with self._turn:
-            if not self._loaded or not await self._others.differ(changed):
+            if not self._loaded or not (await self._others.differ(changed) or await self._lost(changed or ())):
                 return ()
             try:
-                live = await self._others.look()
-                wanted = self._wanted(live)
+                live, refused = await self._others.look(), self.refusals.any
+                wanted = self._wanted(live, refused=refused)
             except ConfigError:
                 return ()
-            same = wanted == self._engine.owners().get(nft.GUARD)
+            self._answers = refused
+            same = wanted == self._engine.owners().get(nft.GUARD) and not await self._lost(changed)
             ops = () if same else await self._engine.desire(nft.GUARD, wanted)
             self._others.take(live)
             return ops
+
+    async def answer(self) -> None:
+        """Have refusals told since a guest refuses something, or no more since none does.  Raises as `follow` does."""
+        if self._loaded and self.refusals.any != self._answers:
+            await self.follow()
+
+    async def _lost(self, changed: Collection[Key] | None) -> bool:
+        """Return whether a device that has *changed*, None: any, is another one than what tells of refusals knows."""
+        wanted = self._engine.wants(nft.GUARD).get(_SENT)
+        if not isinstance(wanted, Chains):
+            return False
+        if changed is not None and not any(key[0] == "link" and is_asked(key[1], wanted.text) for key in changed):
+            return False
+        there = (await self._engine.look({_SENT})).get(_SENT)
+        return not isinstance(there, Chains) or there.digest != wanted.digest
 
     async def go(self) -> tuple[Op, ...]:
         """Let everybody through where the firewall is off; before guests' chains go.  Raises as `follow` does."""
@@ -90,15 +118,17 @@ class Guard:
     async def wanted(self, design: Design | None = None) -> State:
         """Return the guard's State, of another *design* too; who may not look at the kernel sees the files alone.
 
+        For a *design* that is named it has what tells of refusals, whether there are any or not.
+
         Raises `ConfigError`.
         """
         try:
             live = await self._others.look()
         except Unavailable:
             live = {}
-        return self._wanted(live, design)
+        return self._wanted(live, design, refused=design is not None or self.refusals.any)
 
-    def _wanted(self, live: State, design: Design | None = None) -> State:
+    def _wanted(self, live: State, design: Design | None = None, *, refused: bool) -> State:
         if not self._is_on():
             return {}
         bridges, known = self._judged(live)
@@ -107,7 +137,8 @@ class Guard:
         self._tell(frozenset(self._stopped(live, bridges, known)) if chains else frozenset(), live)
         # The base is its own as it is a guest's: the host's chains may be broken, and not have brought it.
         base = backend.base(design).model_copy(update={"owner": nft.GUARD})
-        return state([base, chains]) if chains else {}
+        answers = sent(_devices(live, bridges), design) if refused else None
+        return state([base, chains, *([answers] if answers else [])]) if chains else {}
 
     async def status(self) -> dict[str, Any]:
         """Return the ports that nothing passes because nobody has announced them; and whether it is as it should be."""
@@ -116,7 +147,8 @@ class Guard:
             wanted, there = await self.wanted(), live.get(("chains", nft.GUARD))
             chains = wanted.get(("chains", nft.GUARD))
             differs = getattr(there, "digest", None) != getattr(chains, "digest", None)
-            return {"stopped": sorted(self._told), "drift": [nft.GUARD] if differs else []}
+            lost = [nft.SENT] if await self._lost(None) else []
+            return {"stopped": sorted(self._told), "drift": [*([nft.GUARD] if differs else []), *lost]}
         return {"stopped": sorted(self._told), "drift": []}
 
     def _judged(self, live: State) -> tuple[set[str], list[str]]:
@@ -173,6 +205,13 @@ def _known(live: State, bridges: Collection[str], others: frozenset[str], *, tel
             if nobodys or not here:
                 found.append(link.name)
     return sorted(found)
+
+
+def _devices(live: State, bridges: Collection[str]) -> list[str]:
+    """Return the guarded bridges that are there, and the VLAN interfaces on them: what the host sends by."""
+    links = [one for one in live.values() if isinstance(one, Link)]
+    there = {one.name for one in links if isinstance(one, Bridge) and is_guarded(one.name, bridges)}
+    return sorted(there | {one.name for one in links if isinstance(one, Vlan) and one.raw_device in there})
 
 
 def _lookalikes(live: State) -> list[Link]:

@@ -119,7 +119,6 @@ class Simulation:
             networks=picture.networks(),
             alone=picture.alone(),
             translates_first=self._firewall.design == "mark",
-            answers_host=self._firewall.design == "iptables",
             learnt=self.learnt(),
             stopped=self._stopped(whole, start, end),
         )

@@ -26,7 +26,7 @@ _NFT_MSG_GETRULE = 10 << 8 | 7
 _NFT_MSG_NEWSETELEM, _NFT_MSG_DELSETELEM = 10 << 8 | 12, 10 << 8 | 14
 _NLM_F_DUMP = 0x301
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_FAMILIES = {"inet": 1, "bridge": 7}
+_FAMILIES = {"inet": 1, "netdev": 5, "bridge": 7}
 """NFPROTO_* (linux/netfilter.h)."""
 _EXPRESSIONS, _USERDATA = 4, 7
 """NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA."""

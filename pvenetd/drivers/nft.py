@@ -1,7 +1,7 @@
 """The machine's nftables: what it has of our tables, and one transaction for each operation.
 
-libnftables runs in this process: no program is started.  Only the tables ``inet pvenetd`` and
-``bridge pvenetd`` are read or written.
+libnftables runs in this process: no program is started.  Only the tables ``inet``,
+``bridge`` and ``netdev pvenetd`` are read or written.
 
 Sources: libnftables(3), nft(8).
 """
@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pvenetd.drivers.bound import bound
 from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, nft, nft_cut
@@ -201,6 +202,8 @@ class Nftables:
         """What was asked of the kernel, and whether it has it."""
         self._told: frozenset[str] = frozenset()
         """What it lacks that was told of."""
+        self._devices: dict[str, int] = {}
+        """The devices that chains are bound to, by their ifindex."""
         self._others = False
         """Whether somebody else has changed nftables since `disturbed` was last asked."""
         self._read()
@@ -318,6 +321,8 @@ class Nftables:
             self._found.clear()
             self._left.clear()
         self._found |= change.after
+        if name in (nft.SENT, "base"):
+            self._devices = bound(self._found)
         if change.left.chains or change.left.sets:
             self._left[name] = change.left
         else:
@@ -346,6 +351,8 @@ class Nftables:
     def _refresh(self) -> None:
         """Read our tables anew where somebody else may have changed them; of other tables nothing is read."""
         now = self._generation.now()
+        if self._devices != bound(self._found):
+            self._read()
         if now == self._as_of:
             return
         if self._changes.since(self._as_of, "pvenetd") == now:
@@ -359,6 +366,7 @@ class Nftables:
         self._found = listing.pieces(
             "".join(self._run(f"list table {table} pvenetd") for table in nft.TABLES), listed=True
         )
+        self._devices = bound(self._found)
 
     def _run(self, command: str, *, counters: bool = False) -> str:
         """Return what a command prints, nothing where what it is about is not there.

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pvenetd.firewall.nft import count
+
 _WORDS = {
     "queue": (re.compile(r"queue flags bypass to [0-9-]+"), "accept", "nft_queue"),
     "log": (re.compile(r'log prefix "[^"]*" group [0-9]+'), "continue", "nft_log, nfnetlink_log"),
@@ -27,14 +29,25 @@ _OBJECT = re.compile(
 _NOTE = re.compile(r' comment "([^"]*)"$')
 
 
+_ANSWERS = "answers"
+"""The ability to have who sends by way of the host told of refusals."""
+_ANSWERING = re.compile(r"^table netdev pvenetd \{\n.*?^\}\n|^add element netdev [^\n]*\n", re.MULTILINE | re.DOTALL)
+_SEALED = re.compile(r'( comment "[0-9a-f]{64}) [0-9]+')
+
+
 def asked(text: str) -> Iterator[str]:
     """Yield the abilities that the *text* of a piece asks for: ``queue``, ``helper ftp tcp``."""
     yield from (word for word, (pattern, _, _) in _WORDS.items() if pattern.search(text))
+    if _ANSWERING.search(text):
+        yield _ANSWERS
     yield from dict.fromkeys(f"helper {kind} {protocol}" for _, kind, protocol in _OBJECT.findall(text))
 
 
 def question(ability: str) -> str:
     """Return commands that a kernel takes if it has *ability*, and that leave nothing."""
+    if ability == _ANSWERS:
+        hook = '\t\ttype filter hook egress device "lo" priority 0; policy accept;\n\t\tfwd to "lo"\n'
+        return f"table netdev pvenetd-probe {{\n\tchain c {{\n{hook}\t}}\n}}\ndelete table netdev pvenetd-probe\n"
     word, *names = ability.split()
     body = {
         "queue": "\tchain c {\n\t\tqueue flags bypass to 0\n\t}\n",
@@ -48,6 +61,9 @@ def without(text: str, lacking: frozenset[str]) -> str:
     """Return the *text* of a piece as what it comes to where the kernel has none of *lacking*."""
     for word in lacking & _WORDS.keys():
         text = _WORDS[word][0].sub(_WORDS[word][1], text)
+    if _ANSWERS in lacking:
+        text = _ANSWERING.sub("", text)
+        text = _SEALED.sub(rf"\1 {count(text)}", text)
     for found in _OBJECT.finditer(text):
         if f"helper {found[2]} {found[3]}" in lacking:
             text = text.replace(found[0], "").replace(f'ct helper set "{found[1]}"', "continue")
@@ -56,6 +72,9 @@ def without(text: str, lacking: frozenset[str]) -> str:
 
 def told(text: str, ability: str) -> str:
     """Return what is wrong with *text* where the kernel lacks *ability*: the modules, and whose rules."""
+    if ability == _ANSWERS:
+        lacking = "this kernel has no netdev chains at egress (NF_TABLES_NETDEV, NETFILTER_EGRESS, NFT_FWD_NETDEV)"
+        return f"{lacking}: what the host sends to guests is refused without an answer"
     word, *names = ability.split()
     needs = _WORDS[word][2] if word in _WORDS else f"nf_conntrack_{names[0].replace('-', '_')}"
     pattern = _WORDS[word][0] if word in _WORDS else re.compile(rf'ct helper set "{names[0]}-')

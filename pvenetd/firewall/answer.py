@@ -1,9 +1,10 @@
-"""Who is refused by a guest is told so, where bridges track connections.
+"""Who is refused by a guest is told so, before it is known by which port the frame would leave.
 
-There the kernel answers only where a frame comes in (nft_reject_bridge.c), and by which port it would leave is known
-later.  So for each chain into a guest that refuses anything there is one that only answers: it is led to by the
-guest's MAC address, asks the same in the same order, counts and drops nothing, and what it does not refuse goes on to
-the chain that decides.
+Where bridges track connections, the kernel answers only where a frame comes in (nft_reject_bridge.c); what the host
+sends or routes to a guest it answers in no hook of a bridge at all.  So for each chain into a guest that refuses
+anything there is one that only answers: it is led to by the guest's MAC address, asks the same in the same order,
+counts and drops nothing, and what it does not refuse goes on to the chain that decides.  In the table ``bridge`` it is
+asked of what comes in by a port, in ``netdev`` of what the host sends (`firewall.sent`).
 """
 
 from __future__ import annotations
@@ -12,24 +13,33 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pvenetd.firewall.builtin import ESTABLISHED
-from pvenetd.firewall.ruleset import ABOUT_LEASES, Chain, Piece, Rule
+from pvenetd.firewall.ruleset import ABOUT_LEASES, Chain, Piece, Rule, Table
 
 ANSWER = "answer-"
 """What the names of such chains begin with."""
+
+_EMPTY = (Rule("return"),)
+"""What a chain of this table alone says that asks nothing: rules are counted, so that a loss is seen."""
 
 Lead = tuple[str, str]
 """A MAC address, and the chain that answers for it."""
 
 
-def twins(chains: Iterable[Chain]) -> Iterator[Chain]:
-    """Yield the chains that answer for those into guests that several of them jump to."""
-    for chain in chains:
-        if chain.table == "bridge" and chain.name.endswith("-in") and not chain.hook:
-            yield _twin(chain, chain.name, "", frozenset())
+def twins(chains: Iterable[Chain], tables: Iterable[Table]) -> Iterator[Chain]:
+    """Yield the chains of *tables* that answer for those into guests that several of them jump to."""
+    into = [chain for chain in chains if chain.table == "bridge" and chain.name.endswith("-in") and not chain.hook]
+    for table in tables:
+        for chain in into:
+            yield _in_table(_twin(chain, chain.name, "", frozenset()), table)
 
 
-def answers(piece: Piece, refusing: frozenset[str]) -> tuple[tuple[Chain, ...], tuple[Lead, ...]]:
-    """Return the chains that answer for a guest, and its addresses; *refusing* are shared chains that refuse."""
+def answers(
+    piece: Piece, refusing: frozenset[str], tables: Iterable[Table]
+) -> tuple[tuple[Chain, ...], tuple[Lead, ...]]:
+    """Return the chains of *tables* that answer for a guest, and its addresses.
+
+    *refusing* are shared chains that refuse.
+    """
     found: dict[str, Chain] = {}
     leads: dict[str, str] = {}
     for port in piece.ports:
@@ -42,7 +52,7 @@ def answers(piece: Piece, refusing: frozenset[str]) -> tuple[tuple[Chain, ...], 
         for chain in own:
             found.setdefault(f"{chain.name}{suffix}", _twin(chain, f"{chain.name}{suffix}", port.name, names))
         leads[port.mac.lower()] = f"{ANSWER}{port.into}{suffix}"
-    return tuple(found.values()), tuple(leads.items())
+    return tuple(_in_table(one, table) for table in tables for one in found.values()), tuple(leads.items())
 
 
 def reached(piece: Piece, name: str) -> list[Chain]:
@@ -69,6 +79,19 @@ def _twin(chain: Chain, name: str, port: str, own: frozenset[str]) -> Chain:
     while rules and rules[-1].verdict not in ("reject", "jump"):
         rules.pop()
     return Chain("bridge", f"{ANSWER}{name}", tuple(rules))
+
+
+def _in_table(twin: Chain, table: Table) -> Chain:
+    """Return *twin* as *table* can ask: `netdev` knows no connections, and is asked only of what begins one."""
+    if table == "bridge":
+        return twin
+    asked = [replace(rule, state=()) for rule in twin.rules if not rule.state or "new" in rule.state]
+    there = (rule for rule in asked if not rule.unless_learnt and (rule.verdict != "jump" or _is_twin(rule.target)))
+    return Chain(table, twin.name, tuple(there) or _EMPTY)
+
+
+def _is_twin(name: str) -> bool:
+    return name.startswith(ANSWER)
 
 
 def _matters(rule: Rule, port: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pvenetd.firewall import wire
 from pvenetd.firewall.counters import Counters, written
 from pvenetd.firewall.listing import Found, pieces, referred
-from pvenetd.firewall.nft import GROUPS, GUARD, SETS, element, element_key, piece_key, seal
+from pvenetd.firewall.nft import GROUPS, GUARD, SETS, TABLES, element, element_key, piece_key, seal
 from pvenetd.state import Chains
 
 
@@ -40,20 +40,19 @@ class Exchange:
         if self.new and not added:
             return None
         if old:
-            emptied = [chain for _, chain in old.chains]
-            gone = [chain for table, chain in old.chains if (table, chain) not in new.chains]
-            ports = [one[1:3] for one in old.elements if one not in new.elements]
-            found += wire.remove(name, emptied, gone, ports, sealed=bool(old.digest))
+            emptied = list(old.chains)
+            gone = [key for key in old.chains if key not in new.chains]
+            elements = [one[:3] for one in old.elements if one not in new.elements]
+            found += wire.remove(name, emptied, gone, elements, sealed=bool(old.digest))
         if self.new:
-            counted = {chain: values for (_, chain), values in self.counted.items()}
-            found += wire.counting(added, counted) if counted else added
+            found += wire.counting(added, self.counted) if self.counted else added
         return found
 
     @property
     def script(self) -> str:
         """Return the same, of any piece, as commands."""
         if not self.new and self.piece.name == "base":
-            return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in ("inet", "bridge"))
+            return "".join(f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in TABLES)
         found = self._removal(self.old) if self.old else ""
         if not self.new:
             return found

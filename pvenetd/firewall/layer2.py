@@ -51,13 +51,13 @@ def layer2_chains(piece: Piece) -> Chains | None:
     """Return a piece's chains, None where it has none that are asked of guests' frames, nor any for helpers."""
     piece = untaught(piece)
     if helping := [one for one in piece.chains if one.table == "inet" and any(map(_helps, one.rules))]:
-        return chains(replace(piece, chains=tuple(helping)), _DESIGN)
+        return chains(replace(piece, chains=tuple(helping)), _DESIGN, answering=False)
     if piece.bridge or not (piece.ports or piece.name == "groups"):
         return None
     found = [_chain(one) for one in piece.chains if one.table == "bridge" and not one.hook and one.name not in _EMPTY]
     led = {name for port in piece.ports for name in (port.into, port.out)}
     placed = (replace(one, rules=tuple(_first(one))) if one.name in led else one for one in found)
-    return chains(replace(piece, chains=tuple(placed), sets=()), _DESIGN)
+    return chains(replace(piece, chains=tuple(placed), sets=()), _DESIGN, answering=False)
 
 
 def _chain(chain: Chain) -> Chain:

@@ -12,25 +12,26 @@ from dataclasses import dataclass, field
 from pvenetd.firewall import leases
 from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.apart import MAP
-from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SETS, count, element, seal
-from pvenetd.firewall.nft_base import maps_text
+from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SENT, SETS, count, element, seal
+from pvenetd.firewall.nft_base import ANSWERS, maps_text
 from pvenetd.firewall.nft_cut import KEPT_SETS
 from pvenetd.state import INTERFACES, Chains
 
-_TABLE = re.compile(r"^table (inet|bridge) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^table (inet|bridge|netdev) pvenetd \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(chain|set|map|ct helper) ([\w.-]+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _SEAL = re.compile(r'"([^"]+)" comment "([0-9a-f]{64}) ([0-9]+)(?: ([^"]+))?"')
 _LEAD = re.compile(
     r'(?:"([^"]+)"|\b((?:[0-9a-f]{2}:){5}[0-9a-f]{2}))((?: comment "([^"]+)")? : (?:(?:jump|goto) ([\w.-]+)|accept))'
 )
 """Port or bridge, and what its frames are led to: the name of its piece in a comment, or a chain of it."""
-_ADDED = re.compile(r"^add element (inet|bridge) pvenetd (in|out|apart|bridges|answers) (.*)", re.MULTILINE)
+_ADDED = re.compile(r"^add element (inet|bridge|netdev) pvenetd (in|out|apart|bridges|answers) (.*)", re.MULTILINE)
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
-_FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD}
+_FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD, SENT: SENT}
 """The first word of a chain's name → its piece."""
 _LASTING = (*KEPT_SETS, *leases.SETS.values())
 """Sets that outlive every piece."""
 _METER = re.compile(r"limit-(.*)-[0-9]+-v[46]")
+_DEVICELESS = " hook egress priority "
 _DECLARED = re.compile(r"^\t\t((?:type|flags|size|timeout) .*)", re.MULTILINE)
 _REFERENCE = re.compile(r"(?:@|jump |goto )([\w.-]+)")
 
@@ -70,7 +71,12 @@ class Found:
     @property
     def whole(self) -> bool:
         """Return whether nothing of it was lost since."""
-        return bool(self.digest) and self.count == self.rules
+        return bool(self.digest) and self.count == self.rules and not self._deviceless
+
+    @property
+    def _deviceless(self) -> bool:
+        """Return whether a chain has lost its device, as it does when that is deleted (before Linux 6.16)."""
+        return any(_DEVICELESS in block for (table, _), block in self.chains.items() if table == "netdev")
 
     @property
     def count(self) -> int:
@@ -93,7 +99,7 @@ class Found:
         if self.digest:
             text += seal(name, self.digest, self.rules)
         if name == "base":
-            text = maps_text() + (MAP if "@apart" in text else "") + text
+            text = maps_text() + (MAP if "@apart" in text else "") + (ANSWERS if "table netdev" in text else "") + text
         return Chains(name=name, digest=digest, text=text, owner=_owner(name))
 
     def references(self) -> Iterator[str]:
@@ -190,14 +196,16 @@ def _piece_of_set(name: str) -> str:
 
 def _owner(name: str) -> str:
     """Return who wants a piece: nobody else makes one of that name."""
-    if name.startswith("vm:") or name == GUARD:
+    if name.startswith("vm:"):
         return name
+    if name in (GUARD, SENT):
+        return GUARD
     return INTERFACES if name == "nat" else FIREWALL
 
 
 def _explicit(block: str, table: str) -> str:
     """Return a chain's lines with what nft left out."""
-    if table != "bridge":
+    if table == "inet":
         return block
     return "".join(f"{_spelt_out(line)}\n" for line in block.splitlines())
 

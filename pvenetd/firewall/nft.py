@@ -1,4 +1,4 @@
-"""`Ruleset` → nftables: two tables, ``inet pvenetd`` (host, NAT) and ``bridge pvenetd`` (guests).
+"""`Ruleset` → nftables: the tables ``pvenetd`` of ``inet`` (host, NAT), ``bridge`` (guests) and ``netdev`` (answers).
 
 No bridge of its own for the firewall: a guest's port sits in its bridge, and one look-up by the
 port's name leads a frame to the guest's chains, however many guests there are.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -23,7 +23,7 @@ from pvenetd.firewall.builtin import shared
 from pvenetd.firewall.nft_base import BRIDGED, Design, base_text, bridges_text
 from pvenetd.firewall.nft_cut import INTO, OUT, asked
 from pvenetd.firewall.nft_words import helper, meter, network, quotable, rules, said, set_name, spelled
-from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset
+from pvenetd.firewall.ruleset import IP, TCP, UDP, Chain, NamedSet, Piece, Rule, Ruleset, Table
 from pvenetd.resource import Resource
 from pvenetd.state import Chains, Sysctl
 
@@ -36,12 +36,19 @@ GUARD = "guard"
 HOST, SETS, GROUPS = "host", "sets", "groups"
 """The pieces that others refer to."""
 
+SENT = "sent"
+"""The piece that has who sends by way of the host told of refusals (`firewall.sent`)."""
+
 BRIDGES = "bridges"
 """The piece that leads to bridges' own chains, there when one has any."""
 
-TABLES = ("inet", "bridge")
+TABLES: tuple[Table, ...] = ("inet", "bridge", "netdev")
+
+_ANSWERING: dict[Design, tuple[Table, ...]] = {"ct": ("bridge", "netdev"), "mark": ("netdev",), "iptables": ()}
+"""Where chains answer for guests: behind br_netfilter IP's own hooks answer what comes in by a bridge."""
 _KEY = 15
 """Characters that a key of the set ``pieces`` has room for."""
+_ANSWERS = re.compile(r"^add element (?:bridge|netdev) pvenetd answers ", re.MULTILINE)
 _ELEMENTS = re.compile(r"^\t\telements = \{(.*?)\}", re.MULTILINE | re.DOTALL)
 _METER = ("size 65535", "flags dynamic,timeout", "timeout 1m")
 """How a set that sources are counted in is declared."""
@@ -79,32 +86,33 @@ def base(design: Design) -> Chains:
     refusals = (Rule("jump", state=("invalid",), target="refusal", origin="refusal"),) if design == "ct" else ()
     found = shared(*refusals, *INTO, out=OUT)
     text = base_text(design) + text_of(found, design)
-    if design == "ct":
-        text += "".join(_block(chain, design) for chain in twins(found))
+    text += "".join(_block(chain, design) for chain in twins(found, _ANSWERING[design]))
     return sealed("base", text, owner=FIREWALL)
 
 
-def chains(piece: Piece, design: Design, owner: str = "") -> Chains:
-    """Return one piece as nft text; a guest's belongs to the guest."""
+def chains(piece: Piece, design: Design, owner: str = "", *, answering: bool = True) -> Chains:
+    """Return one piece as nft text; a guest's belongs to the guest.  Without *answering*, somebody else answers."""
+    tables = _ANSWERING[design] if answering else ()
     into = {chain.name for port in piece.ports for chain in reached(piece, port.into)}
-    found = list(_placed(piece, design))
-    answering, leads = answers(piece, _refusing()) if design == "ct" else ((), ())
+    found = list(_placed(piece, design, tables))
+    twin, leads = answers(piece, _refusing(), tables)
     text = "".join(_named(one) for one in piece.sets) + _helpers(found, design)
     text += "".join(_block(chain, design, to_guest=chain.name in into or _is_into_guests(chain)) for chain in found)
-    text += "".join(_block(chain, design) for chain in answering)
+    text += "".join(_block(chain, design) for chain in twin)
     for port in piece.ports:
         text += element("bridge", "in", port.name, _lead(port.into, piece))
         text += element("bridge", "out", port.name, _lead(port.out, piece))
-    text += "".join(element("bridge", "answers", mac, f" : jump {chain}") for mac, chain in leads)
+    for table in tables:
+        text += "".join(element(table, "answers", mac, f" : jump {chain}") for mac, chain in leads)
     if piece.bridge:
         text += element(found[0].table, "bridges", piece.bridge, _lead(found[0].name, piece))
     owner = owner or (piece.name if piece.ports else FIREWALL)
     digest, number = _digest(text), count(text)
-    sent = wire.Messages(piece, f"{digest} {number}", design, answering, leads) if piece.ports else None
+    sent = wire.Messages(piece, f"{digest} {number}", design, twin, leads) if piece.ports else None
     return Chains(name=piece.name, digest=digest, text=text + seal(piece.name, digest, number), owner=owner, wire=sent)
 
 
-def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
+def _placed(piece: Piece, design: Design, answering: Collection[Table]) -> Iterator[Chain]:
     """Yield the chains of *piece* in the tables where they are asked.
 
     What a bridge forwards is seen by ``bridge`` where bridges track connections, else by ``inet``; groups for what
@@ -118,8 +126,8 @@ def _placed(piece: Piece, design: Design) -> Iterator[Chain]:
         yield replace(chain, rules=tuple(asked(chain.rules))) if piece.name == HOST and chain.table == "inet" else chain
         if piece.name == GROUPS and chain.name.endswith("-forward") and ("bridge", chain.name) not in there:
             yield from [replace(chain, table="bridge")] if design == "ct" else []
-    if piece.name == GROUPS and design == "ct":
-        yield from twins(piece.chains)
+    if piece.name == GROUPS:
+        yield from twins(piece.chains, answering)
 
 
 def _is_into_guests(chain: Chain) -> bool:
@@ -246,11 +254,11 @@ def count(text: str) -> int:
     """Return how many rules, map elements and addresses *text* has; ours and nft's listing break lines alike."""
     leads = sum(text.count(f" : {word} ") for word in _LEADS) + text.count(" : accept")
     addresses = sum(str(listed).count(",") + 1 for listed in _ELEMENTS.findall(text)) if "elements = {" in text else 0
-    return len(rules(text)) + leads + addresses - text.count("add element bridge pvenetd answers ")
+    return len(rules(text)) + leads + addresses - len(_ANSWERS.findall(text))
 
 
 def render(resources: Iterable[Resource]) -> str:
     """Return one nft script that loads all of it, whatever of ours was loaded before; first what others refer to."""
-    fresh = [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in ("inet", "bridge")]
+    fresh = [f"table {table} pvenetd\ndelete table {table} pvenetd\n" for table in TABLES]
     parts = sorted((one for one in resources if isinstance(one, Chains)), key=lambda one: len(one.needs))
     return "".join(fresh) + "".join(one.text for one in parts)

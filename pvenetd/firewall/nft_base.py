@@ -31,6 +31,10 @@ Design = Literal["ct", "mark", "iptables"]
 BRIDGED, ESTABLISHED, INVALID, REJECTED = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 """Bits of the packet mark.  Away from Proxmox's (bit 31), Tailscale's (16 to 23), Kubernetes' (14, 15)."""
 
+SENT, BY_BRIDGE = BRIDGED, 0x02000000
+"""What they say of a packet on its way from the host into a bridge (`firewall.sent`): it begins a connection; it came
+to the host by a bridge, and br_netfilter keeps by which port."""
+
 _ALL = BRIDGED | ESTABLISHED | INVALID | REJECTED
 _OTHERS = 0xFFFFFFFF ^ _ALL
 _EVERY = _ALL | MUTED
@@ -84,6 +88,27 @@ table bridge pvenetd {{
 }}
 """
 """Declared again, they keep what is in them: so the base is replaced below the guests and the guard."""
+
+ANSWERS = """\
+table netdev pvenetd {
+	map answers {
+		type ether_addr : verdict
+	}
+}
+"""
+"""As the bridge's map of that name, for what the host sends."""
+
+_SEND_BACK = f"""\
+{ANSWERS}table netdev pvenetd {{
+	chain pass {{
+		meta mark set meta mark & {0xFFFFFFFF ^ SENT ^ BY_BRIDGE:#010x} accept
+	}}
+	chain refuse {{
+		meta l4proto != {{ 1, 58 }} counter meta mark set meta mark & {0xFFFFFFFF ^ SENT:#010x} fwd to "lo"
+		goto pass
+	}}
+}}
+"""
 
 _REJECT = """\
 		meta pkttype { broadcast, multicast } counter drop
@@ -275,7 +300,7 @@ def layer2_text() -> str:
 
 def base_text(design: Design) -> str:
     """Return the nft text of the base for one of the two ways."""
-    return _MAPS + (_CT if design == "ct" else _MARK)
+    return _MAPS + (_CT if design == "ct" else _MARK) + _SEND_BACK
 
 
 def bridges_text(design: Design) -> str:

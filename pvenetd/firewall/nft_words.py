@@ -117,7 +117,7 @@ def _frame(rule: Rule, chain: Chain) -> Iterator[str]:
     # Said by us, for nft's own guess (ether type) reads the VLAN tag's type off a tagged frame.
     if types := rule.all_ethertypes:
         names = [_ETHERTYPES.get(kind, f"{kind:#06x}") for kind in types]
-        yield f"meta protocol {_set(names)}" if chain.table == "bridge" else f"meta nfproto {_set(_nfproto(names))}"
+        yield f"meta protocol {_set(names)}" if chain.table != "inet" else f"meta nfproto {_set(_nfproto(names))}"
     if rule.not_mac:
         yield f"ether saddr != {quotable(rule.not_mac)}"
     if rule.not_arp_mac:
@@ -274,13 +274,11 @@ def _limit(rule: Rule, chain: Chain, place: int) -> Iterator[str]:
 
 
 def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
+    if to := decided(rule, chain, to_guest=to_guest):
+        return f"goto {to}"
     match rule.verdict:
         case "jump":
             return f"jump {rule.target}"
-        case "reject" if chain.table == "inet":
-            return "goto refuse"
-        case "reject":
-            return f"goto {refusal(to_guest=to_guest)}"
         case "log":
             return f'log prefix "{quotable(prefix(rule))}" group {LOG_GROUP}'
         case "queue":
@@ -294,6 +292,15 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
         case "helper":
             return f'ct helper set "{quotable(helper(rule))}"'
     return nft_nat.verdict(rule)
+
+
+def decided(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
+    """Return the chain of the base that does what *rule* says, nothing where the kernel has a word for it."""
+    if rule.verdict == "accept" and chain.table == "netdev":
+        return "pass"
+    if rule.verdict != "reject":
+        return ""
+    return refusal(to_guest=to_guest) if chain.table == "bridge" else "refuse"
 
 
 def refusal(*, to_guest: bool) -> str:

@@ -34,7 +34,8 @@ Nothing is decided either by those about leases (`firewall.leases`): ``learn`` a
 ABOUT_LEASES: frozenset[Verdict] = frozenset({"learn", "tell", "mute"})
 """Verdicts that the nftables backend alone knows."""
 
-Table = Literal["inet", "bridge"]
+Table = Literal["inet", "bridge", "netdev"]
+"""``netdev`` has chains that answer alone (`firewall.answer`)."""
 Connection = Literal["established", "related", "invalid", "new"]
 """``new`` is asked of the host's hooks alone, and of bridges that track connections themselves."""
 

@@ -56,8 +56,6 @@ class Map:
     """Of each of the host's links, the only guest's NIC there, where there is one alone."""
     translates_first: bool = False
     """Whether what comes in by a bridge is translated before the guest's chain is asked, as br_netfilter does."""
-    answers_host: bool = False
-    """Whether who sends by way of the host is told of a refusal before the guest, as iptables does."""
     learnt: Learnt | None = field(default_factory=dict)
     """None where nobody knows."""
     stopped: Collection[str] = ()
@@ -137,8 +135,6 @@ class _Walk:
         self.host = host
         self.packet = packet
         self.translated = False
-        self.by_host = False
-        """Whether it is the host that brings it into the bridge."""
         self.steps: list[Step] = []
         self.depends: list[Hit] = []
 
@@ -193,7 +189,6 @@ class _Walk:
             self._hook("forward", iif, end.link, "the host forwards", end)
         self._hook("postrouting", iif if start.zone != "host" else "", end.link, "the host sends on", end)
         self._bridge(end.segment[0], Place("host"), end)
-        self.by_host = True
         return self._to(end)
 
     def _deaf(self, end: Place) -> str:
@@ -296,8 +291,6 @@ class _Walk:
             return "REJECT has no answer to what is no IP"
         if self.packet.protocol in (ICMP, ICMP6):
             return "REJECT never answers ICMP"
-        if self.by_host and not self.host.answers_host:
-            return "REJECT has no answer to what the host sends or routes to a guest: its port is known too late"
         return "REJECT never answers what is for a group, or all" if self.packet.to_all else ""
 
     def _ask(self, chain: Chain, facts: Facts, hits: list[Hit]) -> Rule | None:

@@ -26,6 +26,7 @@ from pvenetd.firewall.wire_format import (
     DELCHAIN,
     DELRULE,
     DELSETELEM,
+    FAMILIES,
     JUMP,
     NESTED,
     NEWCHAIN,
@@ -77,7 +78,10 @@ def add(
     """
     into = {chain.name for port in piece.ports for chain in reached(piece, port.into)}
     chains = (*piece.chains, *answering)
-    found = [message(NEWCHAIN, CREATE, text(1, "pvenetd"), text(3, chain.name)) for chain in chains]
+    found = [
+        message(NEWCHAIN, CREATE, text(1, "pvenetd"), text(3, chain.name), family=FAMILIES[chain.table])
+        for chain in chains
+    ]
     told = [(chain, one) for chain in chains for rule in chain.rules for one in said(rule, chain, design)]
     for (chain, one), line in zip(told, lines, strict=True):
         found += rule_messages(chain, one, line, design, to_guest=chain.name in into)
@@ -87,32 +91,39 @@ def add(
             found.append(with_elements(NEWSETELEM, way, elements))
     if leads:
         listed = [_element(map_key("answers", mac), VerdictTo(JUMP, chain)) for mac, chain in leads]
-        found.append(with_elements(NEWSETELEM, "answers", listed))
+        for table in dict.fromkeys(chain.table for chain in answering):
+            found.append(with_elements(NEWSETELEM, "answers", listed, family=FAMILIES[table]))
     found.append(with_elements(NEWSETELEM, "pieces", [set_key(port_key(piece.name)) + attribute(6, comment(seal))]))
     return b"".join(found)
 
 
 def remove(
-    name: str, emptied: Iterable[str], gone: Iterable[str], ports: Sequence[tuple[str, str]], *, sealed: bool
+    name: str,
+    emptied: Iterable[tuple[str, str]],
+    gone: Iterable[tuple[str, str]],
+    elements: Sequence[tuple[str, str, str]],
+    *,
+    sealed: bool,
 ) -> bytes:
     """Return the messages that make room for a guest's piece, or for nothing, where there is one.
 
-    Elements go first, *ports* as (map, port), and rules, for they hold chains: those of the chains that are
-    *emptied*; then the chains that are *gone*.  *sealed* tells whether the piece's digest is in the set of pieces.
+    *elements* go first, as (table, map, key), and rules, for they hold chains: those of the chains that are
+    *emptied*, (table, chain); then the chains that are *gone*.  *sealed* tells whether the piece's digest is in the set
+    of pieces.
     """
     found = []
-    for way in ("in", "out", "apart", "answers"):
-        keys = [map_key(way, port) for other, port in ports if other == way]
-        if keys:
-            found.append(with_elements(DELSETELEM, way, keys))
-    found += [message(DELRULE, 0, text(1, "pvenetd"), text(2, chain)) for chain in emptied]
-    found += [message(DELCHAIN, 0, text(1, "pvenetd"), text(3, chain)) for chain in gone]
+    for table, way in dict.fromkeys((table, way) for table, way, _ in elements):
+        keys = [map_key(way, key) for *other, key in elements if other == [table, way]]
+        found.append(with_elements(DELSETELEM, way, keys, family=FAMILIES[table]))
+    for kind, at, chains in ((DELRULE, 2, emptied), (DELCHAIN, 3, gone)):
+        for table, chain in chains:
+            found.append(message(kind, 0, text(1, "pvenetd"), text(at, chain), family=FAMILIES[table]))
     if sealed:
         found.append(with_elements(DELSETELEM, "pieces", [set_key(port_key(name))]))
     return b"".join(found)
 
 
-def counting(messages: bytes, counters: Mapping[str, Sequence[tuple[int, int] | None]]) -> bytes:
+def counting(messages: bytes, counters: Mapping[tuple[str, str], Sequence[tuple[int, int] | None]]) -> bytes:
     """Return *messages* of `add` with the rules of each chain counting from (packets, bytes) on, in their order."""
     told = bytearray(messages)
     left = {name: list(reversed(values)) for name, values in counters.items()}
@@ -120,13 +131,18 @@ def counting(messages: bytes, counters: Mapping[str, Sequence[tuple[int, int] | 
     while at < len(told):
         size, kind = struct.unpack_from("=IH", told, at)
         if kind == SUBSYSTEM | NEWRULE:
-            values = left.get(_chain_of(told, at))
+            values = left.get((_TABLES[told[at + _FAMILY]], _chain_of(told, at)))
             if values and (value := values.pop()):
                 place = told.index(COUNTER, at, at + size) + len(COUNTER) - COUNTED
                 struct.pack_into("!Q", told, place, value[1])
                 struct.pack_into("!Q", told, place + COUNTED - 8, value[0])
         at += size
     return bytes(told)
+
+
+_TABLES = {family: table for table, family in FAMILIES.items()}
+_FAMILY = 16
+"""Bytes before nfgenmsg, which begins with the family."""
 
 
 def _chain_of(told: bytearray, at: int) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-INET, BRIDGE = 1, 7
+INET, NETDEV, BRIDGE = 1, 5, 7
 """NFPROTO_* (linux/netfilter.h)."""
+FAMILIES = {"inet": INET, "netdev": NETDEV, "bridge": BRIDGE}
+"""By the names of the tables."""
 NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, NEWSETELEM, DELSETELEM = 3, 5, 6, 8, 9, 12, 14
 """NFT_MSG_*."""
 SUBSYSTEM = 10 << 8
@@ -100,6 +102,11 @@ def message(kind: int, flags: int, *attributes: bytes, family: int = BRIDGE) -> 
     """Return one message about a table of ours, the bridges' where nothing else is said."""
     body = struct.pack("!BBH", family, 0, 0) + b"".join(attributes)
     return struct.pack("=IHHII", 16 + len(body), SUBSYSTEM | kind, _REQUEST | flags, 0, 0) + body
+
+
+def in_family(told: bytes, family: int) -> bytes:
+    """Return the message *told* as one about the table of another *family*."""
+    return told[:16] + bytes((family,)) + told[17:]
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pvenetd.firewall import leases
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.nft_words import LOG_GROUP, counts, prefix, queues, refusal, set_name, state_bits
+from pvenetd.firewall.nft_words import LOG_GROUP, counts, decided, prefix, queues, set_name, state_bits
 from pvenetd.firewall.ruleset import ICMP, IP, Addresses, Chain, Limit, Rule, SetRef, Span, TcpFlags
 from pvenetd.firewall.wire_format import (
     ACCEPT,
@@ -22,6 +22,7 @@ from pvenetd.firewall.wire_format import (
     COUNTER,
     CREATE,
     DROP,
+    FAMILIES,
     GOTO,
     JUMP,
     NESTED,
@@ -33,6 +34,7 @@ from pvenetd.firewall.wire_format import (
     attribute,
     comment,
     expression,
+    in_family,
     mark,
     message,
     port_key,
@@ -77,7 +79,7 @@ class Unsaid(Exception):
 
 def rule_messages(chain: Chain, rule: Rule, line: str, design: Design, *, to_guest: bool) -> Iterator[bytes]:
     """Yield the messages of one rule, whose text is *line*: the sets it looks into, then the rule."""
-    if chain.hook or chain.table != "bridge" or rule.fragment or rule.to_host or rule.routed or rule.translated:
+    if chain.hook or chain.table == "inet" or rule.fragment or rule.to_host or rule.routed or rule.translated:
         raise Unsaid
     sets: list[bytes] = []
     expressions = b"".join(
@@ -87,10 +89,11 @@ def rule_messages(chain: Chain, rule: Rule, line: str, design: Design, *, to_gue
             _state(rule, design) if rule.state else b"",
             _limit(rule.limit) if rule.limit else b"",
             COUNTER if counts(rule, chain) else b"",
-            _verdict(rule, to_guest=to_guest),
+            _verdict(rule, chain, to_guest=to_guest),
         ]
     )
-    yield from sets
+    family = FAMILIES[chain.table]
+    yield from (in_family(one, family) for one in sets)
     yield message(
         NEWRULE,
         CREATE | APPEND,
@@ -98,6 +101,7 @@ def rule_messages(chain: Chain, rule: Rule, line: str, design: Design, *, to_gue
         text(2, chain.name),
         attribute(4 | NESTED, expressions),
         attribute(7, (comment(rule.note) if rule.origin else b"") + mark(line)),
+        family=family,
     )
 
 
@@ -290,7 +294,9 @@ def _looked_up(name: bytes, number: bytes = b"", *, outside: bool) -> bytes:
     return expression("lookup", attribute(2, _REGISTER_1), attribute(1, name), number, inverted)
 
 
-def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
+def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> bytes:
+    if to := decided(rule, chain, to_guest=to_guest):
+        return _immediate(GOTO, to)
     match rule.verdict:
         case "accept":
             return _immediate(ACCEPT)
@@ -298,8 +304,6 @@ def _verdict(rule: Rule, *, to_guest: bool) -> bytes:
             return _immediate(RETURN)
         case "jump":
             return _immediate(JUMP, rule.target)
-        case "reject":
-            return _immediate(GOTO, refusal(to_guest=to_guest))
         case "drop":
             return _immediate(DROP)
         case "log":

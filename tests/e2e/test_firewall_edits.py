@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_edits import request
+from tests.patience import until
 from tests.sandbox.space import Space
 from tests.sandbox.world import GUEST, PROVIDER, World
 
@@ -74,6 +75,54 @@ def test_rules_groups_sets_and_aliases_count_when_they_are_answered(world: World
     did(world, "DELETE", f"{CLUSTER}/ipset/them", force=1)
     did(world, "DELETE", f"{CLUSTER}/aliases/it")
     assert world.ctl("firewall", "diff").strip() == "what the files say is loaded"
+
+
+ASK = f"""
+import socket
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(0.2)
+asking.connect(("{GUEST}", 8080))
+asking.send(b"?")
+try:
+    asking.recv(1)
+except TimeoutError:
+    print("silence")
+except ConnectionRefusedError:
+    print("refused")
+"""
+
+
+def test_what_the_host_sends_is_refused_with_an_answer_while_a_guest_refuses(world: World) -> None:
+    _guest, _pump = world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+
+    def told() -> str:
+        return world.host.run(sys.executable, "-c", ASK).strip()
+
+    def asked() -> bool:
+        return "hook egress" in world.host.run("nft", "list", "ruleset")
+
+    did(world, "POST", f"{VM}/rules", type="in", action="DROP", proto="udp", dport=8080, enable=1)
+    assert (told(), asked()) == ("silence", False)
+    did(world, "PUT", f"{VM}/rules/0", action="REJECT")
+    until(lambda: told() == "refused", "refused")
+    did(world, "PUT", f"{VM}/rules/0", action="DROP")
+    until(lambda: (told(), asked()) == ("silence", False), "silence, and no chain that asks")
+
+
+def test_a_bridge_that_is_made_anew_is_asked_at_again(world: World) -> None:
+    world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    did(world, "POST", f"{VM}/rules", type="in", action="REJECT", proto="udp", dport=8080, enable=1)
+
+    def asked() -> bool:
+        return 'hook egress device "vmbr0v5"' in world.host.run("nft", "list", "ruleset")
+
+    world.host.run("ip", "link", "add", "vmbr0v5", "type", "bridge")
+    until(asked, "asked")
+    for _ in range(3):
+        world.host.run("sh", "-c", "ip link del vmbr0v5 && ip link add vmbr0v5 type bridge")
+        until(asked, "asked again")
+    world.host.run("ip", "link", "del", "vmbr0v5")
+    until(lambda: "vmbr0v5" not in world.host.run("nft", "list", "ruleset"), "gone")
 
 
 def test_an_edit_without_a_daemon_counts_when_it_starts(world: World) -> None:

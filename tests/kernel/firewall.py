@@ -17,6 +17,7 @@ from pvenetd.firewall.compile import Guest, Nic, compile_guest, compile_ruleset
 from pvenetd.firewall.guard import guard
 from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import Piece, Ruleset
+from pvenetd.firewall.sent import refuses, sent
 from pvenetd.firewall.syntax import Config, parse_bridge, parse_cluster, parse_guest, parse_host
 from pvenetd.interfaces.config import single
 from pvenetd.interfaces.syntax import parse
@@ -123,7 +124,9 @@ def desired(files: dict[str, str], design: Design, guarded: Guarded | None = Non
 
 def chains_of(rules: Rules, design: Design) -> State:
     """Return *rules* as nftables' chains."""
-    return state(one for one in nft.pieces(rules.ruleset, design, *rules.others) if isinstance(one, Chains))
+    found = [one for one in nft.pieces(rules.ruleset, design, *rules.others) if isinstance(one, Chains)]
+    answering = sent(Guarded().bridges, design) if any(refuses(one.text) for one in found) else None
+    return state([*found, *([answering] if answering else [])])
 
 
 STANZAS = """\

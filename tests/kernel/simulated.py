@@ -28,7 +28,6 @@ def outcome(
     world: World,
     *,
     translates_first: bool,
-    answers_host: bool = False,
     vlans: bool = False,
 ) -> Outcome:
     """Return what becomes of the packet of *line*, by the simulator."""
@@ -41,7 +40,6 @@ def outcome(
         ],
         stations={key: _place(zone) for key, zone in addresses.items() if zone != "host"},
         translates_first=translates_first,
-        answers_host=answers_host,
         stopped=rules.stopped,
     )
     places = [_place(zone) for zone in (line.source, line.dest)]

@@ -100,6 +100,17 @@ def test_it_loads_the_rules_and_touches_nothing_else(host: Host) -> None:
     assert host.listed("-a") == loaded, "nothing was replaced"
 
 
+def test_who_sends_by_way_of_the_host_is_told_of_refusals_and_of_none_when_there_are_none(host: Host) -> None:
+    host.write("network/interfaces", "iface vmbr0 inet manual\n\tbridge-ports eth0\n")
+    host.fw("100", f"{ON}[RULES]\nIN REJECT -p tcp -dport 22\n")
+    assert host.apply() == (0, "")
+    host.meets("host vm/100 tcp 22 REJECT\nvm/102 vm/100 tcp6 22 REJECT\nhost vm/100 tcp 23 DROP\n")
+    host.fw("100", HALF_OPEN)
+    assert host.apply() == (0, "")
+    assert "hook egress" not in host.listed()
+    host.meets("host vm/100 tcp 22 ACCEPT\nhost vm/100 tcp 23 DROP\n")
+
+
 def test_a_broken_file_is_told_and_the_rest_is_loaded(host: Host) -> None:
     host.fw("100", HALF_OPEN)
     host.fw("101", f"{HALF_OPEN}IN ACCEPT -p tcp -dport 99999\n")

@@ -160,8 +160,9 @@ def test_everything_goes_with_the_base_and_foreign_tables_stay() -> None:
         ("flush ruleset", ["+ chains base", "+ chains groups", "+ chains host", "+ chains vm:100", "+ chains vm:101"]),
         (
             "delete table bridge pvenetd",
-            ["+ chains groups", "+ chains vm:100", "+ chains vm:101", "~ chains base", "~ chains host"],
+            ["+ chains vm:100", "+ chains vm:101", "~ chains base", "~ chains groups", "~ chains host"],
         ),
+        ("delete table netdev pvenetd", ["~ chains base", "~ chains groups"]),
         ("delete table inet pvenetd", ["~ chains base", "~ chains host"]),
         ("flush table bridge pvenetd", ["~ chains base", "~ chains groups", "~ chains vm:100", "~ chains vm:101"]),
         ("flush chain bridge pvenetd vm-100-in", ["~ chains vm:100"]),

@@ -1,7 +1,7 @@
 """Packets played on a real kernel and by the simulator: tests/packets/*.txt, with either way to know a connection.
 
-The sections ``packets-ct`` and ``packets-iptables`` hold what fares otherwise where guests' packets are judged before
-they are translated, and with iptables, and why; the latter the lines alone that differ.
+The section ``packets-ct`` holds what fares otherwise where guests' packets are judged before they are translated, and
+why.
 """
 
 from __future__ import annotations
@@ -43,23 +43,17 @@ class Backend:
     """Whether br_netfilter shows bridged packets to IP's hooks."""
     translates_first: bool = False
     """Whether NAT has a guest's packet before the guest's rules have."""
-    answers_host: bool = False
-    """Whether a refusal by a guest's rules is told to the host too, and to whom it routes for."""
 
     def lines(self, files: dict[str, str]) -> list[Line]:
         """Return the packets of a case; of those with a section of their own, these."""
-        lines = parse(
+        return parse(
             files["packets" if self.translates_first else "packets-ct" if "packets-ct" in files else "packets"]
         )
-        others = parse(files.get("packets-iptables", "")) if self.answers_host else []
-        instead = {_asked(line): line for line in others}
-        assert instead.keys() <= {_asked(line) for line in lines}
-        return [instead.get(_asked(line), line) for line in lines]
 
 
 MARK = Backend(partial(nftables, design="mark"), translates_first=True)
 CT = Backend(partial(nftables, design="ct"), bridge_nf=False)
-IPTABLES = Backend(iptables, answers_host=True)
+IPTABLES = Backend(iptables)
 BACKENDS = [
     pytest.param(MARK, id="nftables-mark", marks=pytest.mark.netns),
     pytest.param(CT, id="nftables-ct", marks=pytest.mark.lab),
@@ -118,8 +112,8 @@ def play(case: Path, backend: Backend, *, vlans: bool = False) -> None:
         backend.load(made, rules)
         with Player(made) as player:
             played = player.play(lines)
-        ways = {"translates_first": backend.translates_first, "answers_host": backend.answers_host}
-        simulated = [outcome(line, rules, made, vlans=vlans, **ways) for line in lines]
+        ways = {"translates_first": backend.translates_first, "vlans": vlans}
+        simulated = [outcome(line, rules, made, **ways) for line in lines]
     wrong = [
         f"{line}: {kernel.verdict} {how} on the kernel, {simulation.verdict} {why} by the simulator"
         for line, kernel, simulation in zip(lines, played, simulated, strict=True)
@@ -127,11 +121,6 @@ def play(case: Path, backend: Backend, *, vlans: bool = False) -> None:
         != [line.verdict, line.verdict, "", ""]
     ]
     assert not wrong, "\n".join(wrong)
-
-
-def _asked(line: Line) -> tuple[str, ...]:
-    told = (f"{key}={value}" for key, value in line.options.items() if key in ("source", "sport", "tag", "state"))
-    return (line.source, line.dest, line.proto, str(line.port), *told)
 
 
 def _otherwise(line: Line, played: Played) -> str:

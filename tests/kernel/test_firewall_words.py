@@ -264,6 +264,17 @@ def test_what_the_kernel_lacks_is_said_and_keeps_nothing_from_being_loaded(
 
 
 @pytest.mark.usefixtures("host")
+def test_where_nobody_can_be_told_of_refusals_all_else_is_loaded() -> None:
+    desired = wanted("mark", SETS, GROUPS, guest(*WORDS))
+    pieces = sorted((one for one in desired.values() if isinstance(one, Chains)), key=lambda one: len(one.needs))
+    assert {"answers"} <= {ability for one in pieces for ability in abilities.asked(one.text)}
+    left = [abilities.without(one.text, frozenset({"answers"})) for one in pieces]
+    Library().run("".join(left))
+    assert "netdev" not in Library().run("list ruleset")
+    assert plan(desired, Nftables().observe()) == ()
+
+
+@pytest.mark.usefixtures("host")
 def test_asking_what_the_kernel_has_disturbs_nobody() -> None:
     driver = Nftables()
     run(driver, wanted("mark"))

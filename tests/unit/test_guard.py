@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.kinds.tap import Tap
 from pvenetd.kinds.veth import Veth
+from pvenetd.kinds.vlan import Vlan
 from pvenetd.settings import Settings
 from pvenetd.state import Chains
 
@@ -158,6 +160,39 @@ async def test_a_bridge_that_is_configured_is_guarded(tmp_path: Path) -> None:
         Files(tmp_path).write("etc/network/interfaces", text.encode())
         await asyncio.gather(found.guard.follow(), found.guard.follow())
         assert '{ "vmbr0", "vmbr1", "vmbr0v*", "vmbr1v*" }' in passing(fake)
+
+
+async def test_refusals_are_told_to_who_sends_by_way_of_the_host_while_a_guest_refuses(tmp_path: Path) -> None:
+    fake = host()
+    with daemon(tmp_path, fake) as found:
+        await found.load()
+        assert ("chains", "sent") not in fake.observe()
+
+        place = tmp_path / "etc/pvenetd/firewall/100.fw"
+        place.write_text("[OPTIONS]\nenable: 1\n[RULES]\nIN REJECT -p tcp -dport 22\n")
+        text = FILES["etc/pvenetd/qemu-server/100.conf"].replace("vmbr0", "vmbr0,firewall=1")
+        Files(tmp_path).write("etc/pvenetd/qemu-server/100.conf", text.encode())
+        await found.guests.load([100])
+        await found.restore()  # as the kernel tells of every change of nftables, ours too
+        assert asked(fake) == ["vmbr0"]
+
+        for link in (Bridge(name="vmbr0v20"), Vlan(name="vmbr0.30", raw_device="vmbr0", vlan_id=30)):
+            fake.appear(link)
+        await found.noticed()
+        assert asked(fake) == ["vmbr0", "vmbr0.30", "vmbr0v20"]
+        assert (await found.filtering())["drift"] == []
+
+        place.write_text("[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -p tcp -dport 22\n")
+        await found.guests.load([100])
+        await found.restore()
+        assert ("chains", "sent") not in fake.observe()
+
+
+def asked(fake: Fake) -> list[str]:
+    """Return the devices at which what the host sends is asked."""
+    found = fake.observe()["chains", "sent"]
+    assert isinstance(found, Chains)
+    return re.findall(r'egress device "([^"]+)"', found.text)
 
 
 def passing(fake: Fake) -> str:
