@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, SecretStr
 from typing_extensions import TypedDict
@@ -11,6 +11,7 @@ from pvenetd.access.names import REALM, ROOT
 from pvenetd.access.tokens import Token, TokenFacts
 from pvenetd.api.route import Caller, OfNode, Params, Routes
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.errors import NotFound
 from pvenetd.option import ZeroOne
 
 routes = Routes()
@@ -115,26 +116,67 @@ def _rights(*, may_write: bool) -> dict[str, tuple[str, ...]]:
     return {part: names + (_WRITE[part] if may_write else ()) for part, names in _READ.items()}
 
 
+class Listed(TokenFacts):
+    """A token among its user's."""
+
+    tokenid: str
+
+
 class User(TypedDict):
     """A user."""
 
     userid: str
     enable: ZeroOne
     expire: int
+    tokens: NotRequired[list[Listed]]
+
+
+class Users(Params):
+    """Which users, and what of them."""
+
+    full: bool = False
+    """With their tokens."""
+    enabled: bool | None = None
+    """Those that may log in, or those that may not: all may."""
 
 
 @routes.get("/access/users")
-async def users(daemon: Daemon, params: Params) -> list[User]:
+async def users(daemon: Daemon, params: Users) -> list[User]:
     """Return root, and who else has tokens."""
-    del params
-    names = sorted({ROOT, *(token.user for token in daemon.access.tokens())})
-    return [{"userid": name, "enable": 1, "expire": 0} for name in names]
+    if params.enabled is False:
+        return []
+    found: list[User] = [{"userid": name, "enable": 1, "expire": 0} for name in _users(daemon)]
+    if params.full:
+        for user in found:
+            user["tokens"] = [_listed(token) for token in daemon.access.tokens(user["userid"])]
+    return found
+
+
+def _users(daemon: Daemon) -> list[str]:
+    return sorted({ROOT, *(token.user for token in daemon.access.tokens())})
 
 
 class OfUser(Params):
     """A user."""
 
     userid: Annotated[str, Field(max_length=128)]
+
+
+class OneUser(TypedDict):
+    """A user by himself."""
+
+    enable: ZeroOne
+    expire: int
+    tokens: dict[str, TokenFacts]
+
+
+@routes.get("/access/users/{userid}")
+async def user(daemon: Daemon, params: OfUser) -> OneUser:
+    """Return one of those users, with his tokens."""
+    if params.userid not in _users(daemon):
+        raise NotFound(f"no such user: '{params.userid}'")
+    tokens = {token.id: token.record() for token in daemon.access.tokens(params.userid)}
+    return {"enable": 1, "expire": 0, "tokens": tokens}
 
 
 class OfToken(OfUser):
@@ -161,12 +203,6 @@ class ChangedToken(OfToken):
     privsep: bool | None = None
 
 
-class Listed(TokenFacts):
-    """A token among its user's."""
-
-    tokenid: str
-
-
 class Everybodys(Listed):
     """A token among all."""
 
@@ -180,7 +216,11 @@ Created = TypedDict("Created", {"full-tokenid": str, "info": TokenFacts, "value"
 @routes.get("/access/users/{userid}/token")
 async def token_list(daemon: Daemon, params: OfUser) -> list[Listed]:
     """Return a user's tokens, without their secrets, which nobody keeps."""
-    return [{**token.record(), "tokenid": token.id} for token in daemon.access.tokens(params.userid)]
+    return [_listed(token) for token in daemon.access.tokens(params.userid)]
+
+
+def _listed(token: Token) -> Listed:
+    return {**token.record(), "tokenid": token.id}
 
 
 @routes.get("/access/users/{userid}/token/{tokenid}")

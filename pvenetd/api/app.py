@@ -191,14 +191,19 @@ def _tell(caller: Caller, what: str, status: int, body: Mapping[str, Any]) -> No
 
 async def _given(request: web.Request) -> dict[str, Any]:
     """Return the parameters in query and body.  Raises `BadParametersError`, `TooLargeError`."""
-    pairs: list[tuple[str, Any]] = list(request.query.items())
-    if request.can_read_body:
-        pairs += await _body(request)
-    given = dict(pairs)
-    if len(given) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise BadParametersError({name: "is given twice" for name in given if names.count(name) > 1})
-    return given
+    query = _listed(request.query.items())
+    body = _listed(await _body(request)) if request.can_read_body else {}
+    if both := query.keys() & body.keys():
+        raise BadParametersError(dict.fromkeys(both, "is given twice"))
+    return query | body
+
+
+def _listed(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return parameters by name; one that comes several times is a list, as Proxmox VE's clients send lists."""
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 async def _body(request: web.Request) -> Iterable[tuple[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from pvenetd.api.guests import is_container, listed
@@ -44,19 +45,6 @@ async def status(daemon: Daemon, params: Params) -> list[Member]:
     del daemon, params
     name = nodes()[0]
     return [{"id": f"node/{name}", "name": name, "type": "node", "nodeid": 0, "local": 1, "online": 1}]
-
-
-class Task(TypedDict):
-    """A task."""
-
-    upid: str
-
-
-@routes.get("/cluster/tasks")
-async def tasks(daemon: Daemon, params: Params) -> list[Task]:
-    """Return nothing: a task is done when its UPID is told, and none is kept; events tell what was."""
-    del daemon, params
-    return []
 
 
 class Resources(Params):
@@ -122,3 +110,30 @@ async def _guests(daemon: Daemon) -> list[Resource]:
             }
         )
     return found
+
+
+class Zones(Params):
+    """Which zones."""
+
+    type: Annotated[str, Field(max_length=32)] | None = None
+
+
+@routes.get("/cluster/sdn/zones")
+async def zones(daemon: Daemon, params: Zones) -> list[Part]:
+    """Return nothing: there is no SDN here."""
+    del daemon, params
+    return []
+
+
+@routes.get("/cluster/sdn/vnets")
+async def vnets(daemon: Daemon, params: Params) -> list[Part]:
+    """Return nothing: there is no SDN here, and a bridge has its firewall by its name."""
+    del daemon, params
+    return []
+
+
+@routes.get("/cluster/sdn/ipams")
+async def ipams(daemon: Daemon, params: Params) -> list[Part]:
+    """Return nothing: there is no SDN here."""
+    del daemon, params
+    return []

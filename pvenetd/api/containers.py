@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from pvenetd.api.guests import Configured, Done, Listed, OfGuest, configured, is_container, listed
+from pvenetd.api.guests import Configured, Done, Listed, OfConfiguration, OfGuest, configured, is_container, listed
 from pvenetd.api.route import OfNode, Routes
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
@@ -28,7 +28,7 @@ async def lxc(daemon: Daemon, params: OfNode) -> list[Listed]:
 
 
 @routes.get("/nodes/{node}/lxc/{vmid}/config")
-async def config(daemon: Daemon, params: OfGuest) -> Configured:
+async def config(daemon: Daemon, params: OfConfiguration) -> Configured:
     """Return a container's name and NICs as its configuration has them."""
     _container(daemon, params.vmid)
     return await configured(daemon, params.vmid, "hostname")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from pvenetd.api.network import OneInterface
-from pvenetd.api.route import OfNode, Routes
+from pvenetd.api.route import OfNode, Routes, words
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.edits import Difference, creation, deletion, setting
 from pvenetd.edits.wish import Wish
@@ -42,9 +41,8 @@ class Edit(OfNode):
         """Return what is asked for, and what is wrong with it already."""
         given = self.model_extra or {}
         wrong = {key: "should be text, a number, or a list of these" for key, value in given.items() if _odd(value)}
-        dropped = re.split(r"[\s,;]+", self.delete) if isinstance(self.delete, str) else self.delete
         values = {key: tuple(map(_text, one)) if isinstance(one, list) else _text(one) for key, one in given.items()}
-        return Wish(self.iface, values, frozenset(filter(None, dropped)), self.type, wrong)
+        return Wish(self.iface, values, frozenset(words(self.delete)), self.type, wrong)
 
 
 def _odd(value: object) -> bool:

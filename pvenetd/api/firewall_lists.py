@@ -8,8 +8,8 @@ from typing import Annotated, Required, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from pvenetd.api.firewall_scopes import Digest, Edited, Numbers, Scope, Trees, edited, words
-from pvenetd.api.route import Params, Routes
+from pvenetd.api.firewall_scopes import Digest, Edited, Numbers, Scope, Trees, edited
+from pvenetd.api.route import Params, Routes, words
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import EditError, NotFound
 from pvenetd.firewall.edit import Draft
@@ -73,8 +73,10 @@ class OfGroup(Params):
 class NewRule(Rule):
     """A rule that is new."""
 
-    pos: Position = 0
-    """Where it comes to stand: before the rule that is there now."""
+    before: Position = 0
+    """Where it comes to stand: before the rule that is there now; behind the last where there is none."""
+    pos: Position | None = None
+    """Taken for the sake of Proxmox VE's clients, which expect it to change nothing: a new rule is the first."""
 
 
 class OneRule(Params):
@@ -141,14 +143,14 @@ async def rules(daemon: Daemon, scope: Scope, params: Params) -> list[RuleRecord
 @trees.declare("POST", "/groups/{group}", OfGroup)
 @trees.declare("POST", "/rules")
 async def create_rule(daemon: Daemon, scope: Scope, params: NewRule) -> Edited:
-    """Insert a rule, as the first unless ``pos`` says where; without ``enable`` it is off, as in Proxmox VE."""
+    """Insert a rule, as the first unless ``before`` says where; without ``enable`` it is off, as in Proxmox VE."""
     group, values = _group(params), {"enable": "0", **_said(params.values())}
     names = daemon.rule_edits.names(scope.file(daemon, params))
 
     def change(draft: Draft) -> None:
         draft.rules(group)  # raises where there is no such group
         _require(values, unknown_names(values, names), _place(scope, group))
-        draft.insert_rule(params.pos, values, group)
+        draft.insert_rule(params.before, values, group)
 
     return await edited(daemon, scope, params, change, _part(group), values=values)
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import WithJsonSchema, create_model
 from typing_extensions import TypedDict
 
-from pvenetd.api.firewall_scopes import Digest, Edited, Scope, Trees, edited, words
+from pvenetd.api.firewall_scopes import Digest, Edited, Scope, Trees, edited
 from pvenetd.api.packet_log import LogTotal, Page, page
-from pvenetd.api.route import Beside, Params, Routes
+from pvenetd.api.route import Beside, Params, Routes, words
 from pvenetd.api.tasks import LogLine
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import EditError

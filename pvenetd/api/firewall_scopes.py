@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypeVar, get_type_hints
 
@@ -150,11 +149,6 @@ def _route(
     asked.__name__, asked.__doc__, asked.__module__ = name, ask.__doc__, ask.__module__
     asked.__annotations__ = {"daemon": Daemon, "params": wants, "return": hints["return"]}
     return Route(method, f"{scope.prefix}{path}", asked, wants, hints["return"])
-
-
-def words(text: str | Collection[str]) -> tuple[str, ...]:
-    """Return a list of the API: parted by blanks, commas or semicolons."""
-    return tuple(filter(None, re.split(r"[\s,;]+", text))) if isinstance(text, str) else tuple(text)
 
 
 class Told(TypedDict):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import time
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from pvenetd.api.guests import Done, OfGuest
-from pvenetd.api.route import NET_N, Routes
-from pvenetd.api.tasks import finished
+from pvenetd.api.route import NET_N, Caller, Routes, nodes, words
 from pvenetd.daemon.applies import shown
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.errors import EditError
@@ -41,8 +38,7 @@ class Edit(OfGuest):
         given = self.model_extra or {}
         if odd := {key: "should be text" for key, value in given.items() if not isinstance(value, str)}:
             raise EditError(odd)
-        dropped = re.split(r"[\s,;]+", self.delete) if isinstance(self.delete, str) else self.delete
-        return await daemon.guest_edits.edit(self.vmid, given, tuple(filter(None, dropped)), self.digest)
+        return await daemon.guest_edits.edit(self.vmid, given, words(self.delete), self.digest)
 
 
 @routes.put("/nodes/{node}/qemu/{vmid}/config")
@@ -52,11 +48,11 @@ async def configure(daemon: Daemon, params: Edit) -> None:
 
 
 @routes.post("/nodes/{node}/qemu/{vmid}/config")
-async def configure_by_task(daemon: Daemon, params: Edit) -> str:
+async def configure_by_task(daemon: Daemon, params: Edit, caller: Caller) -> str:
     """Change a VM's NICs as PUT does; return a task's UPID when it is done."""
-    began = time.time()
-    await params.run(daemon)
-    return finished(began, "qmconfig", str(params.vmid))
+    async with daemon.tasks.run("qmconfig", str(params.vmid), caller.name) as task:
+        await params.run(daemon)
+    return task.upid(nodes()[0])
 
 
 @routes.put("/nodes/{node}/lxc/{vmid}/config")

@@ -12,6 +12,7 @@ from pvenetd.daemon.applies import OpRecord, shown
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.guest_edits import digest
 from pvenetd.daemon.guest_records import GuestRecord
+from pvenetd.guests import lines
 from pvenetd.names import parse_tap
 
 routes = Routes()
@@ -72,8 +73,15 @@ def listed(guest: GuestRecord, what: str) -> Listed:
     }
 
 
+class OfConfiguration(OfGuest):
+    """Which configuration of a guest."""
+
+    current: bool = False
+    """Taken for the sake of Proxmox VE's clients: nothing waits to be made so at the guest's next start."""
+
+
 @routes.get("/nodes/{node}/qemu/{vmid}/config")
-async def config(daemon: Daemon, params: OfGuest) -> Configured:
+async def config(daemon: Daemon, params: OfConfiguration) -> Configured:
     """Return a guest's name and NICs as its configuration has them."""
     return await configured(daemon, params.vmid, "name")
 
@@ -84,6 +92,9 @@ async def configured(daemon: Daemon, vmid: int, name: str) -> Configured:
     nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
     named = {name: guest["name"]} if guest["name"] else {}
     defined = daemon.store.guest(vmid)
+    if defined and defined.source != "libvirt":  # clients compare it with what they have sent
+        written = {f"net{index}": text for index, text in lines.values(defined.text).items()}
+        nics = {nic: written.get(nic, text) for nic, text in nics.items()}
     return cast("Configured", {**named, **nics, **({"digest": digest(defined)} if defined else {})})
 
 

@@ -31,6 +31,12 @@ async def version(daemon: Daemon, params: Params) -> Version:
     return {"version": __version__, "release": __version__, "repoid": "pvenetd"}
 
 
+@routes.get("/nodes/{node}/version")
+async def node_version(daemon: Daemon, params: OfNode) -> Version:
+    """Return the same for this host, as Proxmox VE has it for each of a cluster."""
+    return await version(daemon, params)
+
+
 class Node(TypedDict):
     """A host."""
 

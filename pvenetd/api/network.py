@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from ipaddress import ip_address
 from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from pvenetd.api.route import Beside, Caller, Iface, OfNode, Routes
-from pvenetd.api.tasks import finished
+from pvenetd.api.route import Beside, Caller, Iface, OfNode, Routes, nodes
 from pvenetd.daemon.applies import Asked, OpRecord, shown, shown_all
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import ProblemRecord, problem_record
@@ -26,6 +24,8 @@ _ANY = {
     "any_bridge": ("bridge", "OVSBridge", "vnet"),
     "any_local_bridge": ("bridge", "OVSBridge"),
 }
+_TASK = ("srvreload", "networking")
+"""What Proxmox VE calls an apply, among its tasks."""
 _BEYOND = ("live", "origin")
 """Keys that Proxmox VE's records don't have."""
 
@@ -86,9 +86,9 @@ async def reload(daemon: Daemon, params: Reload, caller: Caller) -> str:
     Who asks by the network has to be reachable afterwards as before: else all is rolled back.
     """
     del params
-    began = time.time()
-    await daemon.interfaces.apply(Asked(session=caller.session, sure=True))
-    return finished(began)
+    async with daemon.tasks.run(*_TASK, caller.name) as task:
+        await daemon.interfaces.apply(Asked(session=caller.session, sure=True))
+    return task.upid(nodes()[0])
 
 
 @routes.get("/nodes/{node}/pvenetd/interfaces", shared=True)
@@ -215,7 +215,8 @@ async def apply(daemon: Daemon, params: Apply, caller: Caller) -> ApplyRecord:
         daemon.trial.require_none()
     session = params.session or caller.session
     asked = Asked(params.confirm, session, sure=params.yes, replace=params.replace, probe=not params.no_probe)
-    done = await daemon.interfaces.apply(asked)
+    async with daemon.tasks.run(*_TASK, caller.name):
+        done = await daemon.interfaces.apply(asked)
     ops, pending = shown_all(done), daemon.engine.pending
     if pending:
         return {"ops": ops, "outcome": f"rolled back in {params.confirm} s unless confirmed", "id": pending.id}

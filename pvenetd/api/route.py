@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 from urllib.parse import unquote
@@ -68,6 +68,11 @@ NetN = Annotated[str, Field(pattern=NET_N)]
 def index_of(nic: str | None) -> int | None:
     """Return the N of netN."""
     return None if nic is None else int(nic.removeprefix("net"))
+
+
+def words(text: str | Collection[str]) -> tuple[str, ...]:
+    """Return a list of the API: parted by blanks, commas or semicolons."""
+    return tuple(filter(None, re.split(r"[\s,;]+", text))) if isinstance(text, str) else tuple(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,114 @@
-"""``nodes/{node}/tasks/{upid}``: what Proxmox VE's clients ask after an apply; who has a UPID, its apply is done."""
+"""``nodes/{node}/tasks`` and ``cluster/tasks``: what was done, by whom; who has a UPID, its task is done."""
 
 from __future__ import annotations
 
-import os
-import re
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from pvenetd.api.route import OfNode, Routes, nodes
+from pvenetd.api.route import Beside, OfNode, Params, Routes, nodes, words
 from pvenetd.daemon.daemon import Daemon
+from pvenetd.daemon.tasks import OK, Task
 from pvenetd.errors import NotFound
 
 routes = Routes()
 
-_UPID = re.compile(
-    r"UPID:([^:/]+):([0-9A-F]{8}):([0-9A-F]{8}):([0-9A-F]{8}):(srvreload|qmconfig):(networking|[0-9]+):(root@pam):"
-)
+_RECENT = 25
+"""Tasks of a node that Proxmox VE's cluster tells of."""
+_Seconds = Annotated[int, Field(ge=0, lt=2**40)]
 
 
-def finished(began: float, kind: str = "srvreload", name: str = "networking") -> str:
-    """Return the UPID of what is done, an apply or another *kind* of task; *began* in seconds since 1970."""
-    return f"UPID:{nodes()[0]}:{os.getpid():08X}:{0:08X}:{int(began):08X}:{kind}:{name}:root@pam:"
+class TaskRecord(TypedDict):
+    """A task, by Proxmox VE's keys."""
+
+    upid: str
+    node: str
+    pid: int
+    pstart: int
+    starttime: int
+    """Seconds since 1970."""
+    type: str
+    """``srvreload``: an apply of the interfaces; ``qmconfig``: a change of a VM's NICs."""
+    id: str
+    user: str
+    tokenid: NotRequired[str]
+    """The token he came with."""
+    endtime: int
+    status: str
+    """``OK``, or why it has failed."""
 
 
-class Task(OfNode):
+class Wanted(OfNode):
+    """Which tasks."""
+
+    start: Annotated[int, Field(ge=0)] = 0
+    """So many of the newest are left out."""
+    limit: Annotated[int, Field(ge=0)] = 50
+    """So many are told at most."""
+    userfilter: Annotated[str, Field(max_length=128)] = ""
+    """Those of users with this in their name."""
+    typefilter: Annotated[str, Field(max_length=64)] = ""
+    """Those of this type."""
+    statusfilter: Annotated[str, Field(max_length=64)] | tuple[str, ...] = ""
+    """Those that ended so: ``ok``, ``error``, ``warning``, ``unknown``, with commas."""
+    errors: bool = False
+    """Those that have failed."""
+    since: _Seconds = 0
+    """Those that began then, in seconds since 1970, or later."""
+    until: _Seconds | None = None
+    """Those that began then or earlier."""
+    vmid: Annotated[int, Field(ge=100, le=999_999_999)] | None = None
+    """Those about this guest."""
+    source: Literal["archive", "active", "all"] = "archive"
+    """``active``: none, for a task is done when it is told of."""
+
+    def take(self, tasks: Iterable[Task]) -> list[Task]:
+        """Return those that are wanted, start and limit apart."""
+        states = {*words(self.statusfilter)}
+        return [
+            one
+            for one in tasks
+            if self.source != "active"
+            and self.userfilter in one.who
+            and self.typefilter in ("", one.kind)
+            and not (self.errors and one.status == OK)
+            and (not states or ("ok" if one.status == OK else "error") in states)
+            and self.since <= one.began <= (one.began if self.until is None else self.until)
+            and self.vmid in (None, int(one.about) if one.about.isdecimal() else None)
+        ]
+
+
+class Total(TypedDict):
+    """Beside the tasks that are told."""
+
+    total: int
+    """So many there are."""
+
+
+@routes.get("/nodes/{node}/tasks")
+async def tasks(daemon: Daemon, params: Wanted) -> Beside[list[TaskRecord], Total]:
+    """Return what was done, the newest first; those that have failed, too."""
+    found = params.take(daemon.tasks.newest())
+    part = found[params.start : params.start + params.limit]
+    return Beside([_record(one) for one in part], {"total": len(found)})
+
+
+@routes.get("/cluster/tasks")
+async def cluster_tasks(daemon: Daemon, params: Params) -> list[TaskRecord]:
+    """Return the newest tasks of this host, which is in no cluster."""
+    del params
+    return [_record(one) for one in daemon.tasks.newest()][:_RECENT]
+
+
+class OneTask(OfNode):
     """A task by its UPID."""
 
     upid: Annotated[str, Field(max_length=256)]
 
 
-class TaskLog(Task):
+class TaskLog(OneTask):
     """Which lines of its log."""
 
     start: Annotated[int, Field(ge=0)] = 0
@@ -50,10 +127,12 @@ class TaskStatus(TypedDict):
     type: str
     id: str
     user: str
+    tokenid: NotRequired[str]
+    """The token he came with."""
     status: str
     """``stopped``: it is done."""
     exitstatus: str
-    """``OK``."""
+    """``OK``, or why it has failed."""
 
 
 class LogLine(TypedDict):
@@ -65,35 +144,57 @@ class LogLine(TypedDict):
 
 
 @routes.get("/nodes/{node}/tasks/{upid}/status")
-async def status(daemon: Daemon, params: Task) -> TaskStatus:
-    """Return that the task is done: an apply that fails has no UPID."""
-    del daemon
-    node, pid, pstart, began, kind, name, user = _parts(params.upid)
-    return {
+async def status(daemon: Daemon, params: OneTask) -> TaskStatus:
+    """Return how a task has ended: it is done when its UPID is told."""
+    task = _known(daemon, params.upid)
+    found: TaskStatus = {
         "upid": params.upid,
-        "node": node,
-        "pid": int(pid, 16),
-        "pstart": int(pstart, 16),
-        "starttime": int(began, 16),
-        "type": kind,
-        "id": name,
-        "user": user,
+        "node": nodes()[0],
+        "pid": task.pid,
+        "pstart": task.pstart,
+        "starttime": task.began,
+        "type": task.kind,
+        "id": task.about,
+        "user": task.user,
         "status": "stopped",
-        "exitstatus": "OK",
+        "exitstatus": task.status,
     }
+    if task.token:
+        found["tokenid"] = task.token
+    return found
 
 
 @routes.get("/nodes/{node}/tasks/{upid}/log")
-async def log(daemon: Daemon, params: TaskLog) -> list[LogLine]:
-    """Return the task's log: that it is done; the events tell what was."""
-    del daemon
-    _parts(params.upid)
-    lines: list[LogLine] = [{"n": 1, "t": "TASK OK"}]
-    return lines[params.start : params.start + params.limit]
+async def log(daemon: Daemon, params: TaskLog) -> Beside[list[LogLine], Total]:
+    """Return the task's log: how it has ended; the events tell what was."""
+    task = _known(daemon, params.upid)
+    said = "TASK OK" if task.status == OK else f"TASK ERROR: {task.status}"
+    lines: list[LogLine] = [{"n": 1, "t": said}]
+    return Beside(lines[params.start : params.start + params.limit], {"total": len(lines)})
 
 
-def _parts(upid: str) -> tuple[str, ...]:
-    found = _UPID.fullmatch(upid)
-    if not found or found[1] != nodes()[0]:
+def _known(daemon: Daemon, upid: str) -> Task:
+    name = nodes()[0]
+    found = next((one for one in daemon.tasks.newest() if one.upid(name) == upid), None)
+    if found is None:
         raise NotFound(f"no task {upid!r}")
-    return found.groups()
+    return found
+
+
+def _record(task: Task) -> TaskRecord:
+    name = nodes()[0]
+    found: TaskRecord = {
+        "upid": task.upid(name),
+        "node": name,
+        "pid": task.pid,
+        "pstart": task.pstart,
+        "starttime": task.began,
+        "type": task.kind,
+        "id": task.about,
+        "user": task.user,
+        "endtime": task.ended,
+        "status": task.status,
+    }
+    if task.token:
+        found["tokenid"] = task.token
+    return found

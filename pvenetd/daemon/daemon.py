@@ -37,6 +37,7 @@ from pvenetd.daemon.rule_edits import RuleEdits
 from pvenetd.daemon.rules import LoadedRules
 from pvenetd.daemon.simulation import Simulation
 from pvenetd.daemon.store import ACTIVE, Store
+from pvenetd.daemon.tasks import Tasks
 from pvenetd.daemon.trace import Trace
 from pvenetd.daemon.trial import Trial
 from pvenetd.daemon.vitals import Pulse
@@ -99,6 +100,7 @@ class Daemon:
         self.events = Feed(_KEPT)
         self.counts = Counts()
         self.precedence = Precedence()
+        self.tasks = Tasks(store.files)
         self.packets = PacketLog(store.files)
         self.interfaces.applied = self._applied
         engine.told = self._told

@@ -66,7 +66,7 @@ _Spelled = TypedDict(
         "bridge-unicast-flood": str,
         "link-type": str,
         "uplink-id": str,
-        "vlan-id": int | str,
+        "vlan-id": str,
         "vlan-protocol": str,
         "vlan-raw-device": str,
         "vxlan-id": str,
@@ -272,7 +272,7 @@ def _by_kind(device: Device) -> dict[str, Any]:
         case Bond() as bond:
             return {"slaves": " ".join(bond.slaves), "bond_mode": bond.mode, "bond_miimon": str(bond.miimon)}
         case Vlan() as vlan:
-            return {"vlan-raw-device": vlan.raw_device, "vlan-id": vlan.vlan_id, "vlan-protocol": vlan.protocol}
+            return {"vlan-raw-device": vlan.raw_device, "vlan-id": str(vlan.vlan_id), "vlan-protocol": vlan.protocol}
     return {}
 
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_interface
 
 from pvenetd import vocabulary
 from pvenetd.edits.edit import OWN, Edit, kind_of_interface, lines, refuse
-from pvenetd.edits.keys import ADDRESSING, flag, goes_without_saying, option_of, synonyms
+from pvenetd.edits.keys import ADDRESSING, flag, goes_without_saying, is_or_none, option_of, synonyms
 from pvenetd.edits.wish import Wish, prefix_length, with_tag
 from pvenetd.errors import EditError
 from pvenetd.interfaces.config import Config
@@ -123,6 +123,8 @@ class _Change(Edit):
             if option == "bridge-vlan-aware" and self.written(key, option, values[0]) == "no":
                 return
             holders = self.own[:1]
+        if not values and is_or_none(option):
+            values = ("none",)  # without the line it would be no bridge, or bond, any more
         for number, stanza in enumerate(holders):
             old = [found.value for found in stanza.options if found.key in keys]
             new = [self.written(key, option, text, old[at] if at < len(old) else "") for at, text in enumerate(values)]

@@ -49,6 +49,11 @@ _RANKS = (("loopback",), ("eth", "OVSPort"), ("bond", "OVSBond"), ("bridge", "OV
 _PHYSICAL = re.compile(r"eth\d+|en.*|ib.*|nic\d+|if\d+")
 
 
+def is_or_none(option: str) -> bool:
+    """Return whether *option* says that there are none by a word, and makes its interface what it is."""
+    return canonical(option) in _OR_NONE
+
+
 def option_of(key: str) -> str | None:
     """Return how a new line spells the option that *key* sets, None where no option has such a name."""
     if not _OPTION.fullmatch(key):

@@ -12,6 +12,14 @@ from collections.abc import Iterator
 _NET = re.compile(r"(?P<head>[ \t\r]*net(?P<index>0|[1-9][0-9]{0,3})[ \t]*:[ \t]*)(?P<value>.*?)(?P<tail>[ \t\r]*)")
 
 
+def values(text: str) -> dict[int, str]:
+    """Return the netN strings as they are written, by their N."""
+    found: dict[int, str] = {}
+    for _, row in _nets(text.split("\n")):
+        found.setdefault(int(row["index"]), row["value"])
+    return found
+
+
 def put(text: str, index: int, value: str) -> str:
     """Return *text* with *value* for net*index*: in its line, or in one of its own after the NICs before it.
 

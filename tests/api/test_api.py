@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -245,3 +246,15 @@ async def test_nat_is_told_with_its_lines_and_counters(api: Api) -> None:
     assert {(one["loaded"], one["routed"], one["connections"]) for one in found} == {(1, 1, 0)}
     assert [one["protocol"] for one in found] == ["", "tcp", "udp", ""]
     assert found[1]["origin"].endswith("etc/network/interfaces:17")
+
+
+async def test_the_readmes_requests_by_curl(api: Api) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    lines = [line for line in readme.splitlines() if line.startswith("curl --unix-socket")]
+    assert len(lines) == 3
+    for line in lines:
+        words = line.replace("/run/pvenetd/api.sock", str(api.socket)).split()
+        made = await asyncio.create_subprocess_exec(words[0], "-sSf", *words[1:], stdout=asyncio.subprocess.PIPE)
+        told = json.loads((await made.communicate())[0])
+        assert (made.returncode, "data" in told) == (0, True)
+    assert (await api.data("GET", f"{NODE}/network/vmbr0"))["comments"] == "uplink\n"

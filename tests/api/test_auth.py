@@ -14,9 +14,8 @@ import pytest
 
 from pvenetd.access.tokens import Token
 from pvenetd.api.peer import peer
-from pvenetd.api.route import PREFIX, Caller, Route
+from pvenetd.api.route import PREFIX, Caller, Route, nodes
 from pvenetd.api.routes import ROUTES
-from pvenetd.api.tasks import finished
 from tests.api.server import Api, fake, served
 
 pytestmark = pytest.mark.netns  # needs root, to be somebody else
@@ -57,7 +56,9 @@ async def test_others_may_read_only(api: Api, route: Route) -> None:
     await api.daemon.access.create(Token("root@pam!mine", ""))
     for name, text in RULES.items():
         api.files.write(f"etc/pvenetd/firewall/{name}.fw", text.encode())
-    names = {"node": "localhost", "iface": "vmbr0", "upid": finished(0), "userid": "root@pam", "tokenid": "mine"}
+    async with api.daemon.tasks.run("srvreload", "networking", "root") as task:
+        upid = task.upid(nodes()[0])
+    names = {"node": "localhost", "iface": "vmbr0", "upid": upid, "userid": "root@pam", "tokenid": "mine"}
     rules = {"bridge": "vmbr0", "vnet": "vmbr0", "group": "web", "name": "lan", "cidr": "192.0.2.1", "pos": 0}
     path = PREFIX + route.path.format(vmid=vmid, **names, **rules)
     path += "?from=outside&to=host" if path.endswith("simulate") else ""

@@ -112,7 +112,7 @@ async def test_a_rule_from_its_creation_to_its_end(firewall: Firewall) -> None:
     assert firewall.text("100") == VM_TEXT + "IN ACCEPT -log info\n"
     await firewall.do("DELETE", f"{VM}/rules/3")
     assert firewall.text("100") == VM_TEXT
-    await firewall.do("POST", f"{VM}/rules", {"type": "out", "action": "DROP", "enable": 1, "pos": 1})
+    await firewall.do("POST", f"{VM}/rules", {"type": "out", "action": "DROP", "enable": 1, "before": 1, "pos": 7})
     assert (await firewall.get(f"{VM}/rules"))[1]["type"] == "out"
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from proxmoxer import ProxmoxAPI, ResourceException
 
-from tests.clients.host import Host
-from tests.clients.test_proxmoxer import client, node
-
-__all__ = ["client"]
+from tests.clients.host import Host, served
+from tests.clients.test_proxmoxer import node
 
 pytestmark = pytest.mark.netns
 
 FILES = "etc/pvenetd/firewall"
 CONTAINER = "net0: name=eth0,hwaddr=02:00:5E:00:53:02,bridge=vmbr0,firewall=1\n"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One host for all: each test leaves it as it was."""
+    with served(tmp_path_factory.mktemp("host")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(host: Host) -> ProxmoxAPI:
+    made = host.login("alice@pam").access.users("alice@pam").token("proxmoxer").post(privsep=0)
+    return host.by_token(made["full-tokenid"], made["value"])
 
 
 def trees(host: Host, client: ProxmoxAPI) -> dict[str, Any]:

@@ -114,8 +114,10 @@ def _asks(method: str, *path: str, more: Callable[[argparse.Namespace], dict[str
 
 
 def _new_rule(found: argparse.Namespace) -> dict[str, Any]:
-    """Return that a rule is on unless somebody says otherwise: the API has it off."""
-    return {} if "enable" in dict(found.values) else {"enable": 1}
+    """Return that a rule is on unless somebody says otherwise: the API has it off; and where it is to stand."""
+    values = dict(found.values)
+    place = {"before": values["pos"]} if "pos" in values else {}
+    return place if "enable" in values else {"enable": 1, **place}
 
 
 def _options(found: argparse.Namespace) -> Request:
