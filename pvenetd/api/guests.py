@@ -92,9 +92,9 @@ async def configured(daemon: Daemon, vmid: int, name: str) -> Configured:
     nics = {nic["nic"]: nic["config"] for nic in guest["nics"] if nic["config"]}
     named = {name: guest["name"]} if guest["name"] else {}
     defined = daemon.store.guest(vmid)
-    if defined and defined.source != "libvirt":  # clients compare it with what they have sent
+    if defined and defined.source != "libvirt":
         written = {f"net{index}": text for index, text in lines.values(defined.text).items()}
-        nics = {nic: written.get(nic, text) for nic, text in nics.items()}
+        nics = {nic: lines.with_trunks(text, written.get(nic, "")) for nic, text in nics.items()}
     return cast("Configured", {**named, **nics, **({"digest": digest(defined)} if defined else {})})
 
 

@@ -26,7 +26,6 @@ from pvenetd.plan import Op
 
 _READ = {"file": (parse_conf, parse_net), "lxc": (parse_lxc_conf, parse_lxc_net), "libvirt": (read_guest, parse_net)}
 """Source of a guest → who reads its file, and who reads one of its netN strings."""
-_TRUNKS = re.compile(r"(?<=,)trunks=[^,]*")
 _TEXT = {"file": lines, "lxc": lines, "libvirt": libvirt_set}
 """Source of a guest → who puts a netN string into its text, and drops it from there."""
 _NET = re.compile("net(0|[1-9]|[12][0-9]|3[01])")
@@ -136,8 +135,7 @@ def _written(guest: Guest, index: int, value: str) -> str:
         return value.strip()
     old = guest.nics.get(index)
     whole = str(nic.model_copy(update={"macaddr": (old.macaddr if old else None) or _random_mac()}))
-    given = _TRUNKS.search(value)  # clients compare it with what they have sent: 5;6, not 5-6
-    return _TRUNKS.sub(lambda _: given[0], whole) if given else whole
+    return lines.with_trunks(whole, value)
 
 
 def _random_mac() -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 _NET = re.compile(r"(?P<head>[ \t\r]*net(?P<index>0|[1-9][0-9]{0,3})[ \t]*:[ \t]*)(?P<value>.*?)(?P<tail>[ \t\r]*)")
 
+_TRUNKS = re.compile(r"(?<=,)trunks=[^,\s]*")
+
 
 def values(text: str) -> dict[int, str]:
     """Return the netN strings as they are written, by their N."""
@@ -18,6 +20,15 @@ def values(text: str) -> dict[int, str]:
     for _, row in _nets(text.split("\n")):
         found.setdefault(int(row["index"]), row["value"])
     return found
+
+
+def with_trunks(text: str, written: str) -> str:
+    """Return the netN string *text* with the trunks of *written*: clients compare them with what they sent, 5;6.
+
+    All else Proxmox VE has in an order of its own, too.
+    """
+    found = _TRUNKS.search(written)
+    return _TRUNKS.sub(lambda _: found[0], text) if found else text
 
 
 def put(text: str, index: int, value: str) -> str:

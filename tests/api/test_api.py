@@ -248,9 +248,11 @@ async def test_nat_is_told_with_its_lines_and_counters(api: Api) -> None:
     assert found[1]["origin"].endswith("etc/network/interfaces:17")
 
 
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+
 async def test_the_readmes_requests_by_curl(api: Api) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    lines = [line for line in readme.splitlines() if line.startswith("curl --unix-socket")]
+    lines = [line for line in README.splitlines() if line.startswith("curl --unix-socket")]
     assert len(lines) == 3
     for line in lines:
         words = line.replace("/run/pvenetd/api.sock", str(api.socket)).split()
