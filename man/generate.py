@@ -96,6 +96,9 @@ SETTINGS = {
     "[api] certificate": "the certificate, with those that vouch for it behind it, as PEM; without it pvenetd makes "
     "one that it signs itself, in var/lib/pvenetd/tls/api.pem. It is read anew when the file changes",
     "[api] key": "the private key of that certificate, as PEM; without it, it is in the same file",
+    "[api] rate": "requests a second of each user at each address, five seconds' at once: 500. Who is not known has a "
+    "tenth of it, root at the socket no limit; 0 for none. Who asks more often is answered 429, with Retry-After",
+    "[api] port_metrics": "whether /metrics has the counters of every port, with its bridge, guest and NIC: false",
     "[api] others": "what users may who can log in and are neither root nor in the group pvenetd: none, or read",
     "[libvirt] uri": "which hypervisor's domains are followed, empty for none: qemu:///system, but none with --root",
     "[dhcp] client": "dhclient, dhcpcd, or auto: whichever is installed, in this order",

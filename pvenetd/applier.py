@@ -16,6 +16,7 @@ from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
 from pvenetd.forwarding import Heard
 from pvenetd.machine import Machine
+from pvenetd.measure import Took, change, measured, unmeasured
 from pvenetd.plan import Op, plan, steps, undo, uprooted
 from pvenetd.precedence import Turns
 from pvenetd.primary import Order, order, reordered
@@ -49,6 +50,8 @@ class Applier:
         """Owner → why its last apply failed."""
         self.told: Callable[[str, Mapping[str, Any]], None] = _nobody
         """Called, in the event loop or the applier, with what has happened: an event's name and its facts."""
+        self.took: Took = unmeasured
+        """Called in the applier, of an apply in the event loop."""
         self.loaded: Callable[[str], object] = str
         """Called in the applier with the name of a piece of the firewall that was loaded."""
         self.wanted: Callable[[str, State], object] = _nobody
@@ -121,7 +124,7 @@ class Applier:
             if keys is None:
                 return self._planned(owner, union)
             before = self._observe(keys, union)
-            return plan(union, before, owners), before
+            return self._plan(union, before, owners), before
 
         return await self.work(job)
 
@@ -158,13 +161,19 @@ class Applier:
 
     def _converge(self, owner: str, wanted: State) -> tuple[Op, ...]:
         """Bring one guest, or the firewall, to *wanted*; its rollback needs no disk: a restart converges anyway."""
-        keys, union, owners = self._aim(owner, wanted)
-        before = self._observe(keys, union)
-        ops = plan(union, before, owners)
-        touched = {op.resource.key for op in ops}
-        self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), owners))
-        self._keep(owner, wanted)
+        with measured(self.took) as work:
+            keys, union, owners = self._aim(owner, wanted)
+            before = self._observe(keys, union)
+            ops = self._plan(union, before, owners)
+            work.name = change(owner, self.wants(owner), wanted) if ops else ""
+            touched = {op.resource.key for op in ops}
+            self._run(owner, ops, before, lambda: plan(union, self._observe(keys, union, touched), owners))
+            self._keep(owner, wanted)
         return ops
+
+    def _plan(self, wanted: State, there: State, owners: Collection[str]) -> tuple[Op, ...]:
+        with measured(self.took, "plan"):
+            return plan(wanted, there, owners)
 
     def _bring(self, owner: str, wanted: State, only: Collection[Key] | None) -> tuple[tuple[Op, ...], dict[Key, str]]:
         union = self._union(owner, wanted)
@@ -175,7 +184,7 @@ class Applier:
             before = self._observe(None, union)
             target = union if only is None else _changed(before, union, only)
             others = _in_conflict(target, before, owner)
-            ops = plan({key: one for key, one in target.items() if key not in others}, before, {owner})
+            ops = self._plan({key: one for key, one in target.items() if key not in others}, before, {owner})
             failed = {**commands, **others}
             done += self._as_far_as_it_goes(owner, [op for op in ops if op.resource.key not in commands], failed)
         self._keep(owner, wanted)
@@ -277,7 +286,7 @@ class Applier:
     def _planned(self, owner: str, union: State) -> tuple[tuple[Op, ...], State]:
         """Return the plan for *owner*, and what there is, the forwarding entries that the plan takes along too."""
         before = self._observe(None, union)
-        ops = plan(union, before, {owner})
+        ops = self._plan(union, before, {owner})
         if torn := uprooted(ops, before):
             before = {**before, **self._machine.observe([("fdb", name) for name in torn], only=True)}
             ops = plan(union, before, {owner})

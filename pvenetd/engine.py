@@ -16,6 +16,7 @@ from pvenetd.crowd import Crowd
 from pvenetd.errors import Conflict, PvenetError, Unreachable, VerifyError
 from pvenetd.journal import Journal, merged, record
 from pvenetd.machine import Machine
+from pvenetd.measure import measured
 from pvenetd.plan import Op, again, plan, undo
 from pvenetd.primary import order
 from pvenetd.reach import BEFORE, EVERY, Prober, Target, Wanted, compared
@@ -184,6 +185,10 @@ class Engine(Crowd):
 
     async def _apply_and_decide(self, change: _Change) -> tuple[Op, ...]:
         """Run *change*, ask who has to answer, then commit it, or wait, or undo it."""
+        with measured(self.took, "apply"):
+            return await self._applied_and_decided(change)
+
+    async def _applied_and_decided(self, change: _Change) -> tuple[Op, ...]:
         replaced = self.pending
         self._stop_clock()
         try:

@@ -95,6 +95,11 @@ class Api(BaseModel):
     """The certificate with those that vouch for it (PEM); without it, one that the daemon makes and signs itself."""
     key: _Path | None = None
     """Its private key; without it, in the same file."""
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] = 500.0
+    """Requests a second of each user at each address, five seconds' at once; who is not known has a tenth, root at the
+    socket no limit; 0 for none."""
+    port_metrics: bool = False
+    """Whether `/metrics` has the counters of every port, too."""
     others: Literal["none", "read"] = "none"
     """What users may who can log in and are neither root nor in the group pvenetd."""
 

@@ -37,11 +37,11 @@ class Attempts:
 
     def wait(self, user: str, address: str, now: float) -> float:
         """Return how many seconds are to pass before another attempt; 0 where one may be made."""
-        return max(self._left(f"user {user}", LONGEST_USER, now), self._left(_site(address), LONGEST_ADDRESS, now))
+        return max(self._left(f"user {user}", LONGEST_USER, now), self._left(site(address), LONGEST_ADDRESS, now))
 
     def begin(self, user: str, address: str, now: float) -> None:
         """Count an attempt, as if it were wrong."""
-        for key in (f"user {user}", _site(address)):
+        for key in (f"user {user}", site(address)):
             count = self._counts.setdefault(key, _Count())
             if now - count.last > FORGOTTEN:
                 count.wrong = 0
@@ -53,13 +53,13 @@ class Attempts:
 
     def undo(self, user: str, address: str) -> None:
         """Take an attempt back: nobody could tell whether it was right."""
-        for key in (f"user {user}", _site(address)):
+        for key in (f"user {user}", site(address)):
             if count := self._counts.get(key):
                 count.wrong = max(count.wrong - 1, 0)
 
     def succeed(self, user: str, address: str) -> None:
         """Forget what was wrong before: the password is known there."""
-        for key in (f"user {user}", _site(address)):
+        for key in (f"user {user}", site(address)):
             self._counts.pop(key, None)
 
     def _left(self, key: str, longest: float, now: float) -> float:
@@ -70,7 +70,8 @@ class Attempts:
         return max(count.last + wait - now, 0.0)
 
 
-def _site(address: str) -> str:
+def site(address: str) -> str:
+    """Return whose *address* is: of an IPv6 address, its network."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

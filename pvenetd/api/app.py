@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import re
 import socket
 import ssl
@@ -15,6 +16,8 @@ from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
+from pvenetd.access.attempts import site
+from pvenetd.access.rate import STRANGERS, Rate
 from pvenetd.api import stream
 from pvenetd.api.answers import Answers
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
@@ -25,7 +28,7 @@ from pvenetd.api.peer import BACKLOG, group_id, peer
 from pvenetd.api.route import PREFIX, SOCKET, Caller, find, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.errors import PvenetError
+from pvenetd.errors import PvenetError, TooMany
 from pvenetd.management import Session
 from pvenetd.precedence import UNKNOWN
 
@@ -90,6 +93,7 @@ class Server:
         self._daemon = daemon
         self._group = group
         self._answers = Answers(daemon)
+        self._rate = Rate(daemon.settings.api.rate)
         self.streams = stream.Streams(daemon)
         self.connections: Connections | None = None
         """Those from the network; without, whoever asks is on this host."""
@@ -110,9 +114,11 @@ class Server:
         who = await self._caller(request)
         path = request.rel_url.raw_path
         status, began = 200, asyncio.get_running_loop().time()
-        body, refused = b"", cast("Mapping[str, Any]", {})
+        body, refused, headers = b"", cast("Mapping[str, Any]", {}), _HEADERS
         try:
+            self._limit(who, began)
             if made := await page(self._daemon, request.method, path, is_known=not who.refusal):
+                _tell(who, f"{request.method} {_harmless(request)}", status, {})
                 return web.Response(body=made.body, headers={"Content-Type": made.kind, **made.headers})
             if who.refusal:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
@@ -124,6 +130,8 @@ class Server:
             body = await self._answers.answer(who, request.method, path, given)
         except PvenetError as error:
             status, refused = refusal(error)
+            if isinstance(error, TooMany):
+                headers = {**_HEADERS, "Retry-After": str(math.ceil(max(error.seconds, 1)))}
         except Exception:
             log.exception("%s %s: a bug", request.method, path)
             status, refused = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
@@ -135,11 +143,19 @@ class Server:
             reason=_reason(refused) if refused else None,
             content_type="application/json",
             charset="utf-8",
-            headers=_HEADERS,
+            headers=headers,
         )
         if who.refusal and request.can_read_body:
             told.force_close()  # what he sends nobody reads
         return told
+
+    def _limit(self, who: Caller, now: float) -> None:
+        """Raise `TooMany` where somebody asks too often; root at the socket, and so QEMU's hooks, may always."""
+        if who.where == SOCKET and who.name == "root":
+            return
+        whose = f"{who.name} {site(who.where)}" if not who.refusal else site(who.where)
+        if wait := self._rate.wait(whose, now, STRANGERS if who.refusal else 1.0):
+            raise TooMany("too many requests", wait)
 
     def _count(self, method: str, path: str, status: int, seconds: float) -> None:
         with contextlib.suppress(PvenetError):  # what is no route is not counted: anybody could name thousands

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pvenetd import __version__
 from pvenetd.api.page import Page
-from pvenetd.daemon.counts import BOUNDS, Counts
+from pvenetd.daemon.counts import BOUNDS, Counts, Durations
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.overview import StatusRecord
 from pvenetd.daemon.ports import PortRecord
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 PATH = "/metrics"
+_LABELS = ["port", "bridge", "vmid", "nic"]
 _COUNTED = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_dropped", "tx_dropped", "rx_errors", "tx_errors")
 
 
 async def metrics(daemon: Daemon) -> Page:
     """Return what there is and what was done, in Prometheus' text format.  Raises `Unavailable`, `PvenetError`."""
-    status, ports = await daemon.status(), await daemon.ports.records()
+    status = await daemon.status()
+    ports = await daemon.ports.records() if daemon.settings.api.port_metrics else ()
     return await asyncio.to_thread(_page, status, ports, daemon.counts)
 
 
@@ -74,11 +76,14 @@ def _ports(ports: Sequence[PortRecord]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily
 
     for key in _COUNTED:
-        found = CounterMetricFamily(f"pvenetd_port_{key}", f"{key} of a link, from the host's side.", labels=["port"])
+        found = CounterMetricFamily(f"pvenetd_port_{key}", f"{key} of a link, from the host's side.", labels=_LABELS)
         for port in ports:
             if isinstance(count := port.get(key), int):
-                found.add_metric([port["name"]], count)
-        yield found
+                guest = port.get("guest")
+                whose = [str(guest["vmid"]), guest["nic"]] if guest else ["", ""]
+                found.add_metric([port["name"], port["master"], *whose], count)
+        if ports:
+            yield found
 
 
 def _done(counts: Counts) -> Iterator[Metric]:
@@ -92,10 +97,17 @@ def _done(counts: Counts) -> Iterator[Metric]:
     for (verb, noun), count in [*counts.ops.items()]:
         ops.add_metric([{"+": "add", "-": "delete"}.get(verb, "change"), noun], count)
     yield ops
+    labels = ["work", "outcome"]
+    work = HistogramMetricFamily("pvenetd_work_seconds", "How long plans and changes have taken.", labels=labels)
+    for names, one in [*counts.work.items()]:
+        work.add_metric(names, _buckets(one), one.total)
+    yield work
     labels = ["method", "route", "status"]
     asked = HistogramMetricFamily("pvenetd_request_seconds", "How long requests have taken.", labels=labels)
     for (method, path, status), one in [*counts.requests.items()]:
-        bounds = [*map(str, BOUNDS), "+Inf"]
-        buckets = [*zip(bounds, accumulate(one.counts), strict=True)]
-        asked.add_metric([method, path, str(status)], buckets, one.total)
+        asked.add_metric([method, path, str(status)], _buckets(one), one.total)
     yield asked
+
+
+def _buckets(one: Durations) -> list[tuple[str, float]]:
+    return [*zip([*map(str, BOUNDS), "+Inf"], accumulate(one.counts), strict=True)]

@@ -103,7 +103,7 @@ class Daemon:
         self.tasks = Tasks(store.files)
         self.packets = PacketLog(store.files)
         self.interfaces.applied = self._applied
-        engine.told = self._told
+        engine.told, engine.took = self._told, self.counts.took
 
     def close(self) -> None:
         """Try nothing any more."""

@@ -23,7 +23,8 @@ from pvenetd.drivers.certificate import ensure
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.programs import Programs
 from pvenetd.errors import NotFound
-from tests.api.server import DOCUMENT, Api, fake, served
+from pvenetd.settings import Settings
+from tests.api.server import DOCUMENT, UNLIMITED, Api, fake, served
 
 PASSWORD = "correct horse"
 GROUPS = {"root": frozenset({"root"}), "alice": frozenset({"users", "pvenetd"}), "bob": frozenset({"users"})}
@@ -87,9 +88,11 @@ def by_ticket(issued: Mapping[str, Any], *, guarded: bool = True) -> Headers:
 
 
 @asynccontextmanager
-async def far_off(root: Path, limits: Limits = LIMITS, certificate: Certificate | None = None) -> AsyncIterator[Far]:
+async def far_off(
+    root: Path, limits: Limits = LIMITS, certificate: Certificate | None = None, settings: Settings = UNLIMITED
+) -> AsyncIterator[Far]:
     """Yield a client of a daemon that serves by TLS, with a certificate of its own if not *certificate*."""
-    async with served(root, fake()) as api:
+    async with served(root, fake(), settings) as api:
         file = ensure(Files(root), Programs(root), ["localhost", "127.0.0.1"])
         users = api.daemon.access.accounts = Users()
         sockets = listening([ip_address("127.0.0.1")], 0)

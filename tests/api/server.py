@@ -23,6 +23,7 @@ from pvenetd.engine import Engine
 from pvenetd.errors import NotFound
 from pvenetd.kinds.ethernet import Ethernet
 from pvenetd.machine import Machine
+from pvenetd.settings import Api as ApiSettings
 from pvenetd.settings import Settings
 from tests.api.conform import Document
 
@@ -45,6 +46,9 @@ iface vmbr0 inet static
 """
 STAGED = INTERFACES.replace("bridge-fd 0", "bridge-fd 0\n\tbridge-ageing 120")
 GUEST = "name: web\nnet0: virtio=02:00:5E:00:53:01,bridge=vmbr0,firewall=1\n"
+
+
+UNLIMITED = Settings(api=ApiSettings(rate=0, port_metrics=True))
 
 
 class Api:
@@ -85,7 +89,7 @@ def fake() -> Fake:
 
 
 @asynccontextmanager
-async def served(root: Path, machine: Machine) -> AsyncIterator[Api]:
+async def served(root: Path, machine: Machine, settings: Settings = UNLIMITED) -> AsyncIterator[Api]:
     """Yield a served daemon of *root*, which gets an example configuration."""
     files = Files(root)
     for name, text in (
@@ -99,7 +103,7 @@ async def served(root: Path, machine: Machine) -> AsyncIterator[Api]:
     engine = Engine(machine, journal)
     try:
         with listening(root / "run/pvenetd/api.sock") as socket:
-            daemon = Daemon(Store(files), engine, journal, Settings(), "ct")
+            daemon = Daemon(Store(files), engine, journal, settings, "ct")
             await daemon.start()
             async with serve(daemon, socket):
                 yield Api(daemon, files)

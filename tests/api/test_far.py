@@ -25,7 +25,10 @@ from pvenetd.drivers.certificate import FILE, ensure
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.programs import Programs
 from pvenetd.errors import ConfigError
+from pvenetd.settings import Api as ApiSettings
+from pvenetd.settings import Settings
 from tests.api.far import PASSWORD, Far, by_ticket, far_off
+from tests.api.server import NODE
 from tests.patience import PATIENCE
 
 VERSION = "/api2/json/version"
@@ -362,3 +365,19 @@ async def test_curl_logs_in_and_changes_something(far: Far) -> None:
     url = f"{far.url}/api2/json/nodes/localhost/network"
     assert await curl(*words, "-d", "iface=vmbr7", "-d", "type=bridge", url) == {"data": None}
     assert (far.api.root / "etc/network/interfaces.new").exists()
+
+
+async def test_who_asks_too_often_waits_and_nobody_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    slow = Settings(api=ApiSettings(rate=0.001))
+    caplog.set_level("INFO")
+    async with far_off(tmp_path, settings=slow) as far:
+        one, other = [await far.token(f"root@pam!{name}", may_write=False) for name in ("one", "other")]
+        assert (await far.ask("GET", f"{NODE}/network", one))[0] == 200
+        async with far.session.get(f"{far.url}{NODE}/network", headers=dict(one)) as answer:
+            assert answer.status == 429
+            assert 0 < int(answer.headers["Retry-After"]) <= 1000
+        assert (await far.ask("GET", f"{NODE}/network", other))[0] == 200
+        assert [(await far.ask("GET", f"{NODE}/network"))[0] for _ in range(2)] == [401, 429]
+        assert (await far.api.ask("GET", f"{NODE}/network"))[0] == 200
+        assert (await far.api.ask("GET", f"{NODE}/network"))[0] == 200, "root at the socket has no limit"
+    assert "root@pam!one from 127.0.0.1: GET /api2/json/nodes/localhost/network: 429 too many requests" in caplog.text
