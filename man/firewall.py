@@ -6,6 +6,7 @@ from typing import Any
 
 from pvenetd.firewall.macros import MACROS, Macro, Service
 from pvenetd.firewall.options import OPTIONS
+from pvenetd.firewall.quota import BURST, LISTS, PER_LIST, RATE
 from pvenetd.firewall.ruleset import ICMP, ICMP6, Span
 
 LEVEL = "whether, and by which tag, that is written to the log"
@@ -53,6 +54,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ipfilter": "stop what the guest sends from an address that is not in the set ipfilter-netN of its NIC; the "
         "address that a link makes of the MAC always is. Such a set filters its NIC without the option, too: 0",
         "ipfilter_learn": "filter as ipfilter does, and let a NIC have the addresses that DHCP servers lease to it: 0",
+        "connection_limit": f"stop what would be more than {RATE:,} new connections a second of a NIC's ({BURST:,} at "
+        f"once) or, with nftables, more than {LISTS * PER_LIST:,} that it has begun: 1",
         "log_level_in": f"{LEVEL} what policy_in stops: nolog",
         "log_level_out": f"{LEVEL} what policy_out, macfilter and ipfilter stop: nolog",
         "ips": "hand what is let in to a program that listens to an NFQUEUE; accepted where none does: 0",

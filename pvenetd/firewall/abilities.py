@@ -21,6 +21,11 @@ _WORDS = {
         "ip saddr { 224.0.0.0/4, 255.255.255.255 }",
         "nft_fib_inet",
     ),
+    "count": (
+        re.compile(r"update @flows \{[^}]*\} counter drop"),
+        "continue",
+        "nft_connlimit, nft_hash",
+    ),
 }
 """Word → what it looks like, what it comes to without, the modules it needs."""
 _OBJECT = re.compile(
@@ -52,6 +57,7 @@ def question(ability: str) -> str:
     body = {
         "queue": "\tchain c {\n\t\tqueue flags bypass to 0\n\t}\n",
         "log": '\tchain c {\n\t\tlog prefix "x" group 0\n\t}\n',
+        "count": "\tchain c {\n\t\tct count over 1 jhash ct id mod 2 0 continue\n\t}\n",
         "fib": "\tchain c {\n\t\tfib saddr type { broadcast, multicast }\n\t}\n",
     }.get(word) or f'\tct helper c {{\n\t\ttype "{names[0]}" protocol {names[1]}\n\t}}\n'
     return f"table inet pvenetd-probe {{\n{body}}}\ndelete table inet pvenetd-probe\n"

@@ -96,7 +96,7 @@ def _is_twin(name: str) -> bool:
 
 def _matters(rule: Rule, port: str) -> bool:
     """Return whether *rule* says anything of a frame to *port*, which begins a connection: others are through."""
-    decides = rule.verdict not in {"log", "helper", *ABOUT_LEASES}
+    decides = rule.verdict not in {"log", "helper", "bound", *ABOUT_LEASES}
     return decides and rule.oif in ("", port) and rule.state != ESTABLISHED.state
 
 

@@ -18,6 +18,7 @@ from pvenetd.firewall.leases import SERVERS, learning, let_in, muting, telling
 from pvenetd.firewall.logs import Book, Way, limit_of
 from pvenetd.firewall.options import queues
 from pvenetd.firewall.own import Writer, closing, file_name, group_chain
+from pvenetd.firewall.quota import BOUND, NAME
 from pvenetd.firewall.resolve import Names
 from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Connection, Rule, Span
 from pvenetd.firewall.syntax import Config, Entry, IpSet
@@ -145,8 +146,7 @@ def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
     yield ESTABLISHED
     for rule in told:
         yield from book.told(rule, level, f"{rule.origin} DROP")
-    if guest.protocols():
-        yield Rule("jump", target=_protocols(guest), origin="layer2_protocols")
+    yield from _bounds(guest)
     yield _jump("any-out")
     yield from _listed(guest)
     yield _jump("screen-out")
@@ -156,6 +156,14 @@ def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
         for rule in dhcp_servers(served):
             yield from book.told(rule, level, "dhcp server DROP")
     yield from closing(guest.config, book, "ACCEPT", level, "noise")
+
+
+def _bounds(guest: Filtered) -> Iterator[Rule]:
+    """Yield what stops a connection too many, and protocols that are not listed."""
+    if guest.flag(NAME, default=True):
+        yield BOUND
+    if guest.protocols():
+        yield Rule("jump", target=_protocols(guest), origin="layer2_protocols")
 
 
 def _own_services(guest: Filtered, book: Book, level: str) -> Iterator[Rule]:

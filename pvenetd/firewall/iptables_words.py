@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from itertools import product
 
 from pvenetd.firewall.iptables_names import REJECT, chain_name, list_name, set_name
 from pvenetd.firewall.iptables_parts import Family, IpSet
 from pvenetd.firewall.nft_words import LOG_GROUP, prefix, queues, quotable
+from pvenetd.firewall.quota import BURST, RATE
 from pvenetd.firewall.ruleset import (
     ICMP,
     ICMP6,
@@ -39,6 +40,7 @@ _PORTS = 15
 _PREFIX = 63
 """Bytes of a log's prefix (linux/netfilter/xt_NFLOG.h, less its end)."""
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_BEGUN = Limit(RATE, "second", BURST, over=True)
 _FASTEST = 10000
 """Packets a second that the match ``limit`` can count, and at once."""
 _ANY_TYPE = 255
@@ -241,6 +243,9 @@ def _rest(rule: Rule, place: Place, number: int) -> str:
         words.append("-m addrtype --src-type BROADCAST,MULTICAST")
     if rule.state:
         words.append(f"-m conntrack --ctstate {','.join(rule.state).upper()}")
+    if rule.verdict == "bound":
+        words.append("-m conntrack --ctstate NEW ! --ctstatus CONFIRMED")
+        words.append(_hashed(_BEGUN, replace(place, meter=f"{place.port}-{place.family}"), number))
     if limit := rule.limit:
         words.append(_hashed(limit, place, number) if limit.per_source or limit.over else _limit(limit))
     return " ".join(words)
@@ -276,6 +281,8 @@ def _verdict(rule: Rule) -> str:
             several = f"--queue-balance {numbers.first}:{numbers.last}"
             one = f"--queue-num {numbers.first}"
             return f"NFQUEUE {one if numbers.first == numbers.last else several} --queue-bypass"
+        case "bound":
+            return "DROP"
         case "accept" | "drop" | "return":
             return rule.verdict.upper()
     raise ValueError(f"{rule.origin}: {rule.verdict} is not of the filter's")

@@ -72,6 +72,8 @@ def _helps(rule: Rule) -> bool:
 def _is_here(rule: Rule) -> bool:
     if rule.not_nd_target:
         return True
+    if rule.verdict == "bound":
+        return False
     kinds = rule.all_ethertypes
     if rule.all_protocol is not None or (kinds and set(kinds) <= {IP, IP6}):
         return False

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pvenetd.firewall import leases
+from pvenetd.firewall import leases, quota
 from pvenetd.firewall.answer import ANSWER
 from pvenetd.firewall.apart import MAP
 from pvenetd.firewall.nft import BRIDGES, FIREWALL, GROUPS, GUARD, SENT, SETS, count, element, seal
@@ -28,7 +28,7 @@ _ADDED = re.compile(r"^add element (inet|bridge|netdev) pvenetd (in|out|apart|br
 _GUEST = re.compile(r"vm-([0-9]+)-.+")
 _FIRST = {"host": "host", "nat": "nat", "group": GROUPS, "screen": GROUPS, BRIDGES: BRIDGES, GUARD: GUARD, SENT: SENT}
 """The first word of a chain's name → its piece."""
-_LASTING = (*KEPT_SETS, *leases.SETS.values())
+_LASTING = (*KEPT_SETS, *leases.SETS.values(), *quota.SETS)
 """Sets that outlive every piece."""
 _METER = re.compile(r"limit-(.*)-[0-9]+-v[46]")
 _DEVICELESS = " hook egress priority "

@@ -128,6 +128,8 @@ def _answers(rule: Rule, packet: Packet, facts: Facts) -> Iterator[bool | None]:
         yield packet.arp_source is not None and not _has(rule.not_arp_source, packet.arp_source)
     if rule.limit:
         yield not rule.limit.over
+    if rule.verdict == "bound":
+        yield False
     yield not rule.to_host or facts.to_host
     yield not rule.routed or facts.routed
     yield not rule.translated or facts.translated

@@ -10,7 +10,8 @@ The kernel offers one of two ways, never both at once; `drivers.nft.probe` finds
     for every packet where it enters a bridge or leaves the host, and are cleared before the host
     itself gets it, so policy routing never sees them.  What others keep in these bits is lost.
 
-In both, one more bit tells of DHCP servers that nobody has allowed (`firewall.leases`).
+In both, one more bit tells of DHCP servers that nobody has allowed (`firewall.leases`); in ``mark`` another of a
+guest's first packets (`firewall.quota`).
 
 ``iptables`` is a third design, of the backend of that name: IP is filtered there, with br_netfilter, and here is only
 what is below (`firewall.backend`).
@@ -22,9 +23,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pvenetd.firewall import leases
+from pvenetd.firewall import leases, quota
 from pvenetd.firewall.leases import MUTED
 from pvenetd.firewall.nft_cut import BRIDGE_CHAINS, CUT_SETS, HOST_CHAINS, SEEN_SETS
+from pvenetd.firewall.quota import BEGINS
 
 Design = Literal["ct", "mark", "iptables"]
 
@@ -37,8 +39,8 @@ to the host by a bridge, and br_netfilter keeps by which port."""
 
 _ALL = BRIDGED | ESTABLISHED | INVALID | REJECTED
 _OTHERS = 0xFFFFFFFF ^ _ALL
-_EVERY = _ALL | MUTED
-"""The last stays with a packet that the host routes."""
+_EVERY = _ALL | MUTED | BEGINS
+"""The last two stay with a packet that the host routes."""
 
 
 def _marked(bits: int) -> str:
@@ -64,9 +66,9 @@ table inet pvenetd {{
 	map bridges {{
 		type ifname : verdict
 	}}
-{CUT_SETS}}}
+{CUT_SETS}{quota.INET_SETS}}}
 table bridge pvenetd {{
-{CUT_SETS}{SEEN_SETS}	map bridges {{
+{CUT_SETS}{SEEN_SETS}{quota.BRIDGE_SETS}	map bridges {{
 		type ifname : verdict
 	}}
 	set pieces {{
@@ -140,7 +142,7 @@ table bridge pvenetd {{
 	chain refuse-in {{
 		drop
 	}}
-{BRIDGE_CHAINS}	chain refusal {{
+{BRIDGE_CHAINS}{quota.chain(quota.BY_PORT)}	chain refusal {{
 		meta l4proto 6 tcp flags & (syn | rst) == rst counter accept
 		meta protocol ip icmp type 3 counter accept
 		meta protocol ip6 icmpv6 type 1 counter accept
@@ -164,7 +166,7 @@ _MARK = f"""\
 table inet pvenetd {{
 	chain refuse {{
 {_REJECT}	}}
-{HOST_CHAINS}	chain mark-bridged {{
+{HOST_CHAINS}{quota.chain(quota.BY_MAC)}	chain mark-bridged {{
 		type filter hook prerouting priority 300; policy accept;
 		meta iifkind != "bridge" accept
 {_states(BRIDGED)}	}}
@@ -174,10 +176,12 @@ table inet pvenetd {{
 	chain reject-input {{
 		type filter hook input priority -10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 goto refuse
+		{quota.ASKING}
 	}}
 	chain reject-forward {{
 		type filter hook forward priority -10; policy accept;
 		meta mark & {REJECTED:#010x} != 0 goto refuse
+		{quota.ASKING}
 	}}
 }}
 table bridge pvenetd {{
@@ -188,7 +192,7 @@ table bridge pvenetd {{
 	chain refuse-in {{
 		goto refuse-out
 	}}
-{BRIDGE_CHAINS}	chain arrival {{
+{BRIDGE_CHAINS}{quota.MARKING}	chain arrival {{
 		type filter hook prerouting priority -300; policy accept;
 		meta mark & {_EVERY:#010x} != 0 meta mark set meta mark & {0xFFFFFFFF ^ _EVERY:#010x}
 	}}

@@ -33,6 +33,8 @@ _PREFIX = 127
 """Bytes of a log's prefix (NF_LOG_PREFIXLEN less its end)."""
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8100: "8021q", 0x86DD: "ip6", 0x88A8: "8021ad"}
 _FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
+_OWN = {"learn": "learn", "bound": "flows"}
+"""Chains of the base that are asked by a verdict of their own."""
 _RULE = re.compile(r"^\t\t(?!(?:type|typeof|flags|size|timeout|l3proto|elements) |[\t ]).*", re.MULTILINE)
 """A line of a block that is none of its attributes."""
 _SAFE = re.compile(r"[\w.:@ /-]*")
@@ -283,8 +285,8 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> str:
             return f'log prefix "{quotable(prefix(rule))}" group {LOG_GROUP}'
         case "queue":
             return f"queue flags bypass to {_range(queues(rule))}"
-        case "learn":
-            return "jump learn"
+        case "learn" | "bound":
+            return f"jump {_OWN[rule.verdict]}"
         case "mute":
             return f"meta mark set meta mark | {leases.MUTED:#010x}"
         case "tell":

@@ -159,6 +159,7 @@ OPTIONS: dict[Scope, dict[str, Option]] = {
         "macfilter": flag(),
         "ipfilter": flag(),
         "ipfilter_learn": flag(),
+        "connection_limit": flag(),
         "log_level_in": LEVEL,
         "log_level_out": LEVEL,
         "ips": flag(),

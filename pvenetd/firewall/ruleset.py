@@ -24,11 +24,13 @@ Verdict = Literal[
     "learn",
     "tell",
     "mute",
+    "bound",
 ]
 """``log`` and ``helper`` decide nothing: the next rule is asked; ``return`` goes back to who jumped here.
 
 Nothing is decided either by those about leases (`firewall.leases`): ``learn`` an address if the guest gets the packet,
-``tell`` the daemon of it, ``mute`` it: nobody learns by it.
+``tell`` the daemon of it, ``mute`` it: nobody learns by it.  ``bound`` drops what would be one connection too many of
+its sender's (`firewall.quota`); what one packet is asked, it decides nothing.
 """
 
 ABOUT_LEASES: frozenset[Verdict] = frozenset({"learn", "tell", "mute"})

@@ -304,6 +304,8 @@ def _verdict(rule: Rule, chain: Chain, *, to_guest: bool) -> bytes:
             return _immediate(RETURN)
         case "jump":
             return _immediate(JUMP, rule.target)
+        case "bound":
+            return _immediate(JUMP, "flows")
         case "drop":
             return _immediate(DROP)
         case "log":

@@ -72,7 +72,7 @@ def origins(text: str, chain: str) -> list[str]:
             ["established", "any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
             [
                 *("macfilter", "no dhcp server", "established", "macfilter"),
-                *("any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
+                *("connection_limit", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
@@ -80,7 +80,7 @@ def origins(text: str, chain: str) -> list[str]:
             "dhcp: 0\nmacfilter: 0\n",
             ["established", "any-in", "screen-in", "ndp-in", "policy_in"],
             [
-                *("no dhcp server", "established", "any-out", "screen-out", "radv", "ndp-out"),
+                *("no dhcp server", "established", "connection_limit", "any-out", "screen-out", "radv", "ndp-out"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
@@ -89,7 +89,7 @@ def origins(text: str, chain: str) -> list[str]:
             ["established", "any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
             [
                 *("macfilter", "no dhcp server", "established", "macfilter"),
-                *("any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
+                *("connection_limit", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
         ),
@@ -101,7 +101,16 @@ def origins(text: str, chain: str) -> list[str]:
             ],
             [
                 *("macfilter", "ipfilter", "ipfilter", "unspecified", "no dhcp server", "ipfilter_learn"),
-                *("ipfilter_learn", "established", "macfilter", "ipfilter", "ipfilter", "any-out", "screen-out"),
+                *(
+                    "ipfilter_learn",
+                    "established",
+                    "macfilter",
+                    "ipfilter",
+                    "ipfilter",
+                    "connection_limit",
+                    "any-out",
+                    "screen-out",
+                ),
                 *("radv", "ndp-out", "dhcp server", "dhcp server", "policy_out"),
             ],
         ),
