@@ -108,9 +108,9 @@ class Device:
     ) -> Problem:
         """Return a `Problem` at the line of *option* (the first that names *word*), or of the stanza."""
         line = self.lines.get(option, self.head)
-        if word and word not in line.words:
+        if word and not line.has(word):
             every = (found for stanza in self.stanzas for found in stanza.options if found.key == option)
-            line = next((found for found in every if word in found.words), line)
+            line = next((found for found in every if found.has(word)), line)
         return Problem(line.path, line.line, code, message, severity, hint, self.name, option)
 
 

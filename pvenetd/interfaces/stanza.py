@@ -36,6 +36,11 @@ def canonical(name: str) -> str:
     return name.replace("_", "-")
 
 
+@lru_cache(maxsize=64)
+def _all_words(value: str) -> frozenset[str]:
+    return frozenset(GAP.split(value)) if value else frozenset()
+
+
 class Line(NamedTuple):
     """A line with those that continue it; a file has tens of thousands, and a tuple is made in no time."""
 
@@ -55,6 +60,10 @@ class Line(NamedTuple):
     def words(self) -> tuple[str, ...]:
         """Return the words of the value."""
         return tuple(GAP.split(self.value)) if self.value else ()
+
+    def has(self, word: str) -> bool:
+        """Return whether *word* is one of them; asked of each of thousands in turn, it stays quick."""
+        return word in _all_words(self.value)
 
     @property
     def origin(self) -> str:
