@@ -66,6 +66,14 @@ CODES = {
     "unknown-name": "a rule that names an alias, a set, a group or an interface that is not there",
     "source-missing": "a sourced file that is not there (warning)",
 }
+JOURNAL = {
+    "OWNER": "whose network an operation or an error is about: interfaces, firewall, vm:100",
+    "VMID": "the guest, where it is one's",
+    "OP": "the operation, as pvenetctl plan tells it",
+    "FILE, LINE": "the line of configuration that it comes from",
+    "WHO, WHERE, WHAT, STATUS, OUTCOME": "of a request: the user or token, the address or socket, method and path, "
+    "HTTP's status, and what came of it",
+}
 FILES = {
     "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
     "etc/network/interfaces.new": (
@@ -242,6 +250,11 @@ def pvenetd() -> str:
     lines += [".SH GUESTS OF QEMU", *GUESTS]
     lines += [".SH SETTINGS", "In etc/pvenetd/pvenetd.toml; an unknown key is an error.", *entries(SETTINGS.items())]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
+    lines += [
+        ".SH JOURNAL",
+        "As a service it writes entries with fields, by which \\fBjournalctl\\fR(1) finds them: journalctl VMID=100.",
+        *entries(JOURNAL.items()),
+    ]
     return (
         "\n".join(
             [

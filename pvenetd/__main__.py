@@ -21,7 +21,7 @@ from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.store import Store
-from pvenetd.drivers import certificate, iptables, nft
+from pvenetd.drivers import certificate, iptables, journald, nft
 from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.conntrack import Tracked
 from pvenetd.drivers.files import Files, Journal
@@ -55,7 +55,7 @@ _DAY = 86400.0
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon until it is told to stop; return its exit status."""
     arguments = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    _log()
     collector.tune()
     try:
         asyncio.run(run(arguments.root.resolve()))
@@ -63,6 +63,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f"pvenetd: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _log() -> None:
+    """Log to the journal where it listens, with fields; else to standard error."""
+    if journald.is_journal(os.environ, sys.stderr.fileno()):
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[journald.Handler()])
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,12 +11,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 from pvenetd.ctl import page
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.command import Command, FileRequest, everywhere
-from pvenetd.ctl.commands import GROUPS
+from pvenetd.ctl.commands import GROUPS, MODULES
 
 _BY_KEY = "Parameter verification failed."
 """What the API says of an edit whose reasons stand by key."""
@@ -59,13 +60,14 @@ def _parsed(found: argparse.ArgumentParser, words: list[str], usual: argparse.Na
 
 def _commands(words: list[str]) -> Iterable[Command]:
     """Return the commands that *words* may ask for: a guest's start waits for a hook, which needs few of them."""
-    if words[:1] == ["hook"]:
-        from pvenetd.ctl.commands import hook
+    first = next((word for word in words if word in MODULES), "")
+    before = words[: words.index(first)] if first else []
+    if not first or not (before in ([], ["--json"]) or (len(before) == 2 and before[0] == "--root")):
+        from pvenetd.ctl.commands import every
 
-        return hook.COMMANDS
-    from pvenetd.ctl.commands import every
-
-    return every.COMMANDS
+        return every.COMMANDS
+    found = (import_module(f"pvenetd.ctl.commands.{name}").COMMANDS for name in MODULES[first])
+    return [command for commands in found for command in commands if command.words[0] == first]
 
 
 def parser(commands: Iterable[Command]) -> argparse.ArgumentParser:

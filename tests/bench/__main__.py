@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.bench import bridges, edit, firewall, load, many, packets, plug
+from tests.bench import bridges, ctl, edit, firewall, load, many, packets, plug
 
 BENCHES: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
     "plug": plug.run,
     "vlan": plug.vlan,
     "many": many.run,
     "load": load.run,
+    "ctl": ctl.run,
     "edit": edit.run,
     "memory": bridges.memory,
     "bridges": bridges.rows,
@@ -38,6 +39,7 @@ PROMISES = (
     (r"(un)?plug-(plain|firewalled)-1000-floor", "ratio", 2.0),
     (r"load-(un)?plug", "ratio", 2.0),
     (r"(hook|restart)-.*", "ratio", 1.0),
+    (r"ctl-start", "ratio", 1.0),
     (r"edit-\d+-cpu", "ratio", 1.0),
     (r"edit-\d+-wait", "ratio", 0.2),
     (r"bridges-\w+-500-first", "ours", 2000.0),

@@ -5,6 +5,7 @@ Each test finds the host as the one before has left it, with vmbr0 on eno1 and v
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -96,6 +97,13 @@ def guest(tap: str) -> Iterator[Process]:
     qemu.stop()
 
 
+def _lines_of_the_guest() -> set[tuple[str, str]]:
+    """Return the files and lines that the journal names of operations on the guest's port."""
+    said = run("journalctl", "-q", "-o", "json", "-u", SERVICE, "VMID=100", "OWNER=vm:100")
+    told = [one for one in map(json.loads, said.splitlines()) if f"link {TAP} " in one.get("OP", "")]
+    return {(one["FILE"], one["LINE"]) for one in told}
+
+
 @pytest.mark.usefixtures("tap")
 def test_apply_shows_in_the_kernel() -> None:
     assert ctl("plan") == ""
@@ -128,6 +136,7 @@ def test_guest_is_plugged_behind_its_chains() -> None:
     assert TAP in run("nft", "list", "map", "bridge", "pvenetd", "in")
     nic = asked("vm", "show", "100")["nics"][0]
     assert (nic["plugged"], nic["filtered"]) == (1, 1)
+    until(lambda: _lines_of_the_guest() == {(str(CONFIG / "qemu-server/100.conf"), "1")}, "the journal has its line")
 
 
 @pytest.mark.usefixtures("tap")

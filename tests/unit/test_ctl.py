@@ -15,7 +15,7 @@ import pytest
 from pvenetd.ctl.client import quote
 from pvenetd.ctl.commands.every import COMMANDS
 from pvenetd.ctl.complete import candidates
-from pvenetd.ctl.main import main
+from pvenetd.ctl.main import _commands, main
 from pvenetd.ctl.page import Table, clean, plain
 from tests.unit.test_check import CASES, DATA, LINES
 
@@ -224,3 +224,11 @@ def test_what_steers_a_terminal_is_not_printed() -> None:
 
 def test_a_path_is_percent_encoded() -> None:
     assert quote("eth0:1/../é\udcff") == "eth0%3A1%2F..%2F%C3%A9%FF"
+
+
+def test_each_first_word_has_all_of_its_commands_in_the_modules_that_are_imported_for_it() -> None:
+    for first in {command.words[0] for command in COMMANDS}:
+        for words in ([first], ["--json", first], ["--root", "/x", first]):
+            assert [*_commands(words)] == [command for command in COMMANDS if command.words[0] == first]
+    for words in ([], ["--help"], ["nothing"], ["--root", "status"], ["--json", "--root", "/", "status"]):
+        assert [*_commands(words)] == [*COMMANDS]

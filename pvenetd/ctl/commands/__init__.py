@@ -15,3 +15,27 @@ GROUPS = {
     "hook": "for the hooks of other programs",
 }
 """First words that several commands share; those with two stand below those with one."""
+MODULES = {
+    "apply": ("apply",),
+    "capture": ("capture",),
+    "confirm": ("apply",),
+    "events": ("log",),
+    "fdb": ("host",),
+    "firewall": ("firewall", "rules", "log", "trace"),
+    "hook": ("hook",),
+    "ifdown": ("ifupdown",),
+    "ifquery": ("ifupdown",),
+    "ifreload": ("ifupdown",),
+    "ifup": ("ifupdown",),
+    "interfaces": ("interfaces",),
+    "nat": ("nat",),
+    "plan": ("apply",),
+    "ports": ("host",),
+    "reconcile": ("host",),
+    "rollback": ("apply",),
+    "status": ("host",),
+    "token": ("token",),
+    "topology": ("host",),
+    "vm": ("guests",),
+}
+"""The modules that have the commands with a first word, in the order they are documented: others are not imported."""
