@@ -20,6 +20,7 @@ from pvenetd.api.peer import listening
 from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
+from pvenetd.daemon.runtime import PLACE, SOCKET, Runtime
 from pvenetd.daemon.store import Store
 from pvenetd.drivers import certificate, iptables, journald, nft
 from pvenetd.drivers.accounts import Accounts
@@ -91,15 +92,21 @@ async def run(root: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     notifier = Notifier(os.environ)
     async with contextlib.AsyncExitStack() as stack:
-        socket = stack.enter_context(listening(root / "run/pvenetd/api.sock", notifier.listening()))
+        place = root / PLACE / SOCKET
+        socket = stack.enter_context(listening(place, notifier.listening()))
         directories = _directories(stack, root)  # before anything is read: what changes meanwhile is told later
         daemon, host = await stack.enter_async_context(running(root))
-        await stack.enter_async_context(serve(daemon, socket))
+        serve_at = await stack.enter_async_context(serve(daemon, socket))
+
+        async def serve_again() -> None:
+            await serve_at(stack.enter_context(listening(place)))
+
         tasks = [
             loop.create_task(watch([host.events, host.news], daemon.noticed)),
             loop.create_task(watch([host.rule_events], daemon.restore, gather=0)),
             loop.create_task(notifier.pulse()),
             loop.create_task(collector.tidy()),
+            loop.create_task(Runtime(daemon.store.files).keep(serve_again)),
             *(loop.create_task(libvirt.run()) for libvirt in followed(daemon, root)),
             *(loop.create_task(_kept(source)) for source in _sources(daemon, root, directories)),
             *(loop.create_task(_kept(source)) for source in (*_packets(stack, daemon), *_leases(stack, daemon))),

@@ -13,11 +13,14 @@
     ├── NotFound                no such interface, guest, NIC
     ├── NotKnown                it is not known who asks: no credentials, or none that hold
     ├── TooMany                 asked too often: logins that failed
+    ├── Shortage                the machine lacks what it takes: files that can be written, descriptors, memory
+    │   └── Full                there is no room on the disk
     └── Unavailable             the daemon does not answer, or a deadline has passed
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -139,6 +142,30 @@ class TooMany(PvenetError):
     def __init__(self, what: str, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"{what}: try again in {max(seconds, 1):.0f} s")
+
+
+class Shortage(PvenetError, OSError):
+    """The machine lacks what it takes now: a disk that can be written, descriptors, memory."""
+
+    def __str__(self) -> str:
+        where = f"{self.filename}: " if self.filename else ""
+        return f"{where}{self.strerror}: this host cannot do it now"
+
+
+class Full(Shortage):
+    """There is no room on the disk."""
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SHORT = frozenset({errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+
+
+def shortage(error: OSError) -> Shortage | None:
+    """Return what *error* is of the machine's, None where it says anything else."""
+    if isinstance(error, Shortage):
+        return error
+    kind = Full if error.errno in _NO_ROOM else Shortage if error.errno in _SHORT else None
+    return kind(error.errno, error.strerror, error.filename) if kind else None
 
 
 class Unavailable(PvenetError):

@@ -10,7 +10,7 @@ import math
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -22,13 +22,13 @@ from pvenetd.api import stream
 from pvenetd.api.answers import Answers
 from pvenetd.api.connections import LIMITS, Connections, Limits, address
 from pvenetd.api.credentials import caller
-from pvenetd.api.errors import BadParametersError, TooLargeError, TooSlowError, refusal
+from pvenetd.api.errors import BadParametersError, Refusal, TooLargeError, TooSlowError, refusal
 from pvenetd.api.pages import page
 from pvenetd.api.peer import BACKLOG, group_id, peer
 from pvenetd.api.route import PREFIX, SOCKET, Caller, find, permitted
 from pvenetd.api.routes import ROUTES
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.errors import PvenetError, TooMany
+from pvenetd.errors import PvenetError, TooMany, shortage
 from pvenetd.management import Session
 from pvenetd.precedence import UNKNOWN
 
@@ -42,6 +42,7 @@ MAX_BODY = 1 << 20
 BODY_SECONDS = 60.0
 _SECRET = re.compile(r"pass|secret|ticket|token|otp", re.IGNORECASE)
 """What is in the names, or the values, of parameters that are not logged."""
+_BUG: Refusal = {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _QUIET = logging.getLogger("pvenetd.api.http")
 """What aiohttp says of requests that are no HTTP: it quotes them, and what they have of credentials."""
@@ -49,16 +50,20 @@ _QUIET.disabled = True
 
 
 @contextlib.asynccontextmanager
-async def serve(daemon: Daemon, listening: socket.socket) -> AsyncIterator[None]:
-    """Answer requests of local programs at *listening* until the context ends."""
+async def serve(daemon: Daemon, listening: socket.socket) -> AsyncIterator[Callable[[socket.socket], Awaitable[None]]]:
+    """Answer requests of local programs at *listening* until the context ends; yield what serves at another, too."""
     server = Server(daemon, group_id())
-    async with _runner(server) as runner:
+    async with _runner(server) as runner, contextlib.AsyncExitStack() as stack:
         taken = cast("web.Server", runner.server)
-        at = await asyncio.get_running_loop().create_server(
-            lambda: server.expecting(taken()), sock=listening, backlog=BACKLOG
-        )
-        with contextlib.closing(at):
-            yield
+
+        async def serve_at(one: socket.socket) -> None:
+            at = await asyncio.get_running_loop().create_server(
+                lambda: server.expecting(taken()), sock=one, backlog=BACKLOG
+            )
+            stack.enter_context(contextlib.closing(at))
+
+        await serve_at(listening)
+        yield serve_at
 
 
 @contextlib.asynccontextmanager
@@ -132,9 +137,11 @@ class Server:
             status, refused = refusal(error)
             if isinstance(error, TooMany):
                 headers = {**_HEADERS, "Retry-After": str(math.ceil(max(error.seconds, 1)))}
-        except Exception:
-            log.exception("%s %s: a bug", request.method, path)
-            status, refused = 500, {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
+        except Exception as error:
+            lack = shortage(error) if isinstance(error, OSError) else None
+            if not lack:
+                log.exception("%s %s: a bug", request.method, path)
+            status, refused = refusal(lack) if lack else (500, _BUG)
         _tell(who, f"{request.method} {_harmless(request)}", status, refused)
         self._count(request.method, path, status, asyncio.get_running_loop().time() - began)
         told = web.Response(

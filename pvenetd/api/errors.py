@@ -12,10 +12,12 @@ from pvenetd.errors import (
     Conflict,
     CutsOff,
     EditError,
+    Full,
     KernelError,
     NotFound,
     NotKnown,
     PvenetError,
+    Shortage,
     TooMany,
     Unavailable,
     Unreachable,
@@ -58,6 +60,8 @@ STATUS: dict[type[PvenetError], int] = {
     VerifyError: 500,
     Unreachable: 500,
     Unavailable: 503,
+    Shortage: 503,
+    Full: 507,
 }
 """Class → HTTP status; a subclass has its base's where it has none of its own."""
 

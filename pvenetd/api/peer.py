@@ -64,7 +64,8 @@ def _made(path: Path) -> Iterator[socket.socket]:
             made.bind(f"/proc/self/fd/{directory}/{path.name}")
             draft = private / path.name
             if (group := group_id()) is not None and os.geteuid() == 0:
-                os.chown(draft, 0, group)
+                with contextlib.suppress(PermissionError):  # bounded by its unit, it is given one by systemd
+                    os.chown(draft, 0, group)
             draft.chmod(MODE)
             made.listen(BACKLOG)
             draft.replace(path)

@@ -118,10 +118,8 @@ class Daemon:
         """Undo what an earlier run left unconfirmed, take over what it had applied, load the firewall."""
         self.cut.follow()
         self.guard.refusals.follow()
-        if await self.engine.recover():
-            log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
-            self._told("recovered", {})
-        self.rule_edits.finish()
+        await self._quietly(self._recover)
+        await self._quietly(self._finish_edits)
         if self.trial.recover():
             log.warning("rules were never confirmed: those before count again")
             self._told("recovered", {"firewall": ""})
@@ -138,6 +136,18 @@ class Daemon:
         await self.load()
         self.firewall.files.settle()
         await self.neighbours.warn(await self.guests.records())
+
+    async def _recover(self) -> None:
+        try:
+            if await self.engine.recover():
+                log.warning("an apply was never confirmed: rolled back, the host is as it was before it")
+                self._told("recovered", {})
+        except PvenetError as error:
+            self.engine.failed[INTERFACES] = f"not all of an apply that was never confirmed is rolled back: {error}"
+            raise
+
+    async def _finish_edits(self) -> None:
+        self.rule_edits.finish()
 
     async def _bring_up(self) -> None:
         await self.boot.start(staged=self.settings.interfaces.staged_at_boot)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 
 from pvenetd.daemon.alone import alone
 from pvenetd.daemon.firewall import OWNER, Firewall
@@ -99,9 +100,9 @@ class RuleEdits:
             if wrong := await doubts(self._store, self._firewall, configs):
                 raise self._used(wrong, configs, gone) if gone else _refusal(wrong, values or {})
             if len(changed) > _AT_ONCE:
-                await asyncio.to_thread(self._put, changed)
+                await asyncio.to_thread(self._put_or_not, changed)
             else:
-                self._put(changed)
+                self._put_or_not(changed)
         return await self._loaded(changed)
 
     def finish(self) -> None:
@@ -127,13 +128,27 @@ class RuleEdits:
             raise ConfigError(config.problems)
         return config
 
+    def _put_or_not(self, texts: Mapping[str, str]) -> None:
+        """Write *texts*, all of them or none.  Raises OSError."""
+        before = {name: text_of(self._store.rules(name)) for name in texts}
+        try:
+            self._put(texts)
+        except OSError:
+            with suppress(OSError):  # else the next edit, or start, finishes what the first file of them has begun
+                self._put_each(before)
+                self._store.files.put(SET, None)
+            raise
+
     def _put(self, texts: Mapping[str, str]) -> None:
         files = self._store.files
         if len(texts) > 1:
             files.put(SET, json.dumps(texts).encode())
-        for name, text in texts.items():
-            files.put(f"{FIREWALL}/{name}.fw", text.encode("utf-8", "surrogateescape"))
+        self._put_each(texts)
         files.put(SET, None)
+
+    def _put_each(self, texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
+            self._store.files.put(f"{FIREWALL}/{name}.fw", text.encode("utf-8", "surrogateescape"))
 
     def _used(self, problems: Collection[Problem], after: Mapping[str, Config], key: str) -> EditError:
         """Return the error that tells who uses a name that was to go: by lines of the files as they are."""

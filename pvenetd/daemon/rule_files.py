@@ -157,9 +157,13 @@ class RuleFiles:
         return {"files": {name: [_digest(self._text(name)), self._counts(name)] for name in names}, "recent": old}
 
     def return_to(self, checkpoint: Mapping[str, Any]) -> None:
-        """Have count what did at a *checkpoint*, in place of what has changed; the files are left as they are."""
+        """Have count what did at a *checkpoint*, in place of what has changed; the files are left as they are.
+
+        Raises OSError where that cannot be kept for after a restart; until then it counts.
+        """
         files, recent = checkpoint["files"], checkpoint["recent"]
         refused: dict[str, list[object]] = {}
+        targets: dict[str, str] = {}
         for name in {*self._store.rule_names(), *self.kept_names(), *files, *recent}:
             digest, counted = files.get(name, (_digest(""), ""))
             now = _digest(self._text(name))
@@ -168,10 +172,11 @@ class RuleFiles:
             target = recent.get(name, counted)
             if now != _digest(target or ""):
                 refused[name] = [now, target is None]
-            self._loaded[name] = target or ""
-            self._write({name: target or ""})
+            targets[name] = target or ""
+        self._loaded |= targets
         self._recent.clear()
         self._refuse(refused)
+        self._write(targets)
 
     def settle(self) -> None:
         """Take what counts now for what is to count."""

@@ -108,8 +108,11 @@ class Trial:
         """
         if not (data := self._files.read(RECORD)):
             return False
-        self._rule_files.return_to(json.loads(data)["before"])
-        self._files.put(RECORD, None)
+        try:
+            self._rule_files.return_to(json.loads(data)["before"])
+            self._files.put(RECORD, None)
+        except OSError as error:  # they count nevertheless, and the next start finds the record
+            log.error("what counts again cannot be kept for after a restart: %s", error)  # noqa: TRY400
         return True
 
     def forget(self) -> None:

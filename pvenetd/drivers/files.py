@@ -9,22 +9,42 @@ import os
 import posixpath
 import secrets
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pvenetd.errors import Full, Shortage, shortage
 from pvenetd.interfaces.includes import STAGED
 from pvenetd.journal import content
 
 SECRET = 0o600
 """Mode of a file that nobody else may read."""
+_ROOM = 64 << 10
+"""Bytes that the reserve is a multiple of."""
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
 
 
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Have it be said which file cannot be written where the machine is short of something.  Raises `Shortage`."""
+    try:
+        yield
+    except Shortage:
+        raise
+    except OSError as error:
+        if lack := shortage(error):
+            lack.filename = str(path)
+            raise lack from error
+        raise
+
+
 class Files:
-    """Everything that pvenetd reads and writes, by its path below the root (``etc/network/interfaces``)."""
+    """Everything that pvenetd reads and writes, by its path below the root (``etc/network/interfaces``).
+
+    What the disk refuses for want of room, or since it is only to be read, is a `Shortage`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -90,8 +110,9 @@ class Files:
         Its mode and its owner stay.  A symbolic link stays one: what it points to is replaced.
         """
         path = self._real(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data, mode, path.stat() if path.exists() else None)
+        with _said(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, data, mode, path.stat() if path.exists() else None)
 
     def read_secret(self, name: str) -> bytes | None:
         """Return the content of a file that only its owner may read, None where there is none.
@@ -117,14 +138,16 @@ class Files:
         A symbolic link is replaced, not followed.
         """
         path = self._real(posixpath.dirname(name)) / posixpath.basename(name)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _replace(path, data, SECRET)
+        with _said(path):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _replace(path, data, SECRET)
 
     def remove(self, name: str) -> None:
         """Delete *name*; that it is not there is fine."""
-        self.path(name).unlink(missing_ok=True)
-        if self.path(name).parent.is_dir():
-            _sync_directory(self.path(name).parent)
+        with _said(self.path(name)):
+            self.path(name).unlink(missing_ok=True)
+            if self.path(name).parent.is_dir():
+                _sync_directory(self.path(name).parent)
 
     def put(self, name: str, data: bytes | None) -> None:
         """Make *name* hold *data*, or not be there, where it does not already."""
@@ -149,8 +172,9 @@ class Files:
     def lock(self, name: str) -> Callable[[], None] | None:
         """Return what lets go of the lock file *name*, None where somebody has it: another process, or this one."""
         path = self._real(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with _said(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -178,12 +202,18 @@ class Journal:
 
     PENDING = "var/lib/pvenetd/pending.json"
     PREVIOUS = "var/lib/pvenetd/previous.json"
+    RESERVE = "var/lib/pvenetd/reserve"
+    """Room on the disk that is given up to undo an apply: the disk may be full by then."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Keep *record*, then bring the files to how they are after the apply."""
+        """Keep *record*, then bring the files to how they are after the apply.
+
+        Raises `Shortage`: nothing has been begun that there would be no room to undo.
+        """
+        self._reserve(sum(len(content(before) or b"") for before, _ in record["files"].values()))
         self._files.write_json(self.PENDING, {**record, "boot": _boot()})
         for name, versions in record["files"].items():
             self._files.put(name, content(versions[1]))
@@ -217,8 +247,22 @@ class Journal:
         for name, (before, after) in record["files"].items():
             if name.endswith(STAGED) and self._files.read(name) not in (content(before), content(after)):
                 continue  # somebody has edited since
-            self._files.put(name, content(before))
+            self._put_back(name, content(before))
         self._files.remove(self.PENDING)
+
+    def _put_back(self, name: str, data: bytes | None) -> None:
+        try:
+            self._files.put(name, data)
+        except Full:
+            self._files.remove(self.RESERVE)
+            self._files.put(name, data)
+
+    def _reserve(self, size: int) -> None:
+        """Have room on the disk for *size* bytes, and for what a file system needs beside them."""
+        wanted = (size // _ROOM + 2) * _ROOM
+        path = self._files.path(self.RESERVE)
+        if not path.exists() or path.stat().st_size < wanted:
+            self._files.write(self.RESERVE, os.urandom(wanted), SECRET)  # which no file system makes smaller
 
 
 def _replace(path: Path, data: bytes, mode: int, old: os.stat_result | None = None) -> None:

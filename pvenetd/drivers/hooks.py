@@ -59,7 +59,9 @@ class Hooks:
 
     def observe(self) -> dict[Key, Resource]:
         """Return the hooks that have been run and not been undone."""
-        if (seen := self._signature()) != self._seen:
+        if (seen := self._signature()) is None and self._done:
+            self._write_anew()  # /run was wiped, not booted
+        elif seen != self._seen:
             self._done = replay(self._files.read(RECORD))
             self._seen = seen
         return dict(self._done)
@@ -119,6 +121,13 @@ class Hooks:
         else:
             self._done[hook.key] = hook
             line = {"done": to_json({hook.key: hook})[0]}
+        self._append(line)
+
+    def _write_anew(self) -> None:
+        for key, one in self._done.items():
+            self._append({"done": to_json({key: one})[0]})
+
+    def _append(self, line: dict[str, Any]) -> None:
         path = self._files.path(RECORD)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import traceback
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
 from pvenetd.engine import Engine
+from pvenetd.errors import Full
 from pvenetd.journal import versions
 from pvenetd.plan import Op, plan
 from pvenetd.state import INTERFACES
@@ -51,6 +53,20 @@ class DyingFiles(Files):
     def remove(self, name: str) -> None:
         self._moment()
         super().remove(name)
+
+
+class FullFiles(Files):
+    """A disk that has no room for write number *at*, nor, with *stays*, for any after it."""
+
+    def __init__(self, root: Path, at: int, *, stays: bool) -> None:
+        super().__init__(root)
+        self._writes = count()
+        self._full = range(at, 1 << 30) if stays else range(at, at + 1)
+
+    def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        if next(self._writes) in self._full:
+            raise Full(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        super().write(name, data, mode)
 
 
 class DyingJournal(Journal):
@@ -167,4 +183,26 @@ def test_recovery(tmp_path: Path, namespaces: Namespaces, outcome: Outcome) -> N
         if finished:
             break
     assert at > len(case.plan.splitlines())
+    outcome(tried=at)
+
+
+@pytest.mark.reliability(
+    "no room on the disk at each write of an apply, for a moment or for good",
+    guarantee="the kernel is as before at once, the files when there is room",
+)
+@pytest.mark.netns
+@pytest.mark.parametrize("stays", [False, True], ids=["for a moment", "for good"])
+def test_a_full_disk(stays: bool, tmp_path: Path, namespaces: Namespaces, outcome: Outcome) -> None:
+    case = prepare("hook/changed", tmp_path, namespaces)
+    before = everything(case, tmp_path)
+    for at in count():
+        files = FullFiles(tmp_path, at, stays=stays)
+        files.remove(Journal.RESERVE)
+        with closing(Host(files)) as host, closing(Engine(host, Journal(files))) as engine, suppress(Full):
+            run_async(apply(case)(engine))
+            break
+        same(everything(case, tmp_path)[:2], before[:2], f"the kernel is as before without room for write {at}")
+        recover(tmp_path)
+        same(everything(case, tmp_path), before, f"as before without room for write {at}")
+    assert at >= 3, "the reserve, the record and the file at least"
     outcome(tried=at)
