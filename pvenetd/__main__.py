@@ -21,7 +21,7 @@ from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.runtime import PLACE, SOCKET, Runtime
-from pvenetd.daemon.store import Store
+from pvenetd.daemon.store import WRITTEN, Store
 from pvenetd.drivers import certificate, iptables, journald, nft
 from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.conntrack import Tracked
@@ -255,6 +255,8 @@ async def _kept(source: Awaitable[object]) -> None:
 async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     """Yield the daemon of the host below *root*, started, and its machine."""
     files = Files(root)
+    for directory in WRITTEN:
+        files.sweep(directory)
     journal = Journal(files)
     config = settings.parse(files.read(settings.PATH))
     host = Host(files, config.dhcp.client, config.firewall.backend)

@@ -1,12 +1,13 @@
-"""Plugs and unplugs by chance, many times over: what is left in the end is counted, in the kernel and the daemon.
+"""Guests that come and go by chance for half an hour: what is left in the end is counted, in the kernel and the daemon.
 
   python -m tests.soak [--times N] [--taps N] [--seconds S] [--seed N]
 
 The guests have one NIC each: its bridge, VLAN, firewall, rate and MTU by chance, made by the daemon or by "QEMU"
 (VLANs and rates where this kernel has them).  QEMU takes some of its taps away without a word; some
-configurations are changed while they are plugged.  Counted are links, qdiscs, chains, sets and elements of
-nftables, what stands in ``run/pvenetd``, and of the daemon file descriptors, threads and memory.  It ends with what
-it counted, and with exit status 1 if something has leaked.
+configurations are changed while they are plugged, rules are edited by the API, others read it all the time, and the
+uplink loses its carrier.  Counted are links, qdiscs, chains, sets and elements of nftables, what stands in
+``run/pvenetd``, of the daemon file descriptors, threads and memory, and how long a plug takes, at first and in the
+end.  It ends with what it counted, and with exit status 1 if something has leaked.
 """
 
 from __future__ import annotations
@@ -15,23 +16,32 @@ import argparse
 import json
 import os
 import random
+import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvenetd.ctl.client import NODE, Request, ask
+from pvenetd.ctl.client import HOST, NODE, Request, ask
 from tests.bench.worker import Worker
 from tests.patience import PATIENCE
 from tests.sandbox.process import Process
 from tests.sandbox.world import World
 
-TIMES, TAPS, SECONDS = 10_000, 200, 1500.0
+TIMES, TAPS, SECONDS = 1_000_000, 200, 1800.0
 GROWTH = 1.05
 """What the daemon's memory may be in the end, of what it was once every guest had been plugged and unplugged."""
+SLOWER = 2.0
+"""What a plug may take in the end, of what it took at first: the median of `_SAMPLE`; the machine may do other work."""
+_SAMPLE = 500
+_READERS = ("status", "vms", "topology", "firewall/counters")
+"""What others read, a thread each."""
+_PACE = 0.5
+"""Seconds between two reads of one."""
 _FIRST = 1000
 _INTERFACES = "etc/network/interfaces"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,6 +56,9 @@ _RULE = (
 )
 
 
+_DONE = ("plug", "unplug", "vanish", "change", "rule", "flap")
+
+
 @dataclass(slots=True)
 class Churn:
     """The guests, and what has been done to them."""
@@ -58,22 +71,36 @@ class Churn:
     plugged: set[int] = field(default_factory=set)
     qemus: set[int] = field(default_factory=set)
     """Those whose tap QEMU has made."""
-    done: dict[str, int] = field(default_factory=lambda: {"plug": 0, "unplug": 0, "vanish": 0, "change": 0})
+    done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_DONE, 0))
+    took: list[float] = field(default_factory=list)
+    """Milliseconds that each plug by hand has taken."""
 
     def step(self, vmid: int) -> None:
         """Plug a guest, or else unplug it, have its tap vanish, or change its configuration."""
-        if vmid not in self.plugged:
+        if self.random.random() < 0.01:
+            self.flap()
+        elif vmid not in self.plugged:
             self.plug(vmid)
         elif vmid in self.qemus and self.random.random() < 0.2:
             self.worker.drop(_tap(vmid))
             self.qemus.discard(vmid)
             self._gone(vmid, "vanish")
         elif self.random.random() < 0.1:
+            rule = {"type": "in", "action": "ACCEPT", "proto": "tcp", "dport": "4242", "enable": 1}
+            self._ask("qemu", vmid, "firewall", "rules", below=HOST, **rule)
+            self.done["rule"] += 1
+        elif self.random.random() < 0.1:
             self.configure(vmid)
             self._ask("vms", vmid, "plug")
             self.done["change"] += 1
         else:
             self.unplug(vmid)
+
+    def flap(self) -> None:
+        """Have the uplink lose its carrier, and find it again."""
+        for state in ("down", "up"):
+            self.world.provider.run("ip", "link", "set", "customer0", state)
+        self.done["flap"] += 1
 
     def configure(self, vmid: int) -> None:
         """Give a guest a configuration by chance."""
@@ -100,7 +127,9 @@ class Churn:
             self.qemus.add(vmid)
             self._ask("hook", "qemu", phase="up", ifname=_tap(vmid))
         else:
+            began = time.perf_counter()
             self._ask("vms", vmid, "plug")
+            self.took.append((time.perf_counter() - began) * 1000)
         self.plugged.add(vmid)
         self.done["plug"] += 1
 
@@ -125,8 +154,8 @@ class Churn:
         self.plugged.discard(vmid)
         self.done[how] += 1
 
-    def _ask(self, *path: object, **params: Any) -> None:
-        wanted = Request("POST", tuple(map(str, path)), params, below=NODE)
+    def _ask(self, *path: object, below: str = NODE, **params: Any) -> None:
+        wanted = Request("POST", tuple(map(str, path)), params, below=below)
         status, answer = ask(str(self.world.root), wanted)
         assert status == 200, f"{' '.join(map(str, path))}: {answer}"
 
@@ -157,17 +186,21 @@ def soak(times: int, taps: int, seconds: float, chance: random.Random) -> dict[s
             churn.plug(vmid)
         churn.end()
         before = _settled(lambda: _counts(churn.world, daemon.pid), {})
+        churn.took.clear()
         began = time.monotonic()
-        for _ in range(times):
-            churn.step(chance.choice(guests))
-            if time.monotonic() - began > seconds:
-                break
-        churn.end()
+        with readers(churn.world) as reads:
+            for _ in range(times):
+                churn.step(chance.choice(guests))
+                if time.monotonic() - began > seconds:
+                    break
+            churn.end()
         after = _settled(lambda: _counts(churn.world, daemon.pid), before)
         taken = round(time.monotonic() - began, 1)
+    sample = min(_SAMPLE, len(churn.took) // 2)
+    before["plug_ms"], after["plug_ms"] = _median(churn.took[:sample]), _median(churn.took[-sample:])
     leaked = {name: (before[name], after[name]) for name in before if _leaks(name, before[name], after[name])}
     return {
-        "done": churn.done,
+        "done": {**churn.done, "read": len(reads)},
         "seconds": taken,
         "vlans": churn.vlans,
         "rates": churn.rates,
@@ -178,7 +211,35 @@ def soak(times: int, taps: int, seconds: float, chance: random.Random) -> dict[s
 
 
 def _leaks(name: str, before: float, after: float) -> bool:
+    if name == "plug_ms":
+        return after > before * SLOWER
     return after > before * GROWTH if name == "rss_kib" else after != before
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 2) if values else 0.0
+
+
+@contextmanager
+def readers(world: World) -> Iterator[list[int]]:
+    """Have others read from the API for a while; yield the statuses they were answered."""
+    answered: list[int] = []
+    ended = threading.Event()
+
+    def read(path: str) -> None:
+        while not ended.wait(_PACE):
+            answered.append(ask(str(world.root), Request("GET", tuple(path.split("/"))))[0])
+
+    threads = [threading.Thread(target=read, args=(path,)) for path in _READERS]
+    for one in threads:
+        one.start()
+    try:
+        yield answered
+    finally:
+        ended.set()
+        for one in threads:
+            one.join()
+    assert set(answered) <= {200}
 
 
 @contextmanager

@@ -9,7 +9,9 @@ import functools
 import grp
 import os
 import pwd
+import re
 import secrets
+import shutil
 import socket
 import struct
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ MODE = 0o660
 BACKLOG = 128
 SO_PEERGROUPS = 59
 """asm-generic/socket.h: the supplementary groups of the other end, as it connected."""
+_PRIVATE = re.compile(r"\.[0-9a-f]{8}")
 _ROOM = 1024
 """Bytes Python's getsockopt() can take: 256 groups."""
 
@@ -56,6 +59,9 @@ def _made(path: Path) -> Iterator[socket.socket]:
     A socket left there by a daemon that died is replaced.  Its address is given by way of /proc, as an
     address has at most 107 bytes and a path may have more.
     """
+    for left in path.parent.glob(".????????"):
+        if _PRIVATE.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
     private = path.parent / f".{secrets.token_hex(4)}"
     private.mkdir(mode=0o700)
     directory = os.open(private, os.O_PATH | os.O_DIRECTORY)

@@ -19,6 +19,11 @@ from pvenetd.journal import content
 __all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
 FIREWALL = "etc/pvenetd/firewall"
 CHOICE = "run/pvenetd/choice.json"
+WRITTEN = (
+    *("etc/network", "etc/network/interfaces.d", "etc/pvenetd/qemu-server", "etc/pvenetd/lxc", FIREWALL),
+    *("run/pvenetd", "var/lib/pvenetd", "var/lib/pvenetd/firewall"),
+)
+"""Directories of files that are written here."""
 
 
 class Store:

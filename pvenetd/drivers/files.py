@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import posixpath
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ SECRET = 0o600
 """Mode of a file that nobody else may read."""
 _ROOM = 64 << 10
 """Bytes that the reserve is a multiple of."""
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
+"""What a file is called while it is written."""
+_OURS = (STAGED, ".conf", ".fw", ".json", ".key", "reserve")
+"""How names end that nobody else gives to files where ours are."""
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
 
@@ -184,6 +189,15 @@ class Files:
             return None
         return lambda: os.close(descriptor)
 
+    def sweep(self, directory: str) -> None:
+        """Remove what writers have left in *directory* who were killed; who writes now has locked what he writes."""
+        names = self.names(directory)
+        for name in names:
+            base = name[1:-9]
+            if _DRAFT.fullmatch(name) and (base in names or base.endswith(_OURS)):
+                with suppress(OSError):
+                    _remove_left(self.path(f"{directory}/{name}"))
+
     def read_json(self, name: str) -> Any:
         """Return what a JSON file of our own holds, None where there is none."""
         data = self.read(name)
@@ -271,16 +285,27 @@ def _replace(path: Path, data: bytes, mode: int, old: os.stat_result | None = No
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as somebody is at it
             if old:
                 _keep(descriptor, old)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        draft.replace(path)
+            draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def _remove_left(draft: Path) -> None:
+    """Remove a draft that nobody writes.  Raises OSError where somebody does."""
+    descriptor = os.open(draft, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _keep(descriptor: int, old: os.stat_result) -> None:

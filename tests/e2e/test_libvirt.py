@@ -9,6 +9,7 @@ import pytest
 
 from tests.guest.domain import Domain, Wiring, interface, metadata
 from tests.patience import until
+from tests.reliability import Outcome
 from tests.sandbox.client import request
 from tests.sandbox.libvirtd import Libvirtd
 from tests.sandbox.world import GUEST, TAP, VMID, World
@@ -81,6 +82,38 @@ def test_a_guest_keeps_its_flow_through_restarts_of_libvirtd_and_the_daemon(
     assert status == 0, output
     assert f"{PINGS} packets transmitted, {PINGS} packets received" in output, output[-200:]
     shell.process.stop()
+
+
+@pytest.mark.reliability(
+    "libvirtd hangs (SIGSTOP)", guarantee="the daemon answers, plugs and says so; it follows libvirt when that goes on"
+)
+def test_libvirtd_hangs(world: World, libvirtd: Libvirtd, outcome: Outcome) -> None:
+    world.write("etc/pvenetd/pvenetd.toml", f'[libvirt]\nuri = "{libvirtd.libvirt.uri}"\n')
+    world.restart_daemon()
+    until(lambda: told(world).startswith("connected"), "libvirt is followed")
+    libvirtd.signal(signal.SIGSTOP)
+    try:
+        until(lambda: not told(world).startswith("connected"), "that it does not answer is said")
+        write_guest(world)
+        tap = world.start_tap()
+        until(lambda: request(world.root, "GET", f"vms/{VMID}")["nics"][0]["plugged"], "a guest is plugged meanwhile")
+        tap.stop()
+        assert world.ctl("plan") == ""
+    finally:
+        libvirtd.signal(signal.SIGCONT)
+    until(lambda: told(world).startswith("connected"), "libvirt is followed again")
+    outcome(seen="said within 20 s, followed again")
+
+
+def told(world: World) -> str:
+    """Return how it stands with libvirt."""
+    return str(request(world.root, "GET", "status")["libvirt"])
+
+
+def write_guest(world: World) -> None:
+    (world.root / f"etc/pvenetd/qemu-server/{VMID}.conf").write_text(
+        "net0: virtio=02:00:00:00:01:00,bridge=vmbr1,firewall=1\n"
+    )
 
 
 def host_state(world: World) -> tuple[set[str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ FILES = (INTERFACES, f"{INTERFACES}.new", "etc/pvenetd/firewall/cluster.fw", "et
 RULE = ("firewall", "rule", "add", "vm/100", "type=in", "action=ACCEPT", "proto=tcp", "dport=4242")
 EDIT = ("interfaces", "set", "vmbr1", "comments=another")
 WINDOW = 3
+_STORM = 20_000
 
 
 @contextmanager
@@ -192,3 +194,39 @@ def test_run_is_wiped(world: World) -> None:
     assert world.ctl("plan") == ""
     plugs(world)
     assert world.rules() == before
+
+
+@pytest.mark.reliability(
+    "20,000 changes of links while the daemon does not read: the kernel drops its notifications (ENOBUFS)",
+    guarantee="it looks anew: what changed meanwhile is put right",
+)
+def test_a_storm_of_events(world: World, tmp_path: Path, outcome: Outcome) -> None:
+    tap = world.start_tap()
+    hook(world.root, "up", TAP)
+    host, daemon = world.host, world.daemon
+    assert daemon
+    host.run("ip", "link", "add", "storm0", "type", "veth", "peer", "name", "storm1")
+    (tmp_path / "storm").write_text("link set storm0 mtu 1400\nlink set storm0 mtu 1500\n" * (_STORM // 2))
+    daemon.signal(signal.SIGSTOP)
+    host.run("ip", "-batch", tmp_path / "storm")
+    host.run("ip", "link", "set", TAP, "nomaster")
+    lost = dropped(world, daemon.pid)
+    daemon.signal(signal.SIGCONT)
+    assert lost, "the kernel has dropped events"
+    until(lambda: host.show("ip", "-j", "link", "show", TAP)[0].get("master") == "vmbr1", "the tap is put back")
+    host.run("ip", "link", "delete", "storm0")
+    tap.stop()
+    until(lambda: not request(world.root, "GET", f"vms/{VMID}")["nics"][0]["plugged"], "it follows as before")
+    assert world.ctl("plan") == ""
+    outcome(tried=_STORM, seen="events were dropped, and nothing was missed")
+
+
+def dropped(world: World, pid: int) -> int:
+    """Return how many notifications the kernel has dropped for a process (/proc/net/netlink)."""
+    rows = [line.split() for line in world.host.run("cat", "/proc/net/netlink").splitlines()[1:]]
+    inodes = {link.removeprefix("socket:[").rstrip("]") for link in links(pid) if link.startswith("socket:")}
+    return sum(int(row[8]) for row in rows if row[9] in inodes)
+
+
+def links(pid: int) -> list[str]:
+    return [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()]

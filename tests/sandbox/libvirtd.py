@@ -54,6 +54,10 @@ class Libvirtd:
         world.keep(self._view.process)
         self._process = self._start()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.signal(number)
+
     def restart(self, number: int) -> None:
         """End it by a signal, and start another."""
         self._process.signal(number)

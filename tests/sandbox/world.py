@@ -128,9 +128,14 @@ class World:
 
     def start_daemon(self) -> Process:
         """Start pvenetd, and wait until it serves."""
+        self.launch_daemon().expect("serving ")
+        assert self.daemon
+        return self.daemon
+
+    def launch_daemon(self) -> Process:
+        """Start pvenetd; it is not there yet."""
         command = [*self.host.prefix(), self.bin / "pvenetd", "--root", self.root]
         self.daemon = self.keep(Process("pvenetd", command, self.env()))
-        self.daemon.expect("serving ")
         return self.daemon
 
     def restart_daemon(self, number: int = signal.SIGTERM) -> Process:
