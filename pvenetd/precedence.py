@@ -16,12 +16,14 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-FIRST = 0.1
+FIRST = 0.25
 """Seconds for which a change has precedence."""
 UNKNOWN = 0.02
 """Seconds for which has precedence what may become a change."""
 PATIENCE = 1.0
 """Seconds that a question steps aside at most, in one place."""
+LONGEST_REST = 0.01
+"""Seconds."""
 _IN_A_ROW = 16
 """Jobs of changes after which one of a question has its turn."""
 
@@ -104,17 +106,27 @@ class Precedence:
             self._letting = loop.create_task(self._let())
         await turn
 
+    async def rest(self, since: float) -> None:
+        """Where many ask, do nothing for as long as was worked *since*: a change finds the event loop free."""
+        if self._waiting:
+            await asyncio.sleep(min(asyncio.get_running_loop().time() - since, LONGEST_REST))
+
     async def _let(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
             await self.aside()
             if not (turn := self._waiting.popleft()).done():
+                began = loop.time()
                 turn.set_result(None)
                 await asyncio.sleep(0)  # which he takes
+                await self.rest(began)
 
 
-async def aside() -> None:
-    """Let others have their turn, within a question changes all of theirs."""
+async def aside(since: float | None = None) -> None:
+    """Let others have their turn, within a question changes all of theirs; *since* then was worked."""
     if asked := ASKING.get():
+        if since is not None:
+            await asked.rest(since)
         await asked.aside()
     else:
         await asyncio.sleep(0)

@@ -16,9 +16,9 @@ SLICE = 0.001
 
 async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
     """Yield *items*, and let others have their turn whenever `SLICE` has passed."""
-    until = time.perf_counter() + SLICE
+    began = time.monotonic()
     for item in items:
         yield item
-        if time.perf_counter() > until:
-            await aside()
-            until = time.perf_counter() + SLICE
+        if time.monotonic() > began + SLICE:
+            await aside(began)
+            began = time.monotonic()

@@ -140,3 +140,18 @@ async def test_all_who_asked_are_told_what_went_wrong_and_the_next_is_tried_anew
     told = await asyncio.gather(*(shared.answer("ports", fails) for _ in range(2)), return_exceptions=True)
     assert [type(one) for one in told] == [KeyError, KeyError]
     assert await shared.answer("ports", works) == 1
+
+
+async def test_there_is_a_rest_where_many_ask_and_none_where_one_does() -> None:
+    precedence, long_ago = Precedence(), asyncio.get_running_loop().time() - 60
+    alone = asyncio.create_task(precedence.rest(long_ago))
+    await asyncio.sleep(0)
+    assert alone.done()
+    end = precedence.begin(60)
+    other = asyncio.create_task(precedence.through())
+    await asyncio.sleep(0)
+    crowded = asyncio.create_task(precedence.rest(long_ago))
+    await asyncio.sleep(0)
+    assert not crowded.done()
+    end()
+    await asyncio.gather(other, crowded)
