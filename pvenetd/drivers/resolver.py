@@ -1,5 +1,6 @@
 """The host's resolver is told of an interface's name servers: resolvconf(8), openresolv's too, or systemd-resolved.
 
+The latter by D-Bus; by resolvectl(1) where there is no bus, or no dbus-fast.
 What was told, and whom, is kept in ``run/pvenetd/dns.json``.  Without either, nobody is told.
 """
 
@@ -11,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from pvenetd.drivers import resolved
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.programs import PATH, Programs
 from pvenetd.errors import KernelError
@@ -52,12 +54,11 @@ class Resolver:
         whom = self._records.get(dns.key, {}).get("whom", "") if op.verb == "-" else self._whom()
         if op.verb == "-":
             self._records.pop(dns.key, None)
-            self._run(op, whom, _resolved(dns, forget=True) if whom == "resolved" else [_resolvconf(dns, "-d")])
+            self._tell(op, whom, dns)
         else:
             self._records[dns.key] = {"dns": to_json({dns.key: dns})[0], "whom": whom}
             self._keep()
-            words = _resolved(dns) if whom == "resolved" else [_resolvconf(dns, "-a")]
-            self._run(op, whom, words, resolv_conf(dns).encode())
+            self._tell(op, whom, dns)
         self._keep()
 
     def _whom(self) -> str:
@@ -69,6 +70,30 @@ class Resolver:
             log.warning("neither resolvconf nor systemd-resolved is there, or runs: nobody is told of dns- lines")
             self._warned = True
         return ""
+
+    def _tell(self, op: Op, whom: str, dns: Dns) -> None:
+        forget = op.verb == "-"
+        if whom == "resolved":
+            if not self._told_by_bus(op, dns):
+                self._run(op, whom, _resolved(dns, forget=forget))
+        else:
+            given = b"" if forget else resolv_conf(dns).encode()
+            self._run(op, whom, [_resolvconf(dns, "-d" if forget else "-a")], given)
+
+    def _told_by_bus(self, op: Op, dns: Dns) -> bool:
+        """Return whether resolved could be asked by D-Bus.  Raises `KernelError` for what it refuses."""
+        try:
+            if op.verb == "-":
+                resolved.tell(resolved.forgotten(dns.iface))
+            else:
+                resolved.tell(resolved.told(dns.iface, dns.nameservers, _domains(dns)))
+        except resolved.NoBusError as error:
+            log.debug("resolvectl instead of D-Bus: %s", error)
+            return False
+        except (resolved.RefusedError, OSError) as error:  # that a link which has gone is not known is fine
+            if op.verb != "-":
+                raise KernelError(str(op), 0, f"systemd-resolved: {error}") from error
+        return True
 
     def _run(self, op: Op, whom: str, commands: list[list[str]], given: bytes = b"") -> None:
         for words in commands if whom else ():
@@ -105,8 +130,11 @@ def _resolvconf(dns: Dns, order: str) -> list[str]:
 def _resolved(dns: Dns, *, forget: bool = False) -> list[list[str]]:
     if forget:
         return [["resolvectl", "revert", dns.iface]]
-    domains = [*dns.search, *(name for name in dns.domain if name not in dns.search)]
     return [  # without a word it would only be asked; an empty one is none
         ["resolvectl", "dns", dns.iface, *(dns.nameservers or [""])],
-        ["resolvectl", "domain", dns.iface, *(domains or [""])],
+        ["resolvectl", "domain", dns.iface, *(_domains(dns) or [""])],
     ]
+
+
+def _domains(dns: Dns) -> list[str]:
+    return [*dns.search, *(name for name in dns.domain if name not in dns.search)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,19 @@ def told(what: str) -> list[str]:
     return run("resolvectl", what, NIC).partition(":")[2].split()
 
 
+@contextmanager
+def no_resolvectl() -> Iterator[None]:
+    """Have resolvectl fail, for all who run it."""
+    run("mount", "--bind", "/usr/bin/false", "/usr/bin/resolvectl")
+    try:
+        yield
+    finally:
+        run("umount", "/usr/bin/resolvectl")
+
+
 def test_servers_and_domains_come_change_and_go(text: str) -> None:
-    apply(f"{text}{STANZA}\tdns-nameservers 192.0.2.53 2001:db8::53\n\tdns-search example.com example.net\n")
+    with no_resolvectl():  # it is told by D-Bus
+        apply(f"{text}{STANZA}\tdns-nameservers 192.0.2.53 2001:db8::53\n\tdns-search example.com example.net\n")
     assert told("dns") == ["192.0.2.53", "2001:db8::53"]
     assert told("domain") == ["example.com", "example.net"]
     assert "nameserver 127.0.0.53" in Path("/etc/resolv.conf").read_text()
@@ -73,8 +85,33 @@ def test_servers_and_domains_come_change_and_go(text: str) -> None:
     assert (told("dns"), told("domain")) == ([], ["example.org"])
     apply(f"{text}{STANZA}\tdns-nameservers 203.0.113.53\n")
     assert (told("dns"), told("domain")) == (["203.0.113.53"], [])
-    apply(f"{text}{STANZA}")
+    with no_resolvectl():
+        apply(f"{text}{STANZA}")
     assert (told("dns"), told("domain")) == ([], [])
+
+
+WITHOUT_DBUS_FAST = f"""
+import sys
+from pathlib import Path
+sys.modules["dbus_fast"] = None
+from pvenetd.drivers.files import Files
+from pvenetd.drivers.resolver import Resolver
+from pvenetd.plan import Op
+from pvenetd.state import Dns
+
+dns = Dns(iface="{NIC}", nameservers=("192.0.2.53", "2001:db8::53"), search=("example.com",), owner="interfaces")
+Resolver(Files(Path("/"))).apply(Op(sys.argv[1], dns))
+"""
+
+
+def test_where_nobody_speaks_dbus_resolvectl_tells_it(text: str) -> None:
+    del text
+    run("ip", "link", "add", NIC, "type", "dummy")
+    run("python3", "-c", WITHOUT_DBUS_FAST, "+")
+    assert (told("dns"), told("domain")) == (["192.0.2.53", "2001:db8::53"], ["example.com"])
+    run("python3", "-c", WITHOUT_DBUS_FAST, "-")
+    assert (told("dns"), told("domain")) == ([], [])
+    run("ip", "link", "delete", NIC)
 
 
 def test_what_it_forgets_it_is_told_again(text: str) -> None:
