@@ -43,7 +43,12 @@ BODY_SECONDS = 60.0
 _SECRET = re.compile(r"pass|secret|ticket|token|otp", re.IGNORECASE)
 """What is in the names, or the values, of parameters that are not logged."""
 _BUG: Refusal = {"data": None, "message": "a bug in pvenetd: its journal has the traceback"}
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {
+    "Content-Type": "application/json;charset=UTF-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The type is to the letter as Proxmox VE has it: some of its clients compare the type as text."""
 _QUIET = logging.getLogger("pvenetd.api.http")
 """What aiohttp says of requests that are no HTTP: it quotes them, and what they have of credentials."""
 _QUIET.disabled = True
@@ -148,8 +153,6 @@ class Server:
             body=json.dumps(refused).encode() if refused else body,
             status=status,
             reason=_reason(refused) if refused else None,
-            content_type="application/json",
-            charset="utf-8",
             headers=headers,
         )
         if who.refusal and request.can_read_body:

@@ -50,8 +50,15 @@ class Configured(TypedDict):
     """Of its definition: a change that names it is refused where that has changed since."""
 
 
+class Vms(OfNode):
+    """Which VMs, and what of them."""
+
+    full: bool = False
+    """Taken for the sake of Proxmox VE's clients: there is no more to tell."""
+
+
 @routes.get("/nodes/{node}/qemu", shared=True)
-async def qemu(daemon: Daemon, params: OfNode) -> list[Listed]:
+async def qemu(daemon: Daemon, params: Vms) -> list[Listed]:
     """Return every VM; one with a NIC in the network is running."""
     del params
     records = await daemon.guests.records()

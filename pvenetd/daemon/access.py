@@ -32,6 +32,8 @@ _AT_ONCE = 4
 _WAITING = 32
 """More logins than these are turned away."""
 _ODD_NAME = "should be a letter, then one or more letters, digits, '.', '_' or '-'"
+_INVALID = "permission denied - invalid PVE ticket"
+"""Proxmox VE's words, by which its clients know that they have to log in again."""
 _WRONG = "authentication failure"
 """One text for all that is wrong with a login: which users there are is nobody's business."""
 
@@ -129,7 +131,7 @@ class Access:
         user = self._tickets().user(ticket, self._clock())
         may_write = await self.rights(user) if user else None
         if not user or may_write is None:
-            raise NotKnown("the ticket does not hold, or holds no more: log in again")
+            raise NotKnown(f"{_INVALID}\nit does not hold, or holds no more: log in again")
         return Who(user, may_write)
 
     def guard(self, ticket: str) -> str:

@@ -75,7 +75,7 @@ async def _told(calls: Iterable[Call]) -> None:
     from dbus_fast import BusType
     from dbus_fast.aio import MessageBus
 
-    bus = MessageBus(bus_address=f"unix:path={_BUS}", bus_type=BusType.SYSTEM)
+    bus: Any = MessageBus(bus_address=f"unix:path={_BUS}", bus_type=BusType.SYSTEM)
     try:
         try:
             await _within(_CONNECTED, bus.connect(), "the bus")

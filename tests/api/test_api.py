@@ -260,3 +260,9 @@ async def test_the_readmes_requests_by_curl(api: Api) -> None:
         told = json.loads((await made.communicate())[0])
         assert (made.returncode, "data" in told) == (0, True)
     assert (await api.data("GET", f"{NODE}/network/vmbr0"))["comments"] == "uplink\n"
+
+
+async def test_an_answers_type_is_proxmox_ves_to_the_letter(api: Api) -> None:
+    for path in (f"{NODE}/network", f"{NODE}/nothing"):
+        head = (await api.text("GET", path, "-i")).partition("\r\n\r\n")[0].splitlines()
+        assert "Content-Type: application/json;charset=UTF-8" in head
