@@ -44,14 +44,31 @@ class Node(TypedDict):
     id: str
     type: str
     status: str
+    uptime: int
+    cpu: float
+    maxcpu: int
+    mem: int
+    maxmem: int
 
 
 @routes.get("/nodes")
 async def node_list(daemon: Daemon, params: Params) -> list[Node]:
     """Return this host as the only node."""
-    del daemon, params
-    name = nodes()[0]
-    return [{"node": name, "id": f"node/{name}", "type": "node", "status": "online"}]
+    del params
+    name, vitals = nodes()[0], daemon.pulse.vitals()
+    return [
+        {
+            "node": name,
+            "id": f"node/{name}",
+            "type": "node",
+            "status": "online",
+            "uptime": vitals["uptime"],
+            "cpu": vitals["cpu"],
+            "maxcpu": vitals["cpuinfo"]["cpus"],
+            "mem": vitals["memory"]["used"],
+            "maxmem": vitals["memory"]["total"],
+        }
+    ]
 
 
 @routes.get("/nodes/{node}/pvenetd/status", shared=True)
