@@ -1,5 +1,5 @@
 # What a checkout can do; `make` alone lists it.  Everything is set up first, which is quick when nothing is missing.
-.PHONY: help setup run test reliability bench soak kills deb lab host lint clean
+.PHONY: help setup run test reliability fuzz bench soak kills deb lab host lint clean
 
 help:
 	@echo 'make setup            install what is missing; pvenetd and pvenetctl into .venv/bin'
@@ -8,6 +8,7 @@ help:
 	@echo 'make reliability      what was tried and what happened: the figures of the last run into docs/reliability.md'
 	@echo 'make lint             the linters alone'
 	@echo 'make bench            times beside those of the usual tools (BENCHES="plug memory": only these)'
+	@echo 'make fuzz             readers fed with anything for ten minutes each (FUZZ="-s 60 firewall": as it says)'
 	@echo 'make soak             half an hour of guests that come and go; fails if anything is left behind (SOAK="--seconds 60")'
 	@echo 'make kills            kill -9 of the daemon at 500 random moments under load (KILLS="--times 50 --seed 7")'
 	@echo 'make deb              the Debian package, into dist/'
@@ -32,6 +33,9 @@ lint: setup
 
 bench: setup
 	@.venv/bin/python -m tests.bench $(BENCHES)
+
+fuzz: setup
+	@.venv/bin/python -m tests.fuzz.readers $(or $(FUZZ),-s 600)
 
 soak: setup
 	@.venv/bin/python -m tests.soak $(SOAK)

@@ -258,7 +258,7 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     for directory in WRITTEN:
         files.sweep(directory)
     journal = Journal(files)
-    config = settings.parse(files.read(settings.PATH))
+    config = settings.load(files.read)
     host = Host(files, config.dhcp.client, config.firewall.backend)
     engine = Engine(host, journal, Probes())
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Annotated, Literal, Self
 
@@ -145,13 +146,22 @@ class Settings(BaseModel):
     dbus: Bus = Field(default_factory=Bus)
 
 
+def load(read: Callable[[str], bytes | None]) -> Settings:
+    """Return the settings in the file that *read* gives.  Raises `ConfigError` with every problem."""
+    try:
+        data = read(PATH)
+    except OSError as error:
+        raise ConfigError([Problem(PATH, 0, "syntax", f"cannot be read: {error.strerror}")]) from error
+    return parse(data)
+
+
 def parse(data: bytes | None, path: str = PATH) -> Settings:
     """Return the settings in *data*, all defaults for None.  Raises `ConfigError` with every problem."""
     if data is None:
         return Settings()
     try:
         return Settings.model_validate(tomllib.loads(data.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError([Problem(path, 0, "syntax", str(error))]) from error
     except ValidationError as error:
         raise ConfigError(

@@ -127,6 +127,12 @@ PARTS = (
         group="netns",
         counts="one",
     ),
+    Part(
+        "readers",
+        "readers fed with anything",
+        (".venv/bin/python", "-m", "tests.fuzz.readers"),
+        counts="one",
+    ),
     Part("power", "power cuts at each moment of an apply", (*NATIVE, "-m", "power"), needs=("kernel",)),
     # What the daemon does on that kernel is seen on the Debian host, which has it, too.
     Part("lab", "the full kernel", (*LAB, "-m", "lab or netns and not daemon"), needs=("kernel",)),

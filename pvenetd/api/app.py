@@ -87,6 +87,8 @@ async def serve_network(
 async def _runner(server: Server, **options: Any) -> AsyncIterator[web.AppRunner]:
     app = web.Application(client_max_size=MAX_BODY)
     app.router.add_route("*", "/{path:(?s:.*)}", server.serve)
+    # A compressed body would be made a thousand times as large before anybody could refuse it.
+    options |= {"auto_decompress": False}
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, **options)
     await runner.setup()
     try:
@@ -217,6 +219,8 @@ def _tell(caller: Caller, what: str, status: int, body: Mapping[str, Any]) -> No
 
 async def _given(request: web.Request) -> dict[str, Any]:
     """Return the parameters in query and body.  Raises `BadParametersError`, `TooLargeError`."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise BadParametersError({"body": "should not be compressed"})
     query = _listed(request.query.items())
     body = _listed(await _body(request)) if request.can_read_body else {}
     if both := query.keys() & body.keys():
@@ -251,12 +255,30 @@ async def _body(request: web.Request) -> Iterable[tuple[str, Any]]:
     if request.content_type != "application/json":
         raise BadParametersError({"body": "should be JSON (Content-Type: application/json), or a form"})
     try:
-        record = json.loads(data, parse_constant=_no_constant)
+        record = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once)
+        _check_text(data, record)
     except (ValueError, RecursionError) as error:
         raise BadParametersError({"body": f"no JSON: {error}"}) from error
     if not isinstance(record, dict):
         raise BadParametersError({"body": "should be a JSON object"})
     return record.items()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's members; of one that is there twice, others might read the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a member twice")
+    return found
+
+
+def _check_text(data: bytes, record: object) -> None:
+    """Raise ValueError where *record* has half a character (a lone surrogate): no file could hold it."""
+    if b"\\u" in data:
+        try:
+            json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ValueError("a text has half a character") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -16,6 +16,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pvenetd.api.route import Caller
 from pvenetd.errors import Conflict
@@ -38,7 +39,7 @@ def listening(path: Path, given: socket.socket | None = None) -> Iterator[socket
     Raises `Conflict` where another daemon serves there.  What connects from now on waits for an answer.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / "lock").open("wb") as lock:
+    with _lock(path.parent / "lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,6 +51,15 @@ def listening(path: Path, given: socket.socket | None = None) -> Iterator[socket
         with _made(path) as made:
             yield made
         path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> BinaryIO:
+    """Open the lock file: nothing that a link leads to, and no FIFO keeps us waiting.  Raises `Conflict`."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return cast("BinaryIO", os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0))
+    except OSError as error:
+        raise Conflict(f"{path} is in the way: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -74,12 +84,20 @@ def _made(path: Path) -> Iterator[socket.socket]:
                     os.chown(draft, 0, group)
             draft.chmod(MODE)
             made.listen(BACKLOG)
-            draft.replace(path)
+            _in_place(draft, path)
         finally:
             os.close(directory)
             (private / path.name).unlink(missing_ok=True)
             private.rmdir()
         yield made
+
+
+def _in_place(draft: Path, path: Path) -> None:
+    """Have the socket replace what stands at *path*.  Raises `Conflict`."""
+    try:
+        draft.replace(path)
+    except OSError as error:
+        raise Conflict(f"{path} is in the way: {error.strerror}") from error
 
 
 def peer(transport: asyncio.BaseTransport | None, group: int | None) -> Caller:

@@ -189,7 +189,7 @@ async def _problems(daemon: Daemon, root: Path, file: str, nics: list[str] | Non
 async def _daemon(root: Path, *, by_kernel: bool) -> AsyncIterator[Daemon]:
     """Yield the daemon of *root*, not started: it has undone, taken over and loaded nothing."""
     files = Files(root)
-    config = settings.parse(files.read(settings.PATH))
+    config = settings.load(files.read)
     level = logging.root.manager.disable
     logging.disable()  # what goes wrong is in the answer
     journal = Journal(files)
