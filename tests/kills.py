@@ -76,7 +76,7 @@ class Load:
                 self.done += 1
             except (OSError, HTTPException, ValueError):  # nobody is there, or he died while he answered
                 self.lost += 1
-                time.sleep(0.02)  # who asks without a pause keeps the daemon from starting
+                time.sleep(0.1)  # who asks without a pause keeps the daemon from starting
             except AssertionError as error:
                 self.refusals.append(str(error))
 
@@ -114,6 +114,7 @@ class Kills:
             if number % _LOOK == 0 or number == times:
                 self._goes_on(False)
                 self._look(number)
+                print(f"{number + self.starting} kills", file=sys.stderr, flush=True)
         self._put_back()
         until(lambda: self.everything() == before, f"seed {self.seed}: all is as in the beginning", 60)
 
@@ -174,7 +175,7 @@ class Kills:
         self.world.ctl("firewall", "check")
         status = self._ask("GET", "pvenetd/status")
         assert status["errors"] == {}, f"{why}: {status['errors']}"
-        there = {link["ifname"] for link in self.world.host.show("ip", "-j", "link", "show", "up")}
+        there = {link["ifname"] for link in self.world.host.show("ip", "-j", "link") if "UP" in link["flags"]}
         for vmid, plugged in self._plugged.items():
             assert (f"tap{vmid}i0" in there) == plugged, f"{why}: guest {vmid}: {there}"
 

@@ -79,8 +79,7 @@ DEBIAN = (
     # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
     "--ignore=tests/e2e/test_libvirt.py",
     # They say the same on this machine, and take minutes on that one.
-    "--ignore=tests/e2e/test_flood.py",
-    "--ignore=tests/e2e/test_monitor.py",
+    *(f"--ignore=tests/e2e/test_{name}.py" for name in ("clock", "flood", "kills", "monitor", "shortage")),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.kills import kills
 from tests.reliability import Outcome
 
-TIMES = 10
+TIMES = 5
 
 
 @pytest.mark.reliability(

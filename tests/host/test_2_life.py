@@ -169,6 +169,23 @@ def test_killed_daemon_is_started_again() -> None:
     assert port(TAP) == before
 
 
+@pytest.mark.reliability(
+    "the kernel kills the daemon for want of memory (a bound of 20 MiB on its unit)",
+    guarantee="systemd starts it again, as often as it takes; its guest notices nothing",
+)
+@pytest.mark.usefixtures("guest")
+def test_daemon_that_is_killed_for_memory_is_started_again() -> None:
+    before, pid = port(TAP), main_pid()
+    follower = journal()
+    run("systemctl", "set-property", "--runtime", SERVICE, "MemoryMax=20M")
+    follower.expect("oom-kill")
+    follower.stop()
+    run("systemctl", "set-property", "--runtime", SERVICE, "MemoryMax=infinity")
+    assert ctl("plan") == ""  # waits for the next daemon
+    assert main_pid() not in (0, pid)
+    assert port(TAP) == before
+
+
 @pytest.mark.usefixtures("guest")
 def test_a_guests_file_and_its_monitor_are_followed_within_the_units_bounds() -> None:
     settings, config = CONFIG / "pvenetd.toml", CONFIG / "qemu-server/100.conf"
