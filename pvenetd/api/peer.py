@@ -107,7 +107,7 @@ def peer(transport: asyncio.BaseTransport | None, group: int | None) -> Caller:
         return Caller("nobody", may_write=False)
     _, uid, gid = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     may_write = uid == 0 or (group is not None and group in {gid, *_groups(end)})
-    return Caller(_user(uid), may_write=may_write)
+    return Caller(user_name(uid), may_write=may_write)
 
 
 def group_id() -> int | None:
@@ -127,7 +127,8 @@ def _groups(end: socket.socket) -> tuple[int, ...]:
 
 
 @functools.cache
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return what a user of this host is called; ``uid N`` where nobody knows."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

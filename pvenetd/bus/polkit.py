@@ -6,6 +6,7 @@ from dbus_fast import Message, MessageFlag, Variant
 from dbus_fast.aio import MessageBus
 
 from pvenetd.api.errors import ForbiddenError
+from pvenetd.api.peer import user_name
 from pvenetd.bus.connection import CallError, call
 from pvenetd.bus.table import NAME
 
@@ -17,14 +18,14 @@ _NO_POLKIT = frozenset(
 
 
 async def require(bus: MessageBus, asked: Message, action: str) -> str:
-    """Return who has *asked*, ``uid 0``.  Raises `ForbiddenError` where he may not do *action*."""
+    """Return who has *asked*, ``root``.  Raises `ForbiddenError` where he may not do *action*."""
     try:
         (uid,) = await call(bus, _to_bus("GetConnectionUnixUser", asked.sender or ""))
     except CallError as error:
         raise ForbiddenError(f"the bus cannot tell who asks: {error}") from error
     if not await _is_allowed(bus, asked, f"{NAME}.{action}", uid):
         raise ForbiddenError(f"uid {uid} may not {action}: polkit refuses {NAME}.{action}")
-    return f"uid {uid}"
+    return user_name(uid)
 
 
 async def _is_allowed(bus: MessageBus, asked: Message, action: str, uid: int) -> bool:

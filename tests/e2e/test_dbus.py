@@ -40,6 +40,7 @@ def test_what_is_asked_by_dbus_is_done(there: tuple[World, Bus]) -> None:
     assert (bus.property("State"), bus.property("Staged")) == ("staged", True)
     operations, outcome, name = bus.call("Apply", "u", "600")
     assert any("link vmbr1 mtu=1400" in op for op in operations)
+    assert '"who": "root@pam"' in (world.root / "var/lib/pvenetd/tasks.jsonl").read_text()
     assert outcome.startswith("rolled back in 600 s unless")
     assert bus.property("Pending") == name
     assert bus.call("Confirm", "s", name) == ["confirmed", name]
