@@ -106,7 +106,7 @@ PARTS = (
     Part(
         "native",
         "this machine's kernel",
-        (*NATIVE, "-m", "not lab and not host and not power", *NOT_LINT),
+        (*NATIVE, "-m", "not lab and not host and not power and not reboot", *NOT_LINT),
         group="netns",
     ),
     Part("lint", "style, types, imports, shell", (*NATIVE, "tests/test_lint.py")),
@@ -139,6 +139,13 @@ PARTS = (
         "host",
         "the package on a Debian host",
         (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[56]_*"),
+        needs=("image", "deb"),
+        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+    ),
+    Part(
+        "reboot",
+        "a Debian host that boots again",
+        (*NATIVE, "-m", "reboot", "tests/reboot"),
         needs=("image", "deb"),
         environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
     ),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.guest.domain import Domain, Libvirt
-from tests.host.machine import Network, apt, ctl, network, package
+from tests.host.flow import Flow
+from tests.host.machine import Network, apt, ctl, files, network, package
 from tests.host.talk import Provider, Talk
 from tests.host.virtual import CLUSTER, CLUSTER_FILE, GUEST_FILE, RULES, RULES_FILE, TAG
 from tests.netns import run, show
@@ -51,15 +53,34 @@ def before() -> Iterator[Network]:
     run("ip", "netns", "delete", "provider")
 
 
+class Installed(NamedTuple):
+    """What the package's installation has changed."""
+
+    before: Network
+    after: Network
+    lost: set[int]
+    """Of a flow from outside that went on meanwhile."""
+
+
 @pytest.fixture(scope="session")
-def installed(before: Network) -> tuple[Network, Network]:
+def paths(before: Network) -> set[str]:
+    """All files of the host before the package came."""
+    del before
+    return files()
+
+
+@pytest.fixture(scope="session")
+def installed(before: Network, paths: set[str]) -> Installed:
     """The host's network before the package was installed, and right after."""
-    apt("install", package().resolve())
-    return before, network()
+    del paths
+    with Flow() as flow:
+        apt("install", package().resolve())
+        lost = flow.lost()
+    return Installed(before, network(), lost)
 
 
 @pytest.fixture(scope="session")
-def libvirt(installed: tuple[Network, Network]) -> Libvirt:
+def libvirt(installed: Installed) -> Libvirt:
     """Return the host's libvirtd, which knows the package's hook; guest 100 has rules."""
     del installed
     ctl("apply")

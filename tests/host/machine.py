@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ SERVICE, SOCKET = "pvenetd.service", "pvenetd.socket"
 Network = dict[str, list[str]]
 """What there is, by kind, in lines."""
 
+_PLACES = ("/etc", "/usr", "/var", "/run", "/opt", "/root", "/srv")
+_KEPT_BY_OTHERS = ("/var/log/", "/var/cache/", "/var/backups/", "/run/log/", "/run/systemd/")
+"""Logs and caches of apt, dpkg and systemd."""
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _RUNNING = ("_timer", "fdb_n_learned")
 """Ends of the names of what changes by itself: a bridge's timers, and how many senders it has heard."""
@@ -35,6 +39,27 @@ def apt(*words: object) -> str:
 def package() -> Path:
     """Return the package under test."""
     return Path(os.environ["PVENET_DEB"])
+
+
+def newer(place: Path) -> Path:
+    """Make the package's next version in *place*, of the same files; return it."""
+    tree, made = place / "tree", place / "pvenetd_newer.deb"
+    run("dpkg-deb", "--raw-extract", str(package().resolve()), str(tree))
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*", r"\g<0>+next", control.read_text(), flags=re.MULTILINE))
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made))
+    return made
+
+
+def version() -> str:
+    """Return the version of the package that is installed."""
+    return run("dpkg-query", "-W", "-f", "${Version}", "pvenetd")
+
+
+def files() -> set[str]:
+    """Return the names of all files that a package could have left somewhere, those that others keep writing apart."""
+    found = run("find", *_PLACES, "-xdev").splitlines()
+    return {name for name in found if not name.startswith(_KEPT_BY_OTHERS) and "/__pycache__" not in name}
 
 
 def unit(name: str, *properties: str) -> Mapping[str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.machine import CTL, SERVICE, SOCKET, Network, asked, ctl, main_pid, unit
+from tests.host.conftest import Installed
+from tests.host.machine import CTL, SERVICE, SOCKET, asked, ctl, main_pid, unit
 from tests.netns import run
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
@@ -19,9 +20,24 @@ SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 
 
 @pytest.mark.parametrize("what", ["links", "addresses", "routes", "routes6", "rules", "vlans", "rulesets", "settings"])
-def test_installing_changes_nothing_of_the_network(installed: tuple[Network, ...], what: str) -> None:
-    before, after = installed
-    assert after[what] == before[what]
+def test_installing_changes_nothing_of_the_network(installed: Installed, what: str) -> None:
+    assert installed.after[what] == installed.before[what]
+
+
+@pytest.mark.reliability("the package is installed on a host that ifupdown2 runs", guarantee="no packet is lost")
+def test_installing_loses_no_packet(installed: Installed) -> None:
+    assert installed.lost == set()
+
+
+def test_what_taking_over_from_ifupdown2_would_change_is_told() -> None:
+    found = asked("status")["interfaces"]
+    assert (found["mode"], found["applied"]) == ("guest", 0)
+    assert {op.split()[2] for op in found["switch"]} <= {"vmbr0", "default"}
+    assert all(op.startswith("~ ") for op in found["switch"]), "nothing is made or deleted"
+
+
+def test_the_files_are_as_the_package_has_them() -> None:
+    assert run("dpkg", "--verify", "pvenetd") == ""
 
 
 def test_bridged_packets_do_not_reach_the_hosts_own_chains() -> None:
@@ -59,6 +75,14 @@ def test_daemon_may_do_little_but_networking() -> None:
 
 def test_exposure_is_three_at_most() -> None:
     run("systemd-analyze", "security", "--no-pager", "--threshold=30", SERVICE)
+
+
+def test_each_relaxation_has_its_reason_in_the_unit() -> None:
+    text = run("systemctl", "cat", SERVICE)
+    listed = run("systemd-analyze", "security", "--no-pager", SERVICE).splitlines()
+    relaxed = {line.split()[1].partition("=")[0] for line in listed if line.startswith("✗")}
+    assert {"User", "PrivateNetwork"} <= relaxed
+    assert {name for name in relaxed if f"{name}=" not in text} == set()
 
 
 def test_socket_is_for_root_and_the_group() -> None:

@@ -9,13 +9,31 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.host.conftest import INTERFACES, TEXT
-from tests.host.machine import LIBEXEC, SERVICE, apt, asked, ctl, ended, journal, main_pid, package, port, unit
+from tests.host.flow import OUTSIDE, Flow
+from tests.host.machine import (
+    CTL,
+    LIBEXEC,
+    SERVICE,
+    SOCKET,
+    apt,
+    asked,
+    ctl,
+    ended,
+    journal,
+    main_pid,
+    newer,
+    port,
+    unit,
+    version,
+)
 from tests.netns import lasting, run, show
 from tests.patience import until
 from tests.sandbox.process import Process
@@ -25,7 +43,7 @@ pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 TAP = "tap100i0"
 CONFIG = Path("/etc/pvenetd")
 MONITOR = Path("/run/qemu-server/100.qmp")
-DROP_IN = Path(f"/run/systemd/system/{SERVICE}.d/watchdog.conf")
+DROP_IN = Path(f"/run/systemd/system/{SERVICE}.d/test.conf")
 
 NAT = """
 auto vmbr1
@@ -231,38 +249,90 @@ def pvid() -> int:
     return next(int(vlan["vlan"]) for vlan in vlans if "PVID" in vlan["flags"])
 
 
-@pytest.mark.reliability(
-    "the daemon hangs (SIGSTOP)",
-    guarantee="the watchdog starts another; its guest notices nothing",
-)
 @pytest.mark.usefixtures("guest")
-def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
-    before = port(TAP)
-    DROP_IN.parent.mkdir(exist_ok=True)
-    DROP_IN.write_text("[Service]\nWatchdogSec=4\n")
-    run("systemctl", "daemon-reload")
+def test_chains_stay_while_the_daemon_is_down() -> None:
+    before = port(TAP), rules()
+    with Flow() as flow:
+        run("systemctl", "stop", SOCKET, SERVICE)
+        assert (port(TAP), rules()) == before
+        run("systemctl", "start", SOCKET, SERVICE)
+        assert ctl("plan") == ""
+        assert flow.lost() == set()
+    assert (port(TAP), rules()) == before
+
+
+@pytest.mark.parametrize(("missing", "held"), [("", True), ("CAP_NET_RAW", False)])
+@pytest.mark.usefixtures("tap")
+def test_without_net_raw_nobody_is_asked_whether_he_still_answers(missing: str, held: bool) -> None:
+    settings, staged = CONFIG / "pvenetd.toml", INTERFACES.with_suffix(".new")
+    settings.write_text(f'[apply]\nprobes = ["{OUTSIDE}"]\nprobe_seconds = 1\n')
+    with Flow(), bound(f"CapabilityBoundingSet=~{missing}" if missing else ""):
+        before = INTERFACES.read_text()
+        staged.write_text(before.replace("bridge-ports eno1", "bridge-ports none", 1))
+        done = subprocess.run([CTL, "apply", "--yes"], capture_output=True, text=True)
+        assert (f"{OUTSIDE}" in done.stderr and "rolled back" in done.stderr) == held, done.stderr
+        if not done.returncode:
+            ctl("rollback")
+        assert INTERFACES.read_text() == before
+        staged.unlink(missing_ok=True)
+    settings.unlink()
     run("systemctl", "restart", SERVICE)
-    pid = main_pid()
+    assert ctl("plan") == ""
+
+
+def test_without_net_admin_the_daemon_does_not_start() -> None:
+    with pytest.raises(AssertionError, match=r"pvenetd\.service failed"), bound("CapabilityBoundingSet=~CAP_NET_ADMIN"):
+        pass
+    run("systemctl", "restart", SERVICE)
+
+
+@contextmanager
+def bound(setting: str) -> Iterator[None]:
+    """Have the daemon run with another setting of its unit for a while."""
+    DROP_IN.parent.mkdir(exist_ok=True)
+    DROP_IN.write_text(f"[Service]\n{setting}\n")
+    run("systemctl", "daemon-reload")
     try:
-        follower = journal()
-        os.kill(pid, signal.SIGSTOP)
-        follower.expect("Watchdog timeout")
-        assert ctl("plan") == ""  # waits for the next daemon
-        follower.stop()
-        assert main_pid() not in (0, pid)
-        assert int(unit(SERVICE, "NRestarts")["NRestarts"]) >= 1
-        assert port(TAP) == before
+        run("systemctl", "restart", SERVICE)
+        yield
     finally:
         DROP_IN.unlink()
         run("systemctl", "daemon-reload")
 
 
-@pytest.mark.reliability("an upgrade while a guest runs", guarantee="its port and its rules are as before")
+@pytest.mark.reliability(
+    "the daemon hangs (SIGSTOP) while an apply waits to be confirmed",
+    guarantee="the watchdog starts another, which undoes the apply; its guest notices nothing",
+)
 @pytest.mark.usefixtures("guest")
-def test_upgrade_leaves_the_guest_alone() -> None:
-    before, pid = (port(TAP), rules()), main_pid()
-    apt("install", "--reinstall", package().resolve())
-    assert ctl("plan") == ""
+def test_hanging_daemon_is_started_again_by_the_watchdog() -> None:
+    before, text = port(TAP), INTERFACES.read_text()
+    with bound("WatchdogSec=4"):
+        INTERFACES.with_suffix(".new").write_text(text.replace("192.0.2.2/24", "192.0.2.3/24"))
+        ctl("apply", "--confirm", "3600")
+        assert asked("status")["interfaces"]["state"] == "waiting for confirmation"
+        follower, pid = journal(), main_pid()
+        os.kill(pid, signal.SIGSTOP)
+        follower.expect("Watchdog timeout")
+        ctl("interfaces", "revert")  # waits for the next daemon; the edit waits again
+        follower.stop()
+        assert (INTERFACES.read_text(), ctl("plan")) == (text, "")
+        assert main_pid() not in (0, pid)
+        assert int(unit(SERVICE, "NRestarts")["NRestarts"]) >= 1
+        assert port(TAP) == before
+
+
+@pytest.mark.reliability(
+    "an upgrade while a guest runs", guarantee="its port and its rules are as before, no packet is lost"
+)
+@pytest.mark.usefixtures("guest")
+def test_upgrade_leaves_the_guest_alone(tmp_path: Path) -> None:
+    before, pid, old = (port(TAP), rules()), main_pid(), version()
+    with Flow() as flow:
+        apt("install", newer(tmp_path))
+        assert ctl("plan") == ""
+        assert flow.lost() == set()
+    assert version() != old
     assert main_pid() not in (0, pid)
     assert (port(TAP), rules()) == before
 

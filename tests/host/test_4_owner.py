@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.conftest import INTERFACES, TEXT
+from tests.host.conftest import INTERFACES, TEXT, Installed
+from tests.host.flow import Flow
 from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, unit
 from tests.netns import run, show
 
@@ -16,6 +17,9 @@ pytestmark = [pytest.mark.host, pytest.mark.usefixtures("owned")]
 
 SCRIPT = Path("/etc/network/if-up.d/zz-told")
 TOLD = Path("/run/told")
+RAN = Path("/run/ran")
+SWITCH: list[str] = []
+"""What status said that taking over would change."""
 PROBE = Path("/run/systemd/system/probe.service")
 COMMANDS = """\
 	post-up touch /etc/made-by-a-command
@@ -25,7 +29,7 @@ COMMANDS = """\
 
 
 @pytest.fixture(scope="module")
-def owned(before: Network) -> Iterator[tuple[Network, Network]]:
+def owned(before: Network) -> Iterator[Installed]:
     """The host's network as pvenetd has applied it beside ifupdown2, and after it has taken its place."""
     del before
     PROBE.write_text(
@@ -34,11 +38,20 @@ def owned(before: Network) -> Iterator[tuple[Network, Network]]:
     )
     run("systemctl", "daemon-reload")
     apt("install", package().resolve())
-    INTERFACES.write_text(TEXT)
+    # ifupdown2 has run a command, and knows of it.
+    INTERFACES.write_text(f"{TEXT}\tpost-up echo again >>{RAN}\n")
+    run("ifreload", "-a")
     ctl("apply")
+    run("systemctl", "stop", "pvenetd.socket", SERVICE)
+    run("rm", "/run/pvenetd/hooks.jsonl")  # as where nothing was ever applied by pvenetd
+    run("systemctl", "start", "pvenetd.socket", SERVICE)
+    RAN.unlink()
+    SWITCH.extend(asked("status")["interfaces"]["switch"])
     as_it_was = network()
-    apt("install", next(package().parent.glob("pvenetd-ifupdown_*.deb")).resolve())
-    yield as_it_was, network()
+    with Flow() as flow:
+        apt("install", next(package().parent.glob("pvenetd-ifupdown_*.deb")).resolve())
+        lost = flow.lost()
+    yield Installed(as_it_was, network(), lost)
     SCRIPT.unlink(missing_ok=True)
 
 
@@ -58,9 +71,21 @@ def boot() -> None:
 
 
 @pytest.mark.parametrize("what", ["links", "addresses", "routes", "routes6", "rules", "vlans", "rulesets"])
-def test_taking_over_changes_nothing(owned: tuple[Network, Network], what: str) -> None:
-    before, after = owned
-    assert after[what] == before[what]
+def test_taking_over_changes_nothing(owned: Installed, what: str) -> None:
+    assert owned.after[what] == owned.before[what]
+
+
+@pytest.mark.reliability("pvenetd takes ifupdown2's place", guarantee="where the plan is empty no packet is lost")
+def test_taking_over_is_foretold_and_loses_no_packet(owned: Installed) -> None:
+    assert SWITCH == []
+    assert owned.lost == set()
+    assert run("dpkg", "--verify", "pvenetd", "pvenetd-ifupdown") == ""
+
+
+def test_taking_over_runs_no_command_that_ifupdown2_has_run() -> None:
+    assert not RAN.exists()
+    INTERFACES.write_text(TEXT)
+    run("ifreload", "-a")
 
 
 def test_it_is_the_networking_service_and_the_network_waits_for_it() -> None:

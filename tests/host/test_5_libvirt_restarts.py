@@ -1,15 +1,17 @@
-"""libvirtd and the daemon, killed or restarted while a guest talks: no packet is lost, and none gets past its rules."""
+"""libvirtd and the daemon, killed, restarted or upgraded while a guest talks: no packet is lost or evades its rules."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.guest.domain import Domain, Wiring, interface, metadata
 from tests.host.left import comes_back, everything
-from tests.host.machine import SERVICE, ctl, ended, unit
+from tests.host.machine import SERVICE, apt, ctl, ended, newer, unit
 from tests.host.talk import ADDRESS, Talk
 from tests.host.virtual import NET
 from tests.netns import run
@@ -32,14 +34,26 @@ def kill(*services: str) -> None:
     run("systemctl", "start", *services)
 
 
+def upgrade(*_: str) -> None:
+    """Install the package's next version."""
+    with TemporaryDirectory() as place:
+        apt("install", newer(Path(place)))
+
+
 @pytest.mark.reliability(
-    "libvirtd, the daemon, or both are restarted or killed while a guest talks",
+    "libvirtd, the daemon, or both are restarted, killed or upgraded while a guest talks",
     guarantee="no packet is lost, and none gets past its rules",
 )
 @pytest.mark.parametrize(
     ("wiring", "times"),
     [
-        (Wiring.SCRIPT, [(how, who) for how in (restart, kill) for who in ((SERVICE,), (LIBVIRTD,), BOTH)]),
+        (
+            Wiring.SCRIPT,
+            [
+                *((how, who) for how in (restart, kill) for who in ((SERVICE,), (LIBVIRTD,), BOTH)),
+                (upgrade, (SERVICE,)),
+            ],
+        ),
         (Wiring.OURS, [(kill, BOTH)]),
         (Wiring.PLAIN, [(kill, BOTH)]),
     ],
