@@ -20,8 +20,8 @@ FIRST = 0.25
 """Seconds for which a change has precedence."""
 UNKNOWN = 0.02
 """Seconds for which has precedence what may become a change."""
-PATIENCE = 1.0
-"""Seconds that a question steps aside at most, in one place."""
+PATIENCE = 0.05
+"""Seconds that a question steps aside at most, before each slice and each answer: changes may never end."""
 LONGEST_REST = 0.01
 """Seconds."""
 _IN_A_ROW = 16
