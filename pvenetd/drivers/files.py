@@ -27,6 +27,8 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
 """What a file is called while it is written."""
 _OURS = (STAGED, ".conf", ".fw", ".json", ".key", "reserve")
 """How names end that nobody else gives to files where ours are."""
+_OWN = ("run/pvenetd/", "var/lib/pvenetd/")
+"""Where nobody but pvenetd writes."""
 _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
 
@@ -66,6 +68,10 @@ class Files:
         if not real.is_relative_to(root):
             raise OSError(errno.EXDEV, f"leads out of {root}", str(self.path(name)))
         return real
+
+    def _beside(self, name: str) -> Path:
+        """Return where *name* lies, itself not followed where it is a symbolic link.  Raises OSError."""
+        return self._real(posixpath.dirname(name)) / posixpath.basename(name)
 
     def _has_links(self, name: str) -> bool:
         """Return whether there may be a symbolic link on the way from the root to *name*, or a step back."""
@@ -112,19 +118,20 @@ class Files:
     def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
         """Put *data* in place of *name*: after a crash it is the old or the new file, whole.
 
-        Its mode and its owner stay.  A symbolic link stays one: what it points to is replaced.
+        Its mode and its owner stay.  A symbolic link of the admin's stays one: what it points to is replaced; one
+        among our own files is nobody's, and replaced itself.
         """
-        path = self._real(name)
+        path = self._beside(name) if name.lstrip("/").startswith(_OWN) else self._real(name)
         with _said(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, data, mode, path.stat() if path.exists() else None)
+            _replace(path, data, mode, path.stat() if path.exists() and not path.is_symlink() else None)
 
     def read_secret(self, name: str) -> bytes | None:
         """Return the content of a file that only its owner may read, None where there is none.
 
         Others' rights to it are taken away.  Raises OSError, also for a symbolic link.
         """
-        path = self._real(posixpath.dirname(name)) / posixpath.basename(name)
+        path = self._beside(name)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -142,7 +149,7 @@ class Files:
 
         A symbolic link is replaced, not followed.
         """
-        path = self._real(posixpath.dirname(name)) / posixpath.basename(name)
+        path = self._beside(name)
         with _said(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _replace(path, data, SECRET)
@@ -165,7 +172,7 @@ class Files:
 
     def append(self, name: str, data: bytes) -> None:
         """Write *data* behind what *name* holds, readable by root and its group.  Raises OSError."""
-        path = self._real(name)
+        path = self._beside(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags, 0o640)
@@ -178,7 +185,7 @@ class Files:
 
     def lock(self, name: str) -> Callable[[], None] | None:
         """Return what lets go of the lock file *name*, None where somebody has it: another process, or this one."""
-        path = self._real(name)
+        path = self._beside(name)
         with _said(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -6,9 +6,10 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.kernel.world import frame, guest_mac, ip_packet, mac_bytes
+from tests.kernel.world import checksum, frame, guest_mac, in_ip, ip_packet, mac_bytes, transport
 from tests.patience import PATIENCE
 
 OUTSIDE, GUEST, OTHER = "02:00:00:00:0f:fe", guest_mac(100), guest_mac(101)
@@ -77,3 +78,55 @@ def passes(shot: Shot, ears: dict[str, socket.socket]) -> bool:
             if payload in ear.recv(2048):
                 return True
     return False
+
+
+PRIORITY = (0x8100, 0)
+"""A tag of no VLAN (IEEE 802.1Q, priority-tagged)."""
+_ENDS = {"vm/100": (OUTSIDE, GUEST, "outside"), "outside": (OTHER, OUTSIDE, "vm/101")}
+"""Who gets a malformed packet: by whom, to whom it is sent."""
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _OPTIONS = 0, 43, 44, 60
+"""IPv6's next headers (RFC 8200)."""
+
+
+def malformed(dest: str, port: int, closed: int) -> Iterator[Shot]:
+    """Yield what no stack sends, to *port*, which is open, or to one that is *closed*: none of it gets through."""
+    four, six = {"vm/100": ("254", "100"), "outside": ("101", "254")}[dest], 17
+    plain = ip_packet("udp", f"192.0.2.{four[0]}", f"192.0.2.{four[1]}", 30000, port)
+    for name, data in (
+        ("a header of 16 bytes", b"\x44" + plain[1:]),
+        ("a header of 60 bytes", b"\x4f" + plain[1:]),
+        ("version 6 in IPv4", b"\x65" + plain[1:]),
+        ("a length beyond the frame", plain[:2] + struct.pack("!H", 900) + plain[4:]),
+        ("a length of less than the header", plain[:2] + struct.pack("!H", 10) + plain[4:]),
+        ("a wrong checksum", plain[:10] + b"\xff\xff" + plain[12:]),
+        ("twelve bytes of a header", plain[:12]),
+        ("a tiny first fragment", _fragment(plain, 0x2000, 8)),
+        ("a fragment within the ports", _fragment(plain, 0x0001, 8)),
+        ("a last fragment alone", _fragment(plain, 0x0100, 16)),
+    ):
+        yield _odd(name, dest, 0x0800, data)
+    ends = [f"2001:db8::{int(one):x}" for one in four]
+    shut = transport("udp6", *ends, 30001, closed)
+    for name, first, data in (
+        ("a closed port behind options", _HOP_BY_HOP, bytes((six, 0, 1, 4, 0, 0, 0, 0)) + shut),
+        ("a closed port in a whole fragment", _FRAGMENT, bytes((six, 0, 0, 0, 0, 0, 0, 7)) + shut),
+        (
+            "a closed port behind forty headers",
+            _OPTIONS,
+            bytes((_OPTIONS, 0, 1, 4, 0, 0, 0, 0)) * 39 + bytes((six, 0, 1, 4, 0, 0, 0, 0)) + shut,
+        ),
+        ("options that never end", _OPTIONS, bytes((_OPTIONS, 255, 1, 4, 0, 0, 0, 0)) + shut),
+        ("a route by others", _ROUTING, bytes((six, 2, 0, 1, 0, 0, 0, 0)) + bytes(16) + shut),
+    ):
+        yield _odd(name, dest, 0x86DD, in_ip(first, *ends, data))
+
+
+def _odd(name: str, dest: str, kind: int, data: bytes) -> Shot:
+    source_mac, mac, source = _ENDS[dest]
+    return Shot(f"to {dest}: {name}", source, dest, frame(source_mac, mac, kind, data), passes=False)
+
+
+def _fragment(packet: bytes, offset: int, size: int) -> bytes:
+    """Return a part of *packet* with its flags and *offset*, and a header that is right."""
+    head = packet[:2] + struct.pack("!HHH", 20 + size, 7, offset) + packet[8:10] + bytes(2) + packet[12:20]
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + packet[20 : 20 + size]

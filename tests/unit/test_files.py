@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,37 @@ def test_nothing_outside_the_root_is_touched(files: Files, tmp_path_factory: pyt
     with pytest.raises(OSError, match="leads out of"):
         files.write("out", b"new")
     assert outside.read_bytes() == b"old"
+
+
+WRITES: dict[str, Callable[[Files, str], object]] = {
+    "write": lambda files, name: files.write(name, b"ours"),
+    "write_json": lambda files, name: files.write_json(name, {"ours": 1}),
+    "write_secret": lambda files, name: files.write_secret(name, b"ours"),
+    "append": lambda files, name: files.append(name, b"ours"),
+    "lock": lambda files, name: (release := files.lock(name)) and release(),
+}
+
+
+@pytest.mark.parametrize("name", ["run/pvenetd/made.json", "var/lib/pvenetd/pending.json"])
+@pytest.mark.parametrize("way", WRITES)
+@pytest.mark.reliability(
+    "symbolic links and FIFOs planted where the daemon keeps its own files, locks and logs",
+    guarantee="what a link leads to is never written, and nobody waits for a FIFO",
+)
+def test_no_link_among_our_own_files_is_followed(files: Files, way: str, name: str) -> None:
+    victim = files.root / "victim"
+    victim.write_bytes(b"as it was")
+    victim.chmod(0o644)
+    path = files.path(name)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(victim)
+    with suppress(OSError):
+        WRITES[way](files, name)
+    assert (victim.read_bytes(), stat.S_IMODE(victim.stat().st_mode)) == (b"as it was", 0o644)
+    path.unlink()
+    os.mkfifo(path)
+    with suppress(OSError):
+        WRITES[way](files, name)
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
