@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import pytest
 
 from pvenetd.api.peer import listening
 from pvenetd.errors import Conflict
+from tests.api.far import PASSWORD, by_ticket, far_off
 from tests.api.server import NODE, OURS, Api, fake, served
 from tests.patience import PATIENCE
 
@@ -189,3 +191,39 @@ def test_what_stands_where_the_socket_belongs(
     if (tmp_path / "victim").exists():
         assert (tmp_path / "victim").read_text() == "as it was"
     assert not [one.name for one in tmp_path.iterdir() if one.name.startswith(".")]
+
+
+@pytest.mark.reliability(
+    "passwords, tickets and tokens given where they belong, where they do not, and wrong ones",
+    guarantee="none is in the log of the whole run, in an answer that refuses, in an event, or in a file in clear",
+)
+async def test_a_whole_session_leaves_no_secret_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    typo, version = "correct hosre", "/api2/json/version"
+    with caplog.at_level(logging.DEBUG):
+        async with far_off(tmp_path) as far:
+            issued = await far.login()
+            root = by_ticket(issued)
+            path = "/api2/json/access/users/root@pam/token/mine"
+            token = (await far.ask("POST", path, root, comment="plays"))[1]["data"]["value"]
+            bearer = {"Authorization": f"PVEAPIToken=root@pam!mine={token}"}
+            secrets = [PASSWORD, typo, token, issued["ticket"], issued["CSRFPreventionToken"]]
+            assert (await far.ask("GET", version, bearer))[0] == 200
+            refusals = [
+                await far.ask("POST", "/api2/json/access/ticket", username="root@pam", password=typo),
+                await far.ask("POST", "/api2/json/access/ticket", username=typo, password=PASSWORD),
+                await far.ask("GET", version, {"Authorization": f"PVEAPIToken=root@pam!other={token}"}),
+                await far.ask("GET", version, {"Cookie": f"PVEAuthCookie={issued['ticket']}x"}),
+                await far.ask("POST", path, by_ticket({**issued, "CSRFPreventionToken": "x"})),
+                await far.ask("PUT", path, root, password=PASSWORD, ticket=issued["ticket"]),
+                await far.ask("GET", f"{version}?password={typo.replace(' ', '+')}&ticket={token}", bearer),
+                await far.ask("POST", f"{OURS}/apply", bearer, confirm=token),
+            ]
+            events = await far.ask("GET", f"{OURS}/events", bearer)
+    assert all(400 <= status < 500 for status, _ in refusals)
+    told = json.dumps([*refusals, events]) + caplog.text + _files(tmp_path)
+    assert [secret for secret in secrets if secret in told] == []
+
+
+def _files(root: Path) -> str:
+    """Return what all files below *root* hold."""
+    return b"".join(one.read_bytes() for one in root.rglob("*") if one.is_file()).decode(errors="replace")
