@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.command import Command, everywhere
 from pvenetd.ctl.commands.every import COMMANDS
 
@@ -78,23 +79,28 @@ def _next(typed: list[str], word: str, root: str) -> Iterable[str]:
 
 def _values(facts: dict[str, Any], root: str, typed: list[str]) -> Iterable[str]:
     """Return the values of one argument; none leaves it to the shell, which knows files."""
-    match facts.get("metavar"):
-        case "IFACE" | "A,B":
-            return _listed(_LINKS)
-        case "IFNAME":
-            return [name for name in _listed(_LINKS) if name.startswith("tap")]
-        case "VMID" | "N":
-            return [name.removesuffix(".conf") for name in _listed(Path(root, _GUESTS))]
-        case "KEY=VALUE":
-            return [f"{key}=" for key in _keys(typed)]
-        case "KEY":
-            return _keys(typed)
-        case "SCOPE":
-            return _scopes(Path(root), typed)
-        case "NIC":
-            return _nics(Path(root, _GUESTS, f"{typed[-1]}.conf"))
+    if found := _NAMED.get(facts.get("metavar", "")):
+        return found(root, typed)
     choices: tuple[str, ...] = facts.get("choices", ())
     return choices
+
+
+def _interfaces(root: str, typed: list[str]) -> list[str]:
+    return [*_listed(_LINKS), *(_nics_of_all(root) if typed[:1] == ["capture"] else ())]
+
+
+def _taps(root: str, typed: list[str]) -> list[str]:
+    del root, typed
+    return [name for name in _listed(_LINKS) if name.startswith("tap")]
+
+
+def _zones(root: str, typed: list[str]) -> list[str]:
+    del typed
+    return ["outside", "host", *_nics_of_all(root), *(f"bridge/{name}" for name in _bridges())]
+
+
+def _nics_of_one(root: str, typed: list[str]) -> list[str]:
+    return _guests(root).get(typed[2] if len(typed) > 2 else "", [])
 
 
 def _keys(typed: list[str]) -> list[str]:
@@ -127,19 +133,56 @@ _FIREWALL_KEYS = {
 }
 
 
-def _scopes(root: Path, typed: list[str]) -> list[str]:
+def _scopes(root: str, typed: list[str]) -> list[str]:
     """Return the firewalls there are."""
-    guests = sorted({one.removesuffix(".conf") for place in (_GUESTS, _CONTAINERS) for one in _listed(root / place)})
-    found = ["cluster", "host", *(f"vm/{one}" for one in guests if one.isdigit())]
-    bridges = [f"bridge/{path.parent.name}" for path in _LINKS.glob("*/bridge")]
+    found = ["cluster", "host", *(f"vm/{one}" for one in _guests(root))]
     try:
-        text = (root / _CLUSTER).read_text(errors="replace")
+        text = Path(root, _CLUSTER).read_text(errors="replace")
     except OSError:
         text = ""
     groups = re.findall(r"^\s*\[group\s+([^\s\]]+)", text, re.MULTILINE | re.IGNORECASE)
-    return [*found, *bridges, *(f"group/{name}" for name in groups if typed[1:2] == ["rule"])]
+    found += [f"bridge/{name}" for name in _bridges()]
+    return [*found, *(f"group/{name}" for name in groups if typed[1:2] == ["rule"])]
 
 
+def _bridges() -> list[str]:
+    return [path.parent.name for path in _LINKS.glob("*/bridge")]
+
+
+def _nics_of_all(root: str) -> list[str]:
+    return [f"vm/{vmid}/{nic}" for vmid, nics in _guests(root).items() for nic in nics]
+
+
+def _guests(root: str) -> dict[str, list[str]]:
+    """Return each guest's NICs: as the daemon knows them, those of libvirt's domains too, else as files have them."""
+    try:
+        status, body = ask(root, Request("GET", ("vms",), seconds=_PATIENCE))
+        if status < 400:  # HTTP: refused
+            return {str(one["vmid"]): [nic["nic"] for nic in one["nics"]] for one in body["data"]}
+    except (NoDaemonError, NoAnswerError):
+        pass
+    paths = [path for place in (_GUESTS, _CONTAINERS) for path in Path(root, place).glob("*.conf")]
+    return {path.stem: _nics(path) for path in paths if path.stem.isdigit()}
+
+
+_NAMED: dict[str, Callable[[str, list[str]], Iterable[str]]] = {
+    "IFACE": _interfaces,
+    "A,B": _interfaces,
+    "IFNAME": _taps,
+    "BRIDGE": lambda root, typed: _bridges(),  # noqa: ARG005
+    "VMID": lambda root, typed: _guests(root),  # noqa: ARG005
+    "N": lambda root, typed: _guests(root),  # noqa: ARG005
+    "ZONE": _zones,
+    "KEY=VALUE": lambda root, typed: [f"{key}=" for key in _keys(typed)],  # noqa: ARG005
+    "KEY": lambda root, typed: _keys(typed),  # noqa: ARG005
+    "SCOPE": _scopes,
+    "NIC": _nics_of_one,
+    "netN": _nics_of_one,
+    "netN=STRING": lambda root, typed: [f"{nic}=" for nic in _nics_of_one(root, typed)],
+}
+"""What stands for an argument in --help → its values, of a root, behind what was typed."""
+_PATIENCE = 1.0
+"""Seconds the daemon has: who types waits."""
 _LINKS = Path("/sys/class/net")
 _GUESTS = "etc/pvenetd/qemu-server"
 _CONTAINERS = "etc/pvenetd/lxc"

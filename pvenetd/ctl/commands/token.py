@@ -39,7 +39,7 @@ def _new(parser: Takes) -> None:
     _one(parser)
     text = "read: look at everything, the default; admin: do what its user may"
     parser.add_argument("--role", choices=("read", "admin"), default="read", help=text)
-    parser.add_argument("--days", metavar="N", type=_days, help="how long it holds; for ever without it")
+    parser.add_argument("--days", metavar="DAYS", type=_days, help="how long it holds; for ever without it")
     parser.add_argument("--comment", metavar="TEXT", help="what it is for")
 
 

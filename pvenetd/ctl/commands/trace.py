@@ -18,9 +18,9 @@ def _arguments(parser: Takes) -> None:
     parser.add_argument("--proto", metavar="P", help="tcp, udp, icmp, a number, …")
     parser.add_argument("--source", metavar="A", help="an address, a network or a range")
     parser.add_argument("--dest", metavar="A", help="an address, a network or a range")
-    parser.add_argument("--sport", metavar="N", type=int, help="source port")
-    parser.add_argument("--dport", metavar="N", type=int, help="destination port")
-    parser.add_argument("--packets", metavar="N", type=int, default=5, help="how many, 100 at most")
+    parser.add_argument("--sport", metavar="PORT", type=int, help="source port")
+    parser.add_argument("--dport", metavar="PORT", type=int, help="destination port")
+    parser.add_argument("--packets", metavar="COUNT", type=int, default=5, help="how many, 100 at most")
     parser.add_argument("--seconds", metavar="S", type=float, default=_SECONDS, help="how long, 60 at most")
 
 
