@@ -24,6 +24,7 @@ class Capture(OfNode):
     count: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """Packets."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    """How long."""
     max_bytes: Annotated[int, Field(ge=1, le=10 << 30)] = 100 << 20
     """Bytes of the file."""
     snaplen: Annotated[int, Field(ge=64, le=262_144)] = 262_144
