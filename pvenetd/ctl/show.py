@@ -234,7 +234,7 @@ def adopted(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
 def guests(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block]:
     """Show a table of guests' NICs."""
     columns = ("vmid", "name", "nic", "tap", "bridge", "vlan", "mac", "link", "firewall", "source")
-    yield Table(columns, [row for one in data for row in _rows(one)])
+    yield Table(columns, [row for one in data for row in _rows(one)], ("source", "mac", "tap"))
     yield from (f"guest {one['vmid']}: {_indented(one['error'])}" for one in data if one["error"])
     yield from (problem for one in data for problem in _warnings(one))
 

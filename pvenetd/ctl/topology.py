@@ -29,15 +29,17 @@ def _dot(data: list[Link]) -> Iterator[str]:
     yield '  rankdir=LR; node [shape=box, fontname="monospace"];'
     for link in data:
         colour = "" if link["up"] else ", color=gray, fontcolor=gray"
-        yield f"  {_quoted(link['name'])} [label={_quoted(_label(link))}{colour}];"
-        if guest := link.get("guest"):
-            label = f"guest {guest['vmid']} {guest['name']}".rstrip()
-            yield f"  {_node(guest)} [label={_quoted(label)}, shape=ellipse];"
+        yield f"  {_quoted(link['name'])} [label={_quoted(_words(link))}{colour}];"
+    guests = {guest["vmid"]: guest for link in data if (guest := link.get("guest"))}
+    for guest in guests.values():
+        label = f"guest {guest['vmid']}\n{guest['name']}".rstrip()
+        yield f"  {_node(guest)} [label={_quoted(label)}, shape=ellipse];"
     for link in data:
         for below in _above(link, data):
             yield f"  {_quoted(below)} -> {_quoted(link['name'])};"
         if guest := link.get("guest"):
-            yield f"  {_quoted(link['name'])} -> {_node(guest)} [label={_quoted(guest['nic'])}];"
+            label = guest["nic"] + ("\nfiltered" if guest["filtered"] else "")
+            yield f"  {_quoted(link['name'])} -> {_node(guest)} [label={_quoted(label)}];"
     yield "}"
 
 
@@ -103,7 +105,16 @@ def _inward(link: Link) -> bool:
 
 
 def _label(link: Link) -> str:
-    """Return a link in a few words: name, kind, VLANs, addresses, state, guest."""
+    """Return a link in a few words, and its guest."""
+    guest = link.get("guest")
+    if not guest:
+        return _words(link)
+    filtered = ", filtered" if guest["filtered"] else ""
+    return _words(link) + f"\n→ guest {guest['vmid']} {guest['name']}".rstrip() + f" ({guest['nic']}{filtered})"
+
+
+def _words(link: Link) -> str:
+    """Return a link in a few words: name, kind, VLANs, addresses, state."""
     words = [link["name"], link["kind"]]
     if link.get("vlan"):
         words.append(f"VLAN {link['vlan']}")
@@ -116,8 +127,4 @@ def _label(link: Link) -> str:
     if link["mtu"] not in (None, 1500):
         words.append(f"mtu {link['mtu']}")
     words.append("up" if link["up"] else "DOWN")
-    guest = link.get("guest")
-    if not guest:
-        return " ".join(words)
-    filtered = ", filtered" if guest["filtered"] else ""
-    return " ".join(words) + f"\n→ guest {guest['vmid']} {guest['name']}".rstrip() + f" ({guest['nic']}{filtered})"
+    return " ".join(words)

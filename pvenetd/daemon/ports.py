@@ -11,6 +11,7 @@ from pvenetd.daemon.definitions import Definitions
 from pvenetd.daemon.guest_records import Counted, is_filtered
 from pvenetd.daemon.slices import in_slices
 from pvenetd.engine import Engine
+from pvenetd.errors import NotFound
 from pvenetd.forwarding import Origin
 from pvenetd.kinds.link import Link
 from pvenetd.option import ZeroOne
@@ -83,8 +84,11 @@ class Ports:
         return [_record(link, counted.get(link.name, {}), behind) async for link in in_slices(links)]
 
     async def forwarding(self, bridge: str | None) -> list[ForwardingRecord]:
-        """Return who is behind which port, of one bridge or of all."""
-        behind = await self.behind(await self._engine.observe())
+        """Return who is behind which port, of one bridge or of all.  Raises `NotFound`."""
+        live = await self._engine.observe()
+        if bridge and ("link", bridge) not in live:
+            raise NotFound(f"no interface {bridge} is there")
+        behind = await self.behind(live)
         found = [one for one in await self._engine.forwarding() if bridge in (None, one.bridge)]
         records = [{**one._asdict(), "vlan": one.vlan or None} for one in found]
         for one in records:

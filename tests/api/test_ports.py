@@ -12,6 +12,7 @@ async def test_ports_are_told_with_their_guests(api: Api) -> None:
     assert ports["tap100i0"]["master"] == "vmbr0"
     assert ports["tap100i0"]["guest"] == {"vmid": 100, "name": "web", "nic": "net0", "filtered": 1}
     assert await api.data("GET", f"{OURS}/fdb?bridge=vmbr0") == []
+    assert (await api.ask("GET", f"{OURS}/fdb?bridge=vmbr9"))[0] == 404
     counters = await api.data("GET", f"{OURS}/firewall/counters?vmid=100")
     assert "100.fw:4" in {one["origin"] for one in counters}
     assert counters[0].keys() == {"vmid", "chain", "origin", "packets", "bytes"}

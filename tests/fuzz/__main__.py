@@ -36,8 +36,10 @@ TWIN = "edits.update"
 RUNS = (
     ("--phases", "examples,coverage,fuzzing", "--max-examples", "10", f"--exclude-operation-id={TWIN}"),
     ("--phases", "fuzzing", "--max-examples", "30", f"--include-operation-id={TWIN}"),
+    ("--phases", "stateful", "--max-examples", "40"),
 )
-"""Random requests of each operation, beside those that schemathesis makes of each limit in its schemas."""
+"""Random requests of each operation, beside those that schemathesis makes of each limit in its schemas; then requests
+that take what others have answered: what was made is asked for, changed and deleted."""
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 LIMIT = 1500.0
 """Seconds after which it is given up: it takes some 90 on a machine with nothing else to do."""

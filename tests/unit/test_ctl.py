@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from pvenetd.ctl import show_ports
 from pvenetd.ctl.client import quote
 from pvenetd.ctl.commands.every import COMMANDS
 from pvenetd.ctl.complete import candidates
 from pvenetd.ctl.main import _commands, main
-from pvenetd.ctl.page import Table, clean, plain
+from pvenetd.ctl.page import Table, clean, fitted, plain
 from tests.unit.test_check import CASES, DATA, LINES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -220,6 +222,35 @@ def test_every_command_is_completed_and_has_help(command: Any, ctl: Run) -> None
 def test_what_steers_a_terminal_is_not_printed() -> None:
     assert clean("a\x1b[2J\x9bb\udcff\tc") == "a\ufffd[2J\ufffdb\ufffd\tc"
     assert plain(Table(("a",), [("\x1b[31m",)])) == "A\n\ufffd[31m\n"
+
+
+MAC = "02:00:5e:00:53:01"
+WIDE = Table(
+    ("vmid", "name", "vlan", "mac", "source"), [("100", "w" * 25, "tagged 30-40", MAC, "qemu")], ("source", "mac")
+)
+
+
+@pytest.mark.parametrize(
+    ("room", "widths", "left_out"),
+    [
+        (120, [4, 25, 12, 17, 6], []),
+        (66, [4, 23, 8, 17, 6], []),  # the name, which is long, and what has a blank are broken
+        (60, [4, 24, 9, 17], ["source"]),
+        (50, [4, 25, 12], ["source", "mac"]),
+        (20, [None, None, None], ["source", "mac"]),
+    ],
+)
+def test_a_table_fits_a_terminal_and_keeps_its_words(room: int, widths: list[int | None], left_out: list[str]) -> None:
+    table, found, missing = fitted(WIDE, room)
+    assert (found, missing) == (widths, left_out)
+    assert len(table.rows[0]) == len(widths)
+
+
+def test_a_port_that_carries_all_vlans_is_one_row() -> None:
+    own = {"bridge": "vmbr0", "port": "eno1", "mac": MAC, "dst": "", "origin": "own", "seconds": 0}
+    (table,) = show_ports.forwarding([{**own, "vlan": vlan} for vlan in (1, 2, 3, 5)], argparse.Namespace())
+    assert isinstance(table, Table)
+    assert table.rows == [("vmbr0", "eno1", MAC, "1-3,5", "-", "own", "-", "-")]
 
 
 def test_a_path_is_percent_encoded() -> None:

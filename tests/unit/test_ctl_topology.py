@@ -61,6 +61,15 @@ def test_a_bridge_with_two_ways_out_is_drawn_once() -> None:
     ]
 
 
+def test_graphviz_has_each_guest_once_and_each_of_its_nics() -> None:
+    taps = [link(f"tap100i{n}", "tap", master="vmbr0", guest={**GUEST, "nic": f"net{n}"}) for n in (0, 1)]
+    lines = "\n".join(map(str, topology.show([link("vmbr0", "bridge"), *taps], argparse.Namespace(format="dot"))))
+    assert lines.count('\n  "guest 100" [') == 1
+    assert lines.count('-> "guest 100"') == 2
+    assert lines.startswith("digraph network {")
+    assert lines.endswith("}")
+
+
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
 def test_names_are_quoted_for_graphviz(name: str) -> None:
     (node,) = [line for line in topology.show([link(name, "x")], argparse.Namespace(format="dot")) if "label=" in line]

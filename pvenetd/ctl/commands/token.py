@@ -70,6 +70,8 @@ def _listed(data: list[dict[str, Any]], _: argparse.Namespace) -> Iterator[Block
         (f"{one['userid']}!{one['tokenid']}", _role(one), _end(one), one.get("comment", ""))
         for one in sorted(data, key=lambda one: (one["userid"], one["tokenid"]))
     ]
+    if not rows:
+        yield "no tokens (pvenetctl token create)"
     yield Table(("token", "role", "end", "comment"), rows)
 
 
