@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ PATIENCE = 300.0
 """Seconds an answer may take; an apply of thousands of links takes some."""
 _PAUSE = 0.1
 """Seconds between two tries to reach a daemon that is not there."""
+_LOOK = 1.0
+"""Seconds after which it is said what is waited for."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 """Bytes that stand for themselves in a path (RFC 3986, unreserved)."""
 
@@ -50,15 +52,15 @@ class NoAnswerError(Exception):
     """The daemon is there, and did not answer."""
 
 
-def ask(root: str, request: Request) -> tuple[int, dict[str, Any]]:
-    """Return the status and the record that the daemon of *root* answers.
+def ask(root: str, request: Request, waiting: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
+    """Return the status and the record that the daemon of *root* answers; *waiting* is called each second until then.
 
     Raises `NoDaemonError`, `NoAnswerError`.
     """
     until = time.monotonic() + request.seconds
     while True:
         try:
-            return _ask(root, request, until)
+            return _ask(root, request, until, waiting)
         except NoDaemonError as error:
             if not request.patient:
                 raise
@@ -75,8 +77,8 @@ class RefusedError(Exception):
         super().__init__(str(body.get("message", "refused")))
 
 
-def stream(root: str, request: Request) -> socket.socket:
-    """Return the connection by which an answer comes that goes on, from behind its head.
+def stream(root: str, request: Request, kind: str = "*/*") -> socket.socket:
+    """Return the connection by which an answer of a *kind* comes that goes on, from behind its head.
 
     Raises `NoDaemonError`, `NoAnswerError`, `RefusedError`.
     """
@@ -85,7 +87,7 @@ def stream(root: str, request: Request) -> socket.socket:
     try:
         with _told(root, request):
             _connect(there, _address(root), request.seconds)
-            there.sendall(_bytes(request, "1.0"))  # so what comes is as it is, not in chunks
+            there.sendall(_bytes(request, "1.0", kind))  # so what comes is as it is, not in chunks
             head = _head(there)
             if 0 < _status(head) < 400:  # HTTP: refused
                 there.settimeout(None)
@@ -102,11 +104,11 @@ def quote(text: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
-def _ask(root: str, request: Request, until: float) -> tuple[int, dict[str, Any]]:
+def _ask(root: str, request: Request, until: float, waiting: Callable[[], None] | None) -> tuple[int, dict[str, Any]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there, _told(root, request):
         _connect(there, _address(root), max(until - time.monotonic(), _PAUSE))
         there.sendall(_bytes(request))
-        answer = _all(there, until)
+        answer = _all(there, until, waiting)
     return _read(answer)
 
 
@@ -143,26 +145,32 @@ def _connect(there: socket.socket, address: str, seconds: float) -> None:
         os.close(directory)
 
 
-def _bytes(request: Request, version: str = "1.1") -> bytes:
+def _bytes(request: Request, version: str = "1.1", kind: str = "*/*") -> bytes:
     target, body = request.target, b""
     if request.method == "GET" and request.params:
         target += "?" + "&".join(f"{quote(name)}={quote(str(value))}" for name, value in request.params.items())
     elif request.params:
         body = json.dumps(dict(request.params)).encode()
-    head = f"{request.method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
+    head = f"{request.method} {target} HTTP/{version}\r\nHost: localhost\r\nAccept: {kind}\r\nConnection: close\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
 
 
-def _all(there: socket.socket, until: float) -> bytes:
+def _all(there: socket.socket, until: float, waiting: Callable[[], None] | None = None) -> bytes:
     found = bytearray()
     while True:
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        there.settimeout(left)
-        data = there.recv(1 << 16)
+        there.settimeout(min(left, _LOOK) if waiting else left)
+        try:
+            data = there.recv(1 << 16)
+        except TimeoutError:
+            if not waiting:
+                raise
+            waiting()
+            continue
         if not data:
             return bytes(found)
         found += data

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from pvenetd.ctl import page
-from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
+from pvenetd.ctl.client import NoAnswerError, NoDaemonError, RefusedError, Request, ask
 from pvenetd.ctl.command import Command, FileRequest, everywhere
 from pvenetd.ctl.commands import GROUPS, MODULES
 
@@ -116,7 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
         return status
     from pvenetd.ctl.follow import follow
 
-    return follow(further, lambda request: _turn(command, request, arguments))
+    try:
+        follow(arguments.root, further, lambda data: _show(command, data, arguments))
+    except RefusedError as error:
+        return _refused(error.body, arguments)
+    return 0
 
 
 def _turn(
@@ -134,26 +138,43 @@ def _turn(
         (f"written, but {owner} is as it was: {text}" for owner, text in body.get("failed", {}).items()), sys.stderr
     )
     further = command.further(data, arguments, request) if isinstance(request, Request) else None
-    if not arguments.json:
-        page.write(command.show(data, arguments), sys.stdout)
-    elif data or not further:
+    if data or not further or not arguments.json:
+        _show(command, data, arguments)
+    return (0 if further else command.verdict(data) or int("failed" in body)), further
+
+
+def _show(command: Command, data: Any, arguments: argparse.Namespace) -> None:
+    """Print an answer."""
+    if arguments.json:
         sys.stdout.write(f"{json.dumps(data)}\n")
-    if not further:
-        return command.verdict(data) or int("failed" in body), None
+    else:
+        page.write(command.show(data, arguments), sys.stdout)
     sys.stdout.flush()
-    return 0, further
 
 
 def _answer(command: Command, request: Request | FileRequest, root: str) -> tuple[int, Mapping[str, Any]]:
     if isinstance(request, Request):
         try:
-            return ask(root, request)
+            return _asked(root, request)
         except NoDaemonError:
             if not command.offline:
                 raise
     from pvenetd.ctl import offline
 
     return offline.answer(root, request)
+
+
+def _asked(root: str, request: Request) -> tuple[int, Mapping[str, Any]]:
+    """Ask the daemon; who waits at a terminal for something to be done sees how far it is."""
+    if request.method == "GET" or not sys.stderr.isatty():
+        return ask(root, request)
+    from pvenetd.ctl.progress import Progress
+
+    progress = Progress(root)
+    try:
+        return ask(root, request, progress.show)
+    finally:
+        progress.end()
 
 
 def _complete(words: list[str]) -> int:

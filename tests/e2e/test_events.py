@@ -37,6 +37,13 @@ def test_as_json_an_answer_is_a_line(world: World) -> None:
     world.start_tap()
     hook(world.root, "up", TAP)
     follower.expect(TAP)
+    count = len(request(world.root, "GET", "events"))
+    piped = f"{world.bin}/pvenetctl events -f | sed -u {count + 1}q; echo over"
+    ending = world.keep(Process("piped", [*world.host.prefix(), "sh", "-c", piped], world.env()))
+    until(lambda: len(ending.lines) == count, "it has told of what was")
+    world.ctl("vm", "unplug", "100")
+    world.ctl("vm", "plug", "100")
+    ending.expect("^over$")
     ids = [one["id"] for line in follower.lines for one in json.loads(line)]
     assert ids == [*range(1, len(ids) + 1)]
 

@@ -10,9 +10,6 @@ from pvenetd.ctl import show, show_leases
 from pvenetd.ctl.client import Request
 from pvenetd.ctl.command import Command, Takes, given, number
 
-_WAIT = 30.0
-"""Seconds after which the daemon answers that there was nothing."""
-
 
 def _follow(parser: Takes) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
@@ -38,7 +35,7 @@ def _next(*path: str) -> Callable[[Any, argparse.Namespace, Request], Request | 
         if not found.follow:
             return None
         since = data[-1]["id"] if data else asked.params.get("since", 0)
-        return Request("GET", path, {**_request(*path)(found).params, "since": since, "wait": _WAIT})
+        return Request("GET", path, {**_request(*path)(found).params, "since": since})
 
     return ask
 
