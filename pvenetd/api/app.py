@@ -134,7 +134,8 @@ class Server:
                 return web.Response(body=made.body, headers={"Content-Type": made.kind, **made.headers})
             if who.refusal:
                 permitted(ROUTES, who, request.method, path)  # before anything more is read
-            if stream.is_asked(request, path) and (streamed := await self._streamed(request, who, path)):
+            streamed = await self._streamed(request, who, path) if stream.is_asked(request, path) else None
+            if streamed is not None:  # which is a mapping to aiohttp, and an empty one
                 return streamed
             given = await _given(request)
             if known := self._expected.get(request.protocol):

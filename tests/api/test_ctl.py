@@ -82,7 +82,7 @@ async def test_a_guest_from_plug_to_unplug(ctl: Ctl) -> None:
         "└─ vmbr0 bridge 192.0.2.1/24 up",
         "   └─ tap100i0 tap up  → guest 100 web (net0, filtered)",
     ]
-    assert '"tap100i0" -> "guest 100" [label="net0"];' in await ctl("topology --format dot")
+    assert '"tap100i0" -> "guest 100" [label="net0\\nfiltered"];' in await ctl("topology --format dot")
     assert json.loads(await ctl("topology --format json")) == json.loads(await ctl("topology --json"))
     assert "  bridge: vmbr0\n" in await ctl("vm show 100")
     assert await ctl("vm plug 100") == "nothing to do\n"
@@ -184,8 +184,9 @@ async def test_ports_and_who_is_behind_them(ctl: Ctl) -> None:
     await ctl("apply")
     await ctl("vm plug 100")
     found = (await ctl("ports")).splitlines()
-    assert found[0].lower().split() == ["port", "in", "link", "guest", "received", "sent", "dropped", "errors"]
+    columns = "port in link guest packets received packets sent dropped errors"
+    assert found[0].lower().split() == columns.split()
     (port,) = [line for line in found if line.startswith("tap100i0")]
     assert port.split()[:6] == ["tap100i0", "vmbr0", "up", "100", "web", "net0"]
-    assert (await ctl("fdb vmbr0")).lower().split()[:4] in ([], ["bridge", "port", "mac", "vlan"])
+    assert await ctl("fdb vmbr0") == "nobody has been heard of\n"
     assert "health         ok" in await ctl("status")

@@ -157,6 +157,20 @@ def test_guest_is_plugged_behind_its_chains() -> None:
     until(lambda: _lines_of_the_guest() == {(str(CONFIG / "qemu-server/100.conf"), "1")}, "the journal has its line")
 
 
+@pytest.mark.usefixtures("guest")
+def test_packets_are_captured_within_the_units_bounds_for_a_member_of_the_group(tmp_path: Path) -> None:
+    there = tmp_path / "packets"
+    member = "setpriv --reuid=nobody --regid=nogroup --groups=pvenetd"
+    words = "capture vm/100/net0 -c 1 -w - arp or 'icmp6 or vlan 7'"
+    capturing = Process("capture", ["sh", "-c", f"exec {member} pvenetctl {words} >{there}"])
+    capturing.expect("pvenetd captures")
+    run("ip", "link", "set", TAP, "down")
+    capturing.wait()
+    capturing.stop()
+    assert "link-type EN10MB" in run("sh", "-c", f"tcpdump -n -r {there} 2>&1")
+    run("ip", "link", "set", TAP, "up")
+
+
 @pytest.mark.usefixtures("tap")
 def test_guest_without_a_configuration_does_not_start() -> None:
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-S"]
