@@ -15,7 +15,7 @@ from tests.sandbox.space import CHECKOUT, scratch
 
 DEBIAN = CHECKOUT / "debian"
 OLDER = ("newer-standards-version", "package-supports-alternative-init-but-no-init.d-script")
-"""Tags of Debian 12's lintian that Debian 13's has dropped, or that come of its age."""
+"""Tags of Debian 12's lintian that Debian 13's does not know, or that come of its age."""
 ELSEWHERE = {
     "DEB_BUILD_OPTIONS": "parallel=2",
     "HOME": "/nonexistent",
@@ -39,8 +39,8 @@ def built() -> Iterator[Path]:
 
 def test_lintian_has_nothing_to_say(built: Path) -> None:
     (changes,) = built.glob("*.changes")
-    words = ["--allow-root", "--pedantic", "--display-info", "--suppress-tags", ",".join(OLDER)]
-    assert _run(["lintian", *words, changes], built) == ""
+    said = _run(["lintian", "--allow-root", "--pedantic", "--display-info", changes], built).splitlines()
+    assert [line for line in said if not any(f": {tag} " in line for tag in OLDER)] == []
 
 
 def test_another_builder_gets_the_same_bytes(built: Path, tmp_path: Path) -> None:
