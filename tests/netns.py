@@ -83,7 +83,8 @@ def run(*command: str) -> str:
 
 def lasting(listing: str) -> str:
     """Return nft's *listing* without what packets leave in sets of ports and addresses, at any moment."""
-    return re.sub(r'\t\telements = \{ "\w+" \. [^}]*\}\n', "", listing)
+    without = re.sub(r'\t\telements = \{ "\w+" \. [^}]*\}\n', "", listing)
+    return re.sub(r"(flags dynamic\b[^}]*?)\t\telements = \{[^}]*\}\n", r"\1", without)
 
 
 def show(*command: str) -> list[dict[str, Any]]:
