@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
@@ -11,8 +12,9 @@ from pvenetd.api.network import Problems
 from pvenetd.api.route import OfNode, Routes, Vmid
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.interfaces import ProblemRecord, problem_record
+from pvenetd.daemon.limits import limits
 from pvenetd.daemon.overview import FilteringRecord, RemarkRecord
-from pvenetd.errors import NotFound
+from pvenetd.errors import NotFound, Problem
 from pvenetd.firewall.nft_base import Design
 
 routes = Routes()
@@ -30,8 +32,13 @@ _TOOLS = {
 async def check(daemon: Daemon, params: OfNode) -> Problems:
     """Return all that is wrong with the firewall files and the guests' NICs."""
     del params
-    found = (*await daemon.firewall.problems(), *daemon.firewall.idle())
+    found = (*await daemon.firewall.problems(), *daemon.firewall.idle(), *_limits(daemon))
     return {"problems": [problem_record(problem) for problem in found]}
+
+
+def _limits(daemon: Daemon) -> Iterator[Problem]:
+    """Yield what the files ask for and the backend cannot do."""
+    return limits(daemon.store, daemon.settings, daemon.firewall.design)
 
 
 class Compile(OfNode):
@@ -63,7 +70,7 @@ async def compiled(daemon: Daemon, params: Compile) -> Compiled:
     own = daemon.firewall.design
     designs: dict[str, Design] = {"iptables": "iptables", "nftables": "mark" if own == "iptables" else own}
     name = params.backend or ("iptables" if own == "iptables" else "nftables")
-    guard = (await daemon.guard.wanted(designs[name])).values()
+    guard = (await daemon.guard.of_design(designs[name])).values()
     texts = daemon.firewall.compiled(designs[name], params.vmid, guard)
     if name == "nftables":
         return {"backend": name, "text": texts["nft"]}
@@ -94,6 +101,8 @@ class Loaded(FilteringRecord):
     """The reason, by owner: ``firewall``, ``vm:100``, …"""
     cut: dict[str, int]
     """How many connections were cut, by the lines that refuse them."""
+    problems: list[ProblemRecord]
+    """What the files ask for and the backend cannot do."""
 
 
 @routes.post("/nodes/{node}/pvenetd/firewall/apply")
@@ -104,14 +113,15 @@ async def apply(daemon: Daemon, params: Apply) -> Loaded:
     """
     before = daemon.cut.total.copy()
     failed = await daemon.apply_rules(params.confirm, cut=params.cut)
-    return {**await daemon.filtering(), "failed": failed, "cut": dict(daemon.cut.total - before)}
+    idle = [problem_record(problem) for problem in _limits(daemon)]
+    return {**await daemon.filtering(), "failed": failed, "cut": dict(daemon.cut.total - before), "problems": idle}
 
 
 class FirewallStatus(FilteringRecord):
     """What is loaded, and what is in its way."""
 
     problems: list[ProblemRecord]
-    """What is wrong with files that are everybody's."""
+    """What is wrong with files that are everybody's, and what the backend cannot do of what files ask."""
     neighbours: list[RemarkRecord]
     """What others have loaded."""
 
@@ -122,5 +132,5 @@ async def status(daemon: Daemon, params: OfNode) -> FirewallStatus:
     del params
     found = await daemon.filtering()
     others = await daemon.neighbours.told(await daemon.guests.records())
-    broken = [problem_record(problem) for problem in daemon.firewall.broken()]
+    broken = [problem_record(problem) for problem in (*daemon.firewall.broken(), *_limits(daemon))]
     return {**found, "problems": broken, "neighbours": [one for one in others if one["severity"] == "warning"]}

@@ -78,7 +78,7 @@ class Daemon:
         self.cut = Cut(store, engine, self.interfaces, self.firewall, always=settings.firewall.cut_established)
         self.guests = Guests(store, engine, self.firewall)
         self.guard = Guard(store, engine, self.interfaces, design, self.firewall.is_on)
-        self.nat = Translations(engine, self.interfaces)
+        self.nat = Translations(store, engine, self.interfaces)
         self.leases = Leases(store, store.files, self._told)
         self.guests.moved, self.simulation.learnt = self.leases.follow, self.leases.learnt
         self.rules = LoadedRules(store, engine)

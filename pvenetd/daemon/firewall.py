@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pvenetd.daemon import conntrack
+from pvenetd.daemon.cards import Cards, knows
 from pvenetd.daemon.rule_files import RuleFiles
 from pvenetd.daemon.rulebook import CLUSTER, HOST, Common, Rulebook
 from pvenetd.daemon.slices import in_slices
@@ -62,6 +63,7 @@ class Firewall:
         self.design = design
         self.files = RuleFiles(store)
         self._book = Rulebook(store, self.files, self._compiled)
+        self._cards = Cards()
         self._loaded_for: str | None = None
         """The local network that the host's chains let in."""
         self._devices: dict[str, str] = {}
@@ -100,8 +102,7 @@ class Firewall:
             for guest in self._store.guests()
         }
         bridges = {name: config for name, config in texts.items() if name not in (CLUSTER, HOST)}
-        learns = self.design != "iptables"
-        return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics, learns=learns))
+        return lint(Files(texts[CLUSTER], texts[HOST], guests, bridges, nics))
 
     def shared(self) -> dict[str, Config]:
         """Return the files that are about nobody in particular, as they are."""
@@ -116,14 +117,14 @@ class Firewall:
     def wrong_guest(self, guest: Guest, config: Config, cluster: Config) -> tuple[Problem, ...]:
         """Return what would keep *guest* from being filtered by *config* and *cluster*."""
         try:
-            self._piece(self._facts(guest, config), cluster, self._loaded_for)
+            self._piece(self._cards.facts(guest, config), cluster, self._loaded_for)
         except ConfigError as error:
             return error.problems
         return ()
 
     def _of_guest(self, guest: Guest, common: Common) -> tuple[Problem, ...]:
         try:
-            self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
+            self._chains_of(self._cards.facts(guest, self._store.rules(str(guest.vmid))), common)
         except ConfigError as error:
             return error.problems
         return ()
@@ -160,14 +161,19 @@ class Firewall:
             return Rules({})
         now = self.files.now(str(guest.vmid))
         problems = now.problems
+        if unknown := self._cards.unknown(guest):
+            rules = await self._as_loaded(guest, had, guest.problems, look=not now.closed)
+            if any(knows(one, port) for one in rules.state.values() for port in unknown):
+                return rules
         for config in (now.config, self.files.kept(str(guest.vmid))):
             if config is None:
                 continue
             try:
-                found = dict(self._chains_of(self._facts(guest, config), common))
+                found = dict(self._chains_of(self._cards.facts(guest, config), common))
             except ConfigError as error:
                 problems = problems or error.problems
             else:
+                self._cards.take(guest)
                 return Rules(found, problems, good=None if problems else config)
         return await self._as_loaded(guest, {} if now.closed else had, problems, look=not now.closed)
 
@@ -185,10 +191,10 @@ class Firewall:
             kept = {}
             loaded = None
         text = loaded.text if isinstance(loaded, Chains) and not is_closed(loaded.text) else ""
-        wanted = {index for index, nic in guest.nics.items() if nic.firewall}
+        wanted = {index for index in guest.lines if index not in guest.nics or guest.nics[index].firewall}
         barred = {index: problems for index in wanted if not backend.is_filtered(guest.device(index), text)}
         if wanted and len(barred) == len(wanted):
-            kept = dict(self._owned(closed(self._facts(guest, Config("", "guest")))))
+            kept = dict(self._owned(closed(self._cards.facts(guest, Config("", "guest")))))
         return Rules(kept, problems, barred)
 
     def apart(self, guest: Guest, state: State) -> frozenset[int]:
@@ -196,7 +202,7 @@ class Firewall:
         chains = state.get(("chains", f"vm:{guest.vmid}"))
         if self.design != "iptables" or not isinstance(chains, Chains):
             return frozenset()
-        return frozenset(one for one in guest.nics if backend.is_filtered(guest.device(one), chains.text))
+        return frozenset(one for one in guest.lines if backend.is_filtered(guest.device(one), chains.text))
 
     def host(self, local: str | None = None) -> dict[Key, Resource]:
         """Return what belongs to no guest: the base, the host's chains, the kernel settings they stand on.
@@ -243,10 +249,10 @@ class Firewall:
         for config in (now.config, self.files.kept(str(guest.vmid))):
             if config:
                 try:
-                    return self._piece(self._facts(guest, config), cluster, local), problems
+                    return self._piece(self._cards.facts(guest, config), cluster, local), problems
                 except ConfigError as error:
                     problems = problems or error.problems
-        return closed(self._facts(guest, Config("", "guest"))), problems
+        return closed(self._cards.facts(guest, Config("", "guest"))), problems
 
     def compiled(self, design: Design, vmid: int | None = None, others: Iterable[Resource] = ()) -> dict[str, str]:
         """Return the ruleset as texts that the kernel's own tools take, in the order they are run, by the tool.
@@ -259,7 +265,7 @@ class Firewall:
         if configs[CLUSTER].flag("enable", default=False):
             for guest in self._store.guests():
                 if vmid in (None, guest.vmid):
-                    facts = self._facts(guest, self._store.rules(str(guest.vmid)))
+                    facts = self._cards.facts(guest, self._store.rules(str(guest.vmid)))
                     if piece := self._piece(facts, common.cluster, self._loaded_for):
                         found |= state([backend.base(design), backend.chains(piece, design)])
         if vmid is not None:
@@ -284,6 +290,8 @@ class Firewall:
     def loaded(self, vmid: int, config: Config | None) -> None:
         """Keep a guest's file, which was loaded; None where nothing defines the guest any more."""
         self.files.loaded(str(vmid), config or self._store.rules_of(str(vmid), ""))
+        if config is None:
+            self._cards.forget(vmid)
 
     def broken(self) -> tuple[Problem, ...]:
         """Return why the files that are everybody's do not count as they are."""
@@ -333,7 +341,7 @@ class Firewall:
         wanted: dict[Key, Resource] = dict(self.host(local))
         async for guest in in_slices(self._store.guests() if common.enabled else ()):
             with suppress(ConfigError):
-                wanted |= self._chains_of(self._facts(guest, self._store.rules(str(guest.vmid))), common)
+                wanted |= self._chains_of(self._cards.facts(guest, self._store.rules(str(guest.vmid))), common)
         return sorted(
             one.name for one in wanted.values() if isinstance(one, Chains) and loaded.get(one.name) != one.digest
         )
@@ -360,14 +368,6 @@ class Firewall:
         return Ruleset(
             tuple(next((one for one in bare.pieces if one.name == piece.name == HOST), piece) for piece in found.pieces)
         )
-
-    def _facts(self, guest: Guest, config: Config) -> rules.Guest:
-        nics = {
-            index: rules.Nic(guest.device(index), nic.firewall, nic.mac or "", nic.addresses)
-            for index, nic in guest.nics.items()
-            if nic.bridge
-        }
-        return rules.Guest(guest.vmid, config, nics)
 
 
 def is_rules(resource: Resource) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.others import Others
 from pvenetd.daemon.refusals import Refusals
-from pvenetd.daemon.store import Store
+from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.engine import Engine
 from pvenetd.errors import ConfigError, Unavailable
 from pvenetd.firewall import backend, nft
@@ -114,6 +114,13 @@ class Guard:
             return ()
         self._loaded = False
         return await self._engine.desire(nft.GUARD, {})
+
+    async def of_design(self, design: Design) -> State:
+        """Return the guard's State for any *design*; without an interfaces file there is no bridge to guard.
+
+        Raises `ConfigError`.
+        """
+        return await self.wanted(design) if self._store.files.read(ACTIVE) is not None else {}
 
     async def wanted(self, design: Design | None = None) -> State:
         """Return the guard's State, of another *design* too; who may not look at the kernel sees the files alone.

@@ -9,6 +9,7 @@ from typing import cast
 from typing_extensions import TypedDict
 
 from pvenetd.daemon.applies import Applies
+from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
 from pvenetd.errors import Unavailable
 from pvenetd.firewall.ruleset import Piece, Rule, Span
@@ -52,13 +53,14 @@ class NatRecord(_Ways):
 class Translations:
     """What the active configuration has translated."""
 
-    def __init__(self, engine: Engine, interfaces: Applies) -> None:
+    def __init__(self, store: Store, engine: Engine, interfaces: Applies) -> None:
+        self._store = store
         self._engine = engine
         self._interfaces = interfaces
 
     async def records(self) -> list[NatRecord]:
         """Return each wish; who must not ask the kernel gets no counters.  Raises `ConfigError`."""
-        compiled = await self._interfaces.compiled(staged=False)
+        compiled = await self._interfaces.compiled(self._store.active())
         compiled.checked()
         if not compiled.nat:
             return []

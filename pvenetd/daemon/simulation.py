@@ -106,7 +106,7 @@ class Simulation:
         if question.start == question.end:
             raise Conflict(f"from {question.start} to itself nothing is asked")
         live = await self._live()
-        compiled = await self._interfaces.compiled(staged=False, nics=None if live else ())
+        compiled = await self._interfaces.compiled(self._store.active(), nics=None if live else ())
         picture = Picture({**live, **compiled.state}, {guest.vmid: guest for guest in self._store.guests()})
         start, end = picture.places(question.start, question.end, question.family)
         if start.zone == end.zone:

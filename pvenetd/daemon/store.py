@@ -53,6 +53,10 @@ class Store:
         """Return the interfaces configuration, the staged one where there is one.  Raises `ConfigError`."""
         return self.view(staged=staged).config
 
+    def active(self) -> Config:
+        """Return the active configuration, an empty one where there is none.  Raises `ConfigError`."""
+        return self.staging.view(staged=False, new=True).config
+
     def owns(self) -> bool:
         """Return whether pvenetd brings the host's interfaces up at boot: by which package is installed."""
         return self.files.read(OWNER) is not None

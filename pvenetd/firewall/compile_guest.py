@@ -15,8 +15,11 @@ from ipaddress import IPv4Interface, IPv6Interface
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall.guest_chains import Filtered, into, out, protocols, queued_groups
 from pvenetd.firewall.resolve import Names
-from pvenetd.firewall.ruleset import Addresses, Chain, Piece, Port
+from pvenetd.firewall.ruleset import Addresses, Chain, Piece, Port, Rule
 from pvenetd.firewall.syntax import Config
+
+BROKEN = "broken line"
+"""Origin of what stops a NIC whose line cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Nic:
     """The guest's MAC address, ``02:00:00:00:00:01``; nothing where it has none yet."""
     addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
     """Those a container's configuration gives it."""
+    is_broken: bool = False
+    """Whether its line cannot be read, and nobody knows what it said before: nothing passes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,24 @@ def compile_guest(guest: Guest, cluster: Config, local: Addresses | None = None)
     """
     config, names = guest.config.require(), Names(cluster, guest.config, local=local)
     enabled = config.flag("enable", default=False)
-    nics = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall and enabled}
-    if not nics:
+    led = {f"net{index}": nic for index, nic in sorted(guest.nics.items()) if nic.firewall and enabled}
+    if not led:
         return _piece(guest, (), ())
+    nics = {name: nic for name, nic in led.items() if not nic.is_broken}
+    shut = [nic.port for nic in led.values() if nic.is_broken]
     found = Filtered(guest.vmid, config, nics, names, cluster)
     _require(found)
     received = tuple(into(found))
+    sent = tuple(out(found, received))
     names_of = _chains(guest.vmid)
     return _piece(
         guest,
-        nics.values(),
+        led.values(),
         (
             *protocols(found),  # The kernel wants a chain before those that jump to it.
             *queued_groups(found),
-            Chain("bridge", names_of[0], received),
-            Chain("bridge", names_of[1], tuple(out(found, received))),
+            Chain("bridge", names_of[0], (*(Rule("drop", oif=port, origin=BROKEN) for port in shut), *received)),
+            Chain("bridge", names_of[1], (*(Rule("drop", iif=port, origin=BROKEN) for port in shut), *sent)),
         ),
     )
 

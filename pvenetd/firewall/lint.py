@@ -36,8 +36,6 @@ class Files:
     nics: Mapping[int, Nics] = field(default_factory=dict)
     """Guests that there are."""
     local: Addresses | None = None
-    learns: bool = True
-    """Whether addresses that are leased are learnt."""
 
 
 def lint(files: Files) -> tuple[Problem, ...]:
@@ -51,10 +49,6 @@ def lint(files: Files) -> tuple[Problem, ...]:
     for vmid, config in files.guests.items():
         own = Names(files.cluster, config, local=files.local)
         found += [*_rules(config, own, config.rules), *_of_guest(config, files.nics.get(vmid))]
-        option = (config.options or {}).get("ipfilter_learn")
-        if option and option.value == "1" and not files.learns:
-            why = "the iptables backend learns nothing: a NIC has the addresses of its set alone"
-            found.append(_warning(config, option.line, f"ipfilter_learn: {why}"))
     return tuple(found)
 
 

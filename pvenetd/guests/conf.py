@@ -20,6 +20,7 @@ from pvenetd.guests.nic import Nic, Wrong
 _FILE = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _KEY_VALUE = re.compile(r"([a-zA-Z][a-zA-Z0-9_-]*)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _NET = re.compile(r"net(0|[1-9][0-9]{0,3})")
+_NET_LIKE = re.compile(rf"{_NET.pattern}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,12 @@ class _Lines:
         """Read the line *content*."""
         found = _KEY_VALUE.fullmatch(content)
         if not found:
-            if not self.dialect.other.fullmatch(content):
+            if net := _NET_LIKE.match(content):
+                self.lines.setdefault(int(net[1]), number)
+                message = f"'{content}' is no NIC: there is no colon behind '{net[0]}'"
+                wrong = Problem(self.path, number, "syntax", message, hint=f"{net[0]}: VALUE", interface=net[0])
+                self.problems.append(wrong)
+            elif not self.dialect.other.fullmatch(content):
                 message = f"'{content}' is ignored"
                 self.problems.append(Problem(self.path, number, "syntax", message, "warning", "KEY: VALUE"))
         elif found[1] == self.dialect.name:

@@ -40,3 +40,45 @@ def test_plan_and_firewall_apply_need_neither_daemon_nor_links(root: Path) -> No
     assert done.stdout.count("+ chains vm:100") <= 1
     assert "chain vm-100-in" in done.stdout
     assert '"tap100i0" : jump vm-100-in' in done.stdout
+
+
+@pytest.mark.netns
+def test_the_firewall_needs_no_interfaces_file(root: Path) -> None:
+    """… to be loaded, compiled and asked; what goes wrong with the guests is told all at once, with its line."""
+    (root / "etc/network/interfaces").unlink()
+    (root / "etc/pvenetd/qemu-server/101.conf").write_text(
+        "net0: virtio=02:00:00:00:01:01,bridge=vmbr1,firewall=maybe\n"
+    )
+    (root / "etc/pvenetd/firewall/101.fw").write_text("[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n")
+    ctl = f"{sys.executable} -m pvenetd.ctl.main --root {root}"
+    asked = f"{ctl} firewall simulate --from outside --proto tcp --dport 22 --to"
+    done = subprocess.run(
+        [
+            "unshare",
+            "-n",
+            "sh",
+            "-ec",
+            f"{ctl} firewall compile; {ctl} nat list; {asked} vm/100; ! {ctl} firewall apply",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ACCEPT" in done.stdout
+    assert "chain vm-100-in" in done.stdout
+    assert 'oifname "tap101i0" counter drop comment "broken line"' in done.stdout
+    assert "/etc/pvenetd/qemu-server/101.conf:1: error unknown-value: firewall: 'maybe'" in done.stderr
+
+
+@pytest.mark.netns
+def test_what_the_backend_cannot_do_is_said_with_its_line(root: Path) -> None:
+    settings = '# here\n[firewall]\nbackend = "iptables"\ncut_established = true\n'
+    (root / "etc/pvenetd/pvenetd.toml").write_text(settings)
+    (root / "etc/pvenetd/firewall/100.fw").write_text("[OPTIONS]\nenable: 1\nipfilter_learn: 1\n")
+    ctl = f"{sys.executable} -m pvenetd.ctl.main --root {root} firewall"
+    command = ["unshare", "-n", "sh", "-ec", f"{ctl} check; {ctl} apply"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("/etc/pvenetd/pvenetd.toml:4: warning no-effect: cut_established: the iptables") == 2
+    assert done.stdout.count("/etc/pvenetd/firewall/100.fw:3: warning no-effect: ipfilter_learn: the iptables") == 2

@@ -49,6 +49,7 @@ def test_the_current_configuration_is_read() -> None:
         ("net32: virtio\n", ["c:1: error syntax: no NIC net32 (net0 to net31)"], []),
         ("\nmemory 512\n", ["c:2: warning syntax: 'memory 512' is ignored (KEY: VALUE)"], []),
         ("net0: virtio,a=1\nnet1: virtio,b=1\n", ["c:1: error unknown-option", "c:2: error unknown-option"], []),
+        ("net0 virtio\n", ["c:1: error syntax: 'net0 virtio' is no NIC: there is no colon behind 'net0'"], []),
         ("net00: virtio\nnetwork: x\n", [], []),
     ],
 )

@@ -81,6 +81,34 @@ async def test_a_guest_that_runs_and_never_had_rules_stays_plugged_and_is_closed
         await host.daemon.guests.prepare(100)
 
 
+@pytest.mark.parametrize(
+    "line", ["net0: virtio=02:00:00:00:00:00,firewall=maybe\n", "net0 virtio,firewall=1\n", "net0:\n"]
+)
+async def test_a_nic_whose_line_breaks_keeps_its_rules_and_without_any_it_is_closed(host: Host, line: str) -> None:
+    conf = "etc/pvenetd/qemu-server/100.conf"
+    was = (host.root.read(conf) or b"").decode()
+    host.put(conf, was + line.replace("net0", "net1"))
+    host.fw("100", RULES)
+    await host.apply()
+    assert '"tap100i1" : jump vm-100-in' in host.chains("vm:100")
+    assert 'oifname "tap100i1" counter drop comment "broken line"' in host.chains("vm:100")
+    host.put(conf, was)
+    assert await host.apply() == {}
+    good = host.chains("vm:100")
+    host.put(conf, line)
+    await host.apply()
+    assert host.chains("vm:100") == good
+    host.engine.close()
+    host.start()  # as after a restart: the kernel alone knows
+    await host.apply()
+    assert host.chains("vm:100") == good
+    await host.reboot()
+    assert "broken line" in host.chains("vm:100")
+    host.fw("100", ON.replace("1", "0"))
+    await host.apply()
+    assert host.of(100) == "open"
+
+
 @pytest.mark.parametrize("typo", ["enable: yes\n", "enable: 1\nenabel: 1\n", "policy_in: DENY\n"])
 async def test_a_typo_in_the_clusters_file_opens_nothing(host: Host, typo: str) -> None:
     host.fw("cluster", f"{ON}[RULES]\nIN ACCEPT -p tcp -dport 8443\n")
