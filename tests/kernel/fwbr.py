@@ -19,8 +19,9 @@ from tests.patience import until
 def iptables(host: World, rules: Rules) -> None:
     """Load *rules*; ports that are filtered get a bridge of their own before."""
     filtered = {port.name for piece in rules.ruleset.pieces for port in piece.ports if port.into}
+    there = {link["ifname"] for link in json.loads(_run(host, "ip", "-j", "link", "show"))}
     for one in STATIONS.values():
-        if one.port in filtered:
+        if one.port in filtered and f"fwbr{one.port[3:]}" not in there:
             behind(host, one.port)
     settle(host)
     bring(host, rules.ruleset)
