@@ -50,7 +50,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "dhcp": "let the guest be a DHCP client: 1",
         "ndp": "let pass IPv6 neighbour discovery: 1",
         "radv": "let the guest send router advertisements: 0",
-        "macfilter": "stop what the guest sends from another MAC than its NIC's, in ARP too: 1",
+        "macfilter": "stop what the guest sends from another MAC than its NIC's, or naming another as its own: in ARP, "
+        "as a DHCP client (chaddr), as the first option of neighbour discovery. Who asks a DHCP server for others (a "
+        "relay, a VPN gateway) has to name itself as their relay, and needs a rule of its own that lets requests in to "
+        "UDP port 67; or macfilter: 0: 1",
         "ipfilter": "stop what the guest sends from an address that is not in the set ipfilter-netN of its NIC; the "
         "address that a link makes of the MAC always is. Such a set filters its NIC without the option, too: 0",
         "ipfilter_learn": "filter as ipfilter does, and let a NIC have the addresses that DHCP servers lease to it: 0",

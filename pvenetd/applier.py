@@ -104,6 +104,10 @@ class Applier:
         """Return what the rules of *pieces* that are loaded have counted."""
         return await self.work(lambda: self._machine.tallies(pieces))
 
+    async def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* (`firewall.abilities`) that the machine does not have."""
+        return await self.work(lambda: self._machine.lacking(abilities))
+
     async def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Cut connections; return how many there were.  Raises `KernelError`."""
         return await self.work(lambda: self._machine.cut(flows, at_host=at_host))

@@ -41,6 +41,9 @@ class Machine(Protocol):
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* (`firewall.abilities`) that it does not have."""
+
     def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Forget connections, and have answers refused, *at_host* or at guests' ports; return how many there were.
 

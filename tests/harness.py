@@ -137,6 +137,9 @@ class Failing:
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         return self._machine.tallies(pieces)
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        return self._machine.lacking(abilities)
+
     def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         return self._machine.cut(flows, at_host=at_host)
 

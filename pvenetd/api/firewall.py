@@ -30,9 +30,13 @@ _TOOLS = {
 
 @routes.get("/nodes/{node}/pvenetd/firewall/check")
 async def check(daemon: Daemon, params: OfNode) -> Problems:
-    """Return all that is wrong with the firewall files and the guests' NICs."""
+    """Return all that is wrong with the firewall files and the guests' NICs.
+
+    A running daemon tells of lines that this kernel has no means for, too.
+    """
     del params
-    found = (*await daemon.firewall.problems(), *daemon.firewall.idle(), *_limits(daemon))
+    lacking = () if daemon.once else await daemon.abilities.problems()
+    found = (*await daemon.firewall.problems(), *daemon.firewall.idle(), *_limits(daemon), *lacking)
     return {"problems": [problem_record(problem) for problem in found]}
 
 

@@ -129,6 +129,7 @@ class Service:
             "Guests": sorted(guest["vmid"] for guest in status["guests"]),
             "Firewall": bool(firewall["enabled"]),
             "FirewallDrift": firewall["drift"],
+            "FirewallLacks": [f"{one['means']} ({one['needs']})" for one in firewall["lacks"]],
             "Failed": sorted(status["errors"]),
         }
         return {name: Variant(one.type, values[name]) for name, one in PROPERTIES.items()}

@@ -106,6 +106,7 @@ PROPERTIES = {
         Property("Guests", "au", "The VMIDs of the guests that are known."),
         Property("Firewall", "b", "Whether the firewall is on."),
         Property("FirewallDrift", "as", "Parts of the ruleset that are not loaded as the files have them."),
+        Property("FirewallLacks", "as", "What rules may need and this kernel does not have, and what that means."),
         Property("Failed", "as", "What is not as the files say: interfaces, firewall, vm:100, …"),
     )
 }

@@ -105,6 +105,11 @@ class Later:
         found: tuple[Tally, ...] = self._machine().tallies(pieces)
         return found
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* that the kernel does not have."""
+        found: frozenset[str] = self._machine().lacking(abilities)
+        return found
+
     def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Cut connections; return how many there were.  Raises `KernelError`."""
         found: int = self._machine().cut(flows, at_host=at_host)

@@ -29,6 +29,7 @@ def status(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     for nic in data["interfaces"]["nics"]:
         yield f"NIC            {nic}"
     yield f"firewall       {_firewall(data['firewall'])}"
+    yield from (f"               {_lack(one)}" for one in data["firewall"]["lacks"] if one["rules"])
     yield from _others(data)
     if not data["errors"]:
         yield "errors         none"
@@ -112,6 +113,11 @@ def _firewall(found: dict[str, Any]) -> str:
     )
     stopped = f"; stopped, for nobody has announced them: {', '.join(found['stopped'])}" if found["stopped"] else ""
     return f"on, {found['backend']}; loaded: {', '.join(found['loaded']) or 'nothing'}{differs}{stopped}"
+
+
+def _lack(found: dict[str, Any]) -> str:
+    asking = f": {', '.join(found['rules'])}" if found["rules"] else ""
+    return f"this kernel has {found['means']} ({found['needs']}){asking}"
 
 
 def _indented(text: str) -> str:
@@ -327,6 +333,7 @@ def firewall(data: dict[str, Any], _: argparse.Namespace) -> Iterator[Block]:
     if cut := data.get("cut"):
         yield f"connections that were cut: {sum(cut.values())}"
         yield from (f"  {count} by {rule}" for rule, count in cut.items())
+    yield from map(_lack, data["lacks"])
     yield from map(problem, data.get("problems", ()))
     for one in data.get("neighbours", ()):
         yield f"{one['who']}: {one['text']} ({one['hint']})"

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pvenetd import __version__
 from pvenetd.daemon import overview
+from pvenetd.daemon.abilities import Abilities
 from pvenetd.daemon.access import Access
 from pvenetd.daemon.apart import put_apart
 from pvenetd.daemon.boot import Boot
@@ -74,6 +75,7 @@ class Daemon:
         self.hand = Hand(store, engine, self.interfaces)
         self.query = Query(store, engine, self.interfaces)
         self.firewall = Firewall(store, engine, settings, design)
+        self.abilities = Abilities(store, engine, design)
         self.simulation = Simulation(store, engine, self.interfaces, self.firewall)
         self.cut = Cut(store, engine, self.interfaces, self.firewall, always=settings.firewall.cut_established)
         self.guests = Guests(store, engine, self.firewall)
@@ -302,6 +304,7 @@ class Daemon:
         if pending := self.trial.pending:
             found["confirm"] = {"id": pending.id, "seconds": round(pending.left(), 1)}
         told = {**found, "stopped": guard["stopped"], "drift": [*found["drift"], *guard["drift"]]}
+        told["lacks"] = await self.abilities.records()
         return cast("FilteringRecord", told)
 
     def _obstacles(self) -> dict[str, str]:

@@ -17,6 +17,9 @@ def health(found: SeenRecord) -> HealthRecord:
         reasons.append(f"firewall: not loaded as the files say: {', '.join(firewall['drift'])}")
     if firewall["stopped"]:
         reasons.append(f"ports that nobody has announced are stopped: {', '.join(firewall['stopped'])}")
+    reasons += [
+        f"this kernel has {one['means']}: {', '.join(one['rules'])}" for one in firewall["lacks"] if one["rules"]
+    ]
     reasons += [f"{one['who']}: {one['text']}" for one in found["neighbours"] if one["severity"] == "warning"]
     reasons += [f"guest {one['vmid']}: {problem}" for one in found["guests"] for problem in one["problems"]]
     return {"status": "degraded" if reasons else "ok", "reasons": reasons}

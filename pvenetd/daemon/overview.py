@@ -68,6 +68,19 @@ class RemarkRecord(TypedDict):
     severity: Literal["note", "warning"]
 
 
+class LackRecord(TypedDict):
+    """Something that the kernel cannot do."""
+
+    ability: str
+    """``conntrack``, ``bridge``, ``queue``, ``log``, ``fib``, ``answers``, ``helper ftp tcp``."""
+    needs: str
+    """The modules that would bring it, or the options that the kernel is built with."""
+    means: str
+    """What becomes of rules without it."""
+    rules: list[str]
+    """The lines that ask for it: ``100.fw:5``."""
+
+
 class FilteringRecord(TypedDict):
     """What is loaded."""
 
@@ -80,6 +93,8 @@ class FilteringRecord(TypedDict):
     """Pieces that are not loaded as the files have them."""
     stopped: list[str]
     """Ports that nothing passes, for nobody has announced them."""
+    lacks: list[LackRecord]
+    """What rules may need and this kernel does not have."""
     confirm: NotRequired[WaitingRecord]
 
 

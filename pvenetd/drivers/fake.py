@@ -50,6 +50,8 @@ class Fake(Links):
         for key in of_the_host(sysctls):
             self._now[key] = Sysctl.model_construct(name=key[1], value="0")
         self._seen: dict[Key, Resource] = {}
+        self.lacks: frozenset[str] = frozenset()
+        """What of `firewall.abilities` a test has it without."""
         self._changed: set[Key] = set()
         """Links, addresses and routes that have changed since `changed` was asked, and how they were last."""
         self.ran: list[tuple[str, str]] = []
@@ -109,6 +111,10 @@ class Fake(Links):
         """Forget connections: a fake carries none."""
         del at_host
         return len(flows)
+
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* that a test has said it lacks."""
+        return self.lacks & frozenset(abilities)
 
     def disturbed(self) -> bool:
         """Return whether anybody but us may have changed nftables: a test that says so need not have told."""

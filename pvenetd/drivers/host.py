@@ -152,6 +152,10 @@ class Host:
         """Return what the rules of *pieces* that are loaded have counted."""
         return self._rules.tallies(pieces)
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* (`firewall.abilities`) that this kernel does not have."""
+        return self._rules.lacking(abilities)
+
     def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Forget connections, and have answers refused, *at_host* or at guests' ports; return how many there were.
 

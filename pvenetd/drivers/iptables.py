@@ -53,6 +53,9 @@ class Below(Protocol):
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* have counted."""
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* that this kernel does not have."""
+
 
 def obstacle() -> str:
     """Return what keeps iptables from being used here, nothing if nothing does."""
@@ -130,6 +133,10 @@ class Iptables:
             self._below.apply(*todo)
             if before == self._as_of and self._below.generation() == before + 1:  # nobody else's change
                 self._as_of = before + 1
+
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* that this kernel does not have, of what is left to nftables."""
+        return self._below.lacking(abilities)
 
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return what the rules of *pieces* that are loaded have counted."""

@@ -24,7 +24,7 @@ from pvenetd.drivers.bound import bound
 from pvenetd.drivers.nfnetlink import Batches, Changes, Counted
 from pvenetd.errors import KernelError
 from pvenetd.firewall import listing, nft, nft_cut
-from pvenetd.firewall.abilities import asked, question, told, without
+from pvenetd.firewall.abilities import BRIDGE, CONNTRACK, asked, question, told, without
 from pvenetd.firewall.counters import carried
 from pvenetd.firewall.exchange import Exchange, exchange, held, sweep
 from pvenetd.firewall.flow import Flow
@@ -49,27 +49,6 @@ _GENERATION_AT = 24
 
 _CALLS_IPTABLES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 """There once br_netfilter is loaded; of the network namespace of who reads it."""
-
-_PROBE = """\
-table bridge pvenetd-probe {
-	chain probe {
-		type filter hook prerouting priority 10; policy accept;
-		ct state established accept
-		meta ibrname "vmbr0" accept
-		meta l4proto 6 reject with tcp reset
-	}
-}
-delete table bridge pvenetd-probe
-"""
-
-_ASKS_BRIDGE = """\
-table bridge pvenetd-probe {
-	chain probe {
-		meta ibrname "vmbr0" accept
-	}
-}
-delete table bridge pvenetd-probe
-"""
 
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 """libnftables tells the kernel's error in words only."""
@@ -114,12 +93,12 @@ def probe() -> Design:
     """
     if _CALLS_IPTABLES.exists() and _CALLS_IPTABLES.read_text().strip() != "0":
         return "mark"
-    return "ct" if _takes(_PROBE) else "mark"
+    return "ct" if _takes(question(CONNTRACK)) else "mark"
 
 
 def tells_bridge() -> bool:
     """Return whether chains can ask which bridge a frame is in (the kernel's nft_meta_bridge)."""
-    return _takes(_ASKS_BRIDGE)
+    return _takes(question(BRIDGE))
 
 
 def _takes(commands: str) -> bool:
@@ -288,6 +267,10 @@ class Nftables:
         listed = "".join(self._run(f"list {one}", counters=True) for one in what)
         return tuple(one for one in tallies(listed) if (one.table, one.chain) in chains)
 
+    def lacking(self, abilities: Collection[str]) -> frozenset[str]:
+        """Return those of *abilities* (`firewall.abilities`) that this kernel does not have; each is asked for once."""
+        return frozenset(filter(self._lacks, abilities))
+
     def _exchange(self, op: Op) -> Exchange:
         piece = self._possible(_piece(op)) if op.verb != "-" else _piece(op)
         old = self._found.get(piece.name)
@@ -299,7 +282,7 @@ class Nftables:
 
     def _possible(self, piece: Chains) -> Chains:
         """Return *piece* as this kernel takes it; what it lacks is told once."""
-        missing = frozenset(filter(self._lacks, asked(piece.text)))
+        missing = self.lacking([*asked(piece.text)])
         if not missing:
             return piece
         for ability in sorted(missing - self._told):

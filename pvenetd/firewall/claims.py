@@ -4,7 +4,7 @@ All of it is asked before anything is let through, established connections inclu
 
 Sources: RFC 826 (ARP), RFC 5227 (its probes come from 0.0.0.0), RFC 4861 and 4862 (neighbour discovery, whose
 probes come from ::), RFC 4291, appendix A (the interface identifier made of a MAC), RFC 2131, 4.1 (a client
-without an address sends from 0.0.0.0).
+without an address sends from 0.0.0.0; servers know it by chaddr).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, Rule, Span, merge
+from pvenetd.firewall.ruleset import ARP, ICMP6, IP, IP6, UDP, Addresses, Chain, IcmpType, Rule, Span, merge
 
 LINK_LOCAL = Span(0xFE80 << 112, (0xFE80 << 112) | (1 << 118) - 1)
 """fe80::/10."""
 _NONE = Span(0, 0)
 """0.0.0.0 and ::, who has no address yet."""
+_NAMING = (133, 135, 136)
+"""Router and neighbour solicitation, neighbour advertisement: they name their sender's own link-layer address."""
 _BROADCAST = Addresses(4, (Span(0xFFFFFFFF, 0xFFFFFFFF),))
 
 
@@ -28,12 +30,18 @@ def link_local(mac: str) -> Span:
     return Span(address, address)
 
 
-def mac_filter(port: str, mac: str) -> tuple[Rule, Rule]:
-    """Return what drops frames, and ARP's words, from another MAC than the NIC's."""
-    return (
-        Rule("drop", iif=port, not_mac=mac, origin="macfilter"),
-        Rule("drop", iif=port, ethertypes=(ARP,), not_arp_mac=mac, origin="macfilter"),
-    )
+def mac_filter(port: str, mac: str, *, relays: bool = False) -> Iterator[Rule]:
+    """Yield what drops frames from another MAC than the NIC's, and what names another as its own.
+
+    That is ARP, the link-layer address that neighbour discovery begins its options with, and what a DHCP client says
+    it is: servers lease by that.  Who *relays* passes on what others say, and says that it does.
+    """
+    stop = Rule("drop", iif=port, origin="macfilter")
+    yield replace(stop, not_mac=mac)
+    yield replace(stop, ethertypes=(IP,), protocol=UDP, dport=(Span(67, 67),), not_client_mac=mac, direct=relays)
+    yield replace(stop, ethertypes=(ARP,), not_arp_mac=mac)
+    for kind in _NAMING:
+        yield replace(stop, protocol=ICMP6, icmp=(IcmpType(kind),), not_link_mac=mac)
 
 
 def ip_filter(port: str, four: tuple[Span, ...], six: tuple[Span, ...], *, learns: bool = False) -> Iterator[Rule]:

@@ -131,14 +131,14 @@ def out(guest: Filtered, received: Collection[Rule]) -> Iterator[Rule]:
     neighbours belongs to no connection, so that is asked where connections are through.
     """
     book, level = guest.book("out"), guest.level("out")
-    claims = [rule for rule in _claims(guest) if guest.is_below_ip() or rule.ethertypes != (ARP,)]
-    told = [rule for rule in claims if rule.not_arp_mac or rule.not_arp_source or rule.not_nd_target]
+    served = _served(received)
+    claims = [rule for rule in _claims(guest, relays=67 in served) if guest.is_below_ip() or rule.ethertypes != (ARP,)]
+    told = [rule for rule in claims if rule.not_arp_mac or rule.not_arp_source or rule.protocol == ICMP6]
     for rule in claims:
         if rule not in told:
             yield from book.told(rule, level, f"{rule.origin} DROP")
     if any(map(guest.is_ip_filtered, guest.nics)):
         yield _jump("unspecified")
-    served = _served(received)
     if others := [port for port in SERVERS if port not in served]:
         yield muting(*others)
     for nic in guest.nics.values() if guest.learns() else ():
@@ -234,11 +234,11 @@ def _listed(guest: Filtered) -> Iterator[Rule]:
         yield Rule("accept", ethertypes=others, origin="layer2_protocols")
 
 
-def _claims(guest: Filtered) -> Iterator[Rule]:
+def _claims(guest: Filtered, *, relays: bool) -> Iterator[Rule]:
     for name, nic in guest.nics.items():
         port = nic.port if len(guest.nics) > 1 else ""  # no other port leads here
         if guest.flag("macfilter", default=True):
-            yield from mac_filter(port, nic.mac.lower())
+            yield from mac_filter(port, nic.mac.lower(), relays=relays)
         if guest.is_ip_filtered(name):
             yield from ip_filter(port, *_addresses(guest, name, nic), learns=guest.learns())
 

@@ -99,7 +99,7 @@ def _is_here(rule: Rule, place: Place) -> bool:
         return False
     if any(side and side.version != version for side in sides) or rule.fragment:
         return False
-    if rule.not_arp_mac or rule.not_arp_source or rule.not_nd_target:
+    if rule.not_arp_mac or rule.not_arp_source or rule.is_raw:
         return False  # `firewall.layer2` asks that
     if any(isinstance(side, Addresses) and not side.spans for side in (rule.source, rule.dest)):
         return False

@@ -70,7 +70,7 @@ def _helps(rule: Rule) -> bool:
 
 
 def _is_here(rule: Rule) -> bool:
-    if rule.not_nd_target:
+    if rule.is_raw:
         return True
     if rule.verdict == "bound":
         return False
@@ -82,6 +82,6 @@ def _is_here(rule: Rule) -> bool:
 
 def _first(chain: Chain) -> Iterator[Rule]:
     """Yield the rules of a port's chain: IP passes, but for what iptables cannot ask about it."""
-    yield from (rule for rule in chain.rules if rule.not_nd_target)
+    yield from (rule for rule in chain.rules if rule.is_raw)
     yield _PASS
-    yield from (rule for rule in chain.rules if not rule.not_nd_target)
+    yield from (rule for rule in chain.rules if not rule.is_raw)

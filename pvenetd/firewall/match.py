@@ -61,6 +61,12 @@ class Packet:
     """The IPv4 address an ARP packet says it is from."""
     nd_target: int | None = None
     """The address a neighbour advertisement is about, where it is not the sender's own."""
+    client_mac: str = ""
+    """The client a DHCP request names, where it is another than the sender."""
+    relayed: bool = False
+    """Whether it says that a relay has passed it on."""
+    link_mac: str = ""
+    """The link-layer address that neighbour discovery names first, where it is another than the sender's own."""
     tcp_flags: int | None = None
     """Unknown, those that fit its state."""
     to_all: bool = False
@@ -181,6 +187,10 @@ def _about_transport(rule: Rule, packet: Packet) -> Iterator[bool | None]:
     yield not rule.dport or _in(packet.dport, rule.dport)
     if rule.icmp:
         yield None if packet.icmp is None else any(_is_type(packet.icmp, one) for one in rule.icmp)
+    if rule.not_client_mac:
+        yield packet.client_mac not in ("", rule.not_client_mac)
+        yield not (rule.direct and packet.relayed)
+    yield not rule.not_link_mac or packet.link_mac not in ("", rule.not_link_mac)
     if rule.not_nd_target:
         yield packet.icmp is not None and packet.icmp.type == ADVERTISEMENT
         yield packet.nd_target is not None and not _has(rule.not_nd_target, packet.nd_target)

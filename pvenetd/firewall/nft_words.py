@@ -150,6 +150,11 @@ def _packet(rule: Rule) -> Iterator[str]:
         yield _tcp_flags(rule.tcp_flags)
     if rule.icmp:
         yield _icmp("icmp" if rule.protocol == ICMP else "icmpv6", rule.icmp)
+    yield from _told(rule)
+
+
+def _told(rule: Rule) -> Iterator[str]:
+    """Yield what matches by what a packet says beside its headers."""
     if rule.not_nd_target:
         yield "icmpv6 type 136"
         yield from (f"@th,64,128 != {_number(span)}" for span in rule.not_nd_target.spans)
@@ -157,6 +162,14 @@ def _packet(rule: Rule) -> Iterator[str]:
             yield unleased(6, "@th,64,128")
     if rule.lease_mac:
         yield from _answer(rule)
+    if rule.not_client_mac:
+        yield "@th,64,8 1"
+        if rule.direct:
+            yield "@th,256,32 0"
+        yield f"@th,288,48 != {_bits(rule.not_client_mac)}"
+    if rule.not_link_mac:
+        at, kind = link_option(rule)
+        yield f"@th,{8 * at},16 {256 * kind + 1:#06x} @th,{8 * at + 16},48 != {_bits(rule.not_link_mac)}"
 
 
 def _ends(rule: Rule) -> Iterator[str]:
@@ -178,8 +191,24 @@ def unleased(version: int, field: str) -> str:
 def _answer(rule: Rule) -> Iterator[str]:
     """Yield what matches an answer to one client that is to be believed."""
     mac = quotable(rule.lease_mac)
-    yield f"@th,288,48 0x{mac.replace(':', '')}" if IP in rule.ethertypes else f"ether daddr {mac}"
+    yield f"@th,288,48 {_bits(mac)}" if IP in rule.ethertypes else f"ether daddr {mac}"
     yield f"meta mark & {leases.MUTED:#010x} == 0"
+
+
+def _bits(mac: str) -> str:
+    return f"0x{quotable(mac).replace(':', '')}"
+
+
+def link_option(rule: Rule) -> tuple[int, int]:
+    """Return where the first option of neighbour discovery stands, in bytes, and the one that names a link's address.
+
+    Source: RFC 4861, 4.1, 4.3, 4.4 and 4.6.1.
+    """
+    return _OPTION[rule.icmp[0].type]
+
+
+_OPTION = {133: (8, 1), 135: (24, 1), 136: (24, 2)}
+"""ICMPv6 type → bytes of its header, with a target where it has one; 1 is the source's address, 2 the target's."""
 
 
 def _number(span: Span) -> str:

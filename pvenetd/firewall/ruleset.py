@@ -173,6 +173,12 @@ class Rule:
     """Matches an ARP packet for IPv4 whose sender's protocol address is another than these."""
     not_nd_target: Addresses | None = None
     """Matches a neighbour advertisement (ICMPv6 type 136) about another address than these."""
+    not_client_mac: str = ""
+    """Matches a request of a DHCP client (chaddr) with another hardware address than this; IPv4."""
+    direct: bool = False
+    """Matches, of what `not_client_mac` matches, what no relay says that it passes on (giaddr)."""
+    not_link_mac: str = ""
+    """Matches neighbour discovery (*icmp*: one type) whose first option is another link-layer address than this."""
     unless_learnt: bool = False
     """Matches, of what `not_source`, `not_arp_source` or `not_nd_target` match, what no lease to the sender covers."""
     lease_mac: str = ""
@@ -217,6 +223,11 @@ class Rule:
         if self.not_nd_target:
             return (IP6,)
         return {ICMP: (IP,), ICMP6: (IP6,)}.get(self.protocol or 0, ())
+
+    @property
+    def is_raw(self) -> bool:
+        """Return whether it asks for what iptables has no words for, of IP's packets."""
+        return bool(self.not_nd_target or self.not_client_mac or self.not_link_mac)
 
     @property
     def all_protocol(self) -> int | None:

@@ -62,6 +62,12 @@ def helper_chains(host: Config) -> Iterator[Chain]:
         yield Chain("bridge", "host-helpers", rules, Hook("filter", "prerouting", _AFTER_TRACKING))
 
 
+def asked(host: Config) -> dict[str, str]:
+    """Return the helpers that host.fw asks for, by the abilities of the kernel that they are: ``helper ftp tcp``."""
+    rules = map(_rule, helpers(host.option("nf_conntrack_helpers", "")))
+    return {f"helper {rule.helper} {'tcp' if rule.protocol == TCP else 'udp'}": rule.helper for rule in rules}
+
+
 def _rule(name: str) -> Rule:
     families, protocol, ports = _HELPERS[name]
     dport = tuple(Span(port, port) for port in ports)

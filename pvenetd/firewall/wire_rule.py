@@ -14,7 +14,7 @@ from typing import Literal
 
 from pvenetd.firewall import leases
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.nft_words import LOG_GROUP, counts, decided, prefix, queues, set_name, state_bits
+from pvenetd.firewall.nft_words import LOG_GROUP, counts, decided, link_option, prefix, queues, set_name, state_bits
 from pvenetd.firewall.ruleset import ICMP, IP, Addresses, Chain, Limit, Rule, SetRef, Span, TcpFlags
 from pvenetd.firewall.wire_format import (
     ACCEPT,
@@ -112,9 +112,9 @@ def _frame(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
     if types := rule.all_ethertypes:
         yield _meta(_PROTOCOL) + _among([struct.pack("!H", kind) for kind in types], _ETHERTYPE, sets)
     if rule.not_mac:
-        yield _payload(_LINK, 6, 6) + _compare(_NEQ, bytes.fromhex(rule.not_mac.replace(":", "")))
+        yield _payload(_LINK, 6, 6) + _compare(_NEQ, _mac(rule.not_mac))
     if rule.not_arp_mac:
-        yield _payload(_NETWORK, 8, 6) + _compare(_NEQ, bytes.fromhex(rule.not_arp_mac.replace(":", "")))
+        yield _payload(_NETWORK, 8, 6) + _compare(_NEQ, _mac(rule.not_arp_mac))
     if rule.not_arp_source:
         yield _payload(_NETWORK, 2, 2) + _compare(_EQ, _IPV4)
         yield _addresses(rule.not_arp_source, 14, sets, outside=True)
@@ -138,16 +138,32 @@ def _packet(rule: Rule, sets: list[bytes]) -> Iterator[bytes]:
         yield _tcp_flags(rule.tcp_flags)
     if rule.icmp:
         yield _icmp(rule, sets)
+    yield from _told(rule)
+
+
+def _told(rule: Rule) -> Iterator[bytes]:
     if rule.not_nd_target:
         yield _payload(_TRANSPORT, 0, 1) + _compare(_EQ, _ADVERTISEMENT)
         yield from map(_beside, rule.not_nd_target.spans)
         if rule.unless_learnt:
             yield _unleased(6, _TRANSPORT, 8)
+    if rule.not_client_mac:
+        yield _payload(_TRANSPORT, 8, 1) + _compare(_EQ, b"\x01")
+        if rule.direct:
+            yield _payload(_TRANSPORT, 32, 4) + _compare(_EQ, bytes(4))
+        yield _payload(_TRANSPORT, 36, 6) + _compare(_NEQ, _mac(rule.not_client_mac))
+    if rule.not_link_mac:
+        at, kind = link_option(rule)
+        yield _payload(_TRANSPORT, at, 2) + _compare(_EQ, bytes((kind, 1)))
+        yield _payload(_TRANSPORT, at + 2, 6) + _compare(_NEQ, _mac(rule.not_link_mac))
     if rule.lease_mac:
-        mac = bytes.fromhex(rule.lease_mac.replace(":", ""))
         yield _payload(_TRANSPORT, 36, 6) if IP in rule.ethertypes else _payload(_LINK, 0, 6)
-        yield _compare(_EQ, mac)
+        yield _compare(_EQ, _mac(rule.lease_mac))
         yield _meta(_MARK) + _masked(struct.pack("=I", leases.MUTED)) + _compare(_EQ, bytes(4))
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
 
 
 def _ends(

@@ -54,8 +54,9 @@ UNLIMITED = Settings(api=ApiSettings(rate=0, port_metrics=True))
 class Api:
     """What a test asks, and what it asks it of."""
 
-    def __init__(self, daemon: Daemon, files: Files) -> None:
+    def __init__(self, daemon: Daemon, files: Files, machine: Machine) -> None:
         self.daemon, self.files, self.root = daemon, files, files.root
+        self.machine = machine
         self.socket = files.root / "run/pvenetd/api.sock"
 
     async def ask(self, method: str, path: str, *options: str, user: int | None = None) -> tuple[int, dict[str, Any]]:
@@ -106,7 +107,7 @@ async def served(root: Path, machine: Machine, settings: Settings = UNLIMITED) -
             daemon = Daemon(Store(files), engine, journal, settings, "ct")
             await daemon.start()
             async with serve(daemon, socket):
-                yield Api(daemon, files)
+                yield Api(daemon, files, machine)
             await daemon.firewall.files.flush()
     finally:
         engine.close()

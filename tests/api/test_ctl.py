@@ -14,6 +14,7 @@ import pytest
 from pvenetd.ctl import client
 from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
 from pvenetd.ctl.main import main
+from pvenetd.drivers.fake import Fake
 from tests.api.server import STAGED, Api
 
 
@@ -110,6 +111,15 @@ async def test_firewall(ctl: Ctl, api: Api) -> None:
     told = await ctl("firewall simulate --from outside --to vm/100 --proto tcp --dport 9")
     assert told.startswith("DROP  outside -> vm/100/net0: ")
     assert "  policy_in: drop" in told
+    assert isinstance(api.machine, Fake)
+    api.machine.lacks = frozenset({"answers", "queue"})
+    api.files.write("etc/pvenetd/firewall/100.fw", b"[RULES]\nIN REJECT\n")
+    means = "this kernel has no chains where the host sends: REJECT of what it sends, or routes, to a guest is DROP"
+    assert f"\n{means} (NF_TABLES_NETDEV, NETFILTER_EGRESS, NFT_FWD_NETDEV): 100.fw:2\n" in await ctl("firewall status")
+    assert "\nthis kernel has no queues: " in await ctl("firewall status")
+    assert f"100.fw:2: warning kernel: {means}" in await ctl("firewall check")
+    assert f"               {means} " in await ctl("status")
+    assert f"{means}: 100.fw:2" in (await api.data("GET", "/api2/json/nodes/localhost/pvenetd/health"))["reasons"]
     api.files.write("etc/pvenetd/firewall/100.fw", b"[RULES]\nIN PERHAPS\n")
     assert await asyncio.to_thread(main, ["--root", str(api.root), "firewall", "apply"]) == 1
     await ctl("reconcile", 1)

@@ -35,7 +35,7 @@ def body(line: Line, source: str, dest: str, sport: int, marker: bytes, about: b
             dest,
             sport,
             line.port,
-            marker + marker.rjust(size - 8, b".") if size else marker,
+            _bootp(line) + (marker + marker.rjust(size - 8, b".") if size else marker),
             seq=seq,
             **flags,
         )
@@ -66,7 +66,17 @@ def _nd(line: Line, source: str, dest: str, marker: bytes) -> bytes:
     target = IPv6Address(line.options.get("target", dest if line.proto == "ns" else source)).packed
     middle = {"rs": bytes(4), "ra": bytes(12), "mld": bytes(4)}.get(line.proto, bytes(4) + target)
     option = struct.pack("!BB", 253, 2) + marker.ljust(14, b"\0")
+    if link := line.options.get("link"):
+        option = struct.pack("!BB", 2 if line.proto == "na" else 1, 1) + mac_bytes(link) + option
     return _summed(struct.pack("!BBH", _ND[line.proto], 0, 0) + middle + option, source, dest)
+
+
+def _bootp(line: Line) -> bytes:
+    """Return a request of a DHCP client up to its options, where the line says who that is (RFC 951)."""
+    if "chaddr" not in line.options:
+        return b""
+    relay = ip_address(line.options.get("giaddr", "0.0.0.0")).packed
+    return struct.pack("!BBBB", 1, 1, 6, 0) + bytes(20) + relay + mac_bytes(line.options["chaddr"]) + bytes(202)
 
 
 def _arp(line: Line, dest: str) -> bytes:

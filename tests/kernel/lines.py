@@ -12,6 +12,8 @@ ethertype (0x88b5); PORT is ``-`` where there is none.  VERDICT is ACCEPT, DROP 
 ``sport``   source port, or the identifier of ICMP; another for each line without it
 ``source``  source address, where it is not the sender's own; likewise ``dest``
 ``mac``     the frame's source, forged; ``arp-mac``, ``arp-ip``: what an ARP packet says; ``target``: what ND asks for
+``link``    the link-layer address that ND's first option names; ``chaddr``: the client of a DHCP request, ``giaddr``
+            with the address of the relay it has come by
 ``tag``     VLAN tags, the outer first: ``10``, ``ad20,10`` (802.1ad)
 ``state``   established: an answer to what the other side has sent before; related: an ICMP error about that;
             invalid: an ICMP error about nothing, or TCP flags that never stand together
@@ -34,7 +36,7 @@ from tests.kernel.world import PROTOCOLS
 FRAMES = frozenset({"arp", "arp-reply", "rarp", "ns", "na", "rs", "ra", "mld"})
 _KEYS = frozenset(
     ("sport", "source", "dest", "mac", "arp-mac", "arp-ip", "target", "tag", "state", "code", "size", "reaches", "seen")
-) | {"port", "log"}
+) | {"port", "log", "link", "chaddr", "giaddr"}
 
 
 @dataclass(frozen=True)

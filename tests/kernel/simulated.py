@@ -76,6 +76,9 @@ def packet(line: Line, world: World) -> Packet:
         arp_mac=line.options.get("arp-mac", ""),
         arp_source=int(ip_address(line.options.get("arp-ip", source))) if kind == ARP else None,
         nd_target=int(ip_address(line.options.get("target", source))) if line.proto == "na" else None,
+        client_mac=line.options.get("chaddr", ""),
+        relayed="giaddr" in line.options,
+        link_mac=line.options.get("link", ""),
         tcp_flags=0x03 if line.state == "invalid" else None,
         to_all=is_ip and (ip_address(dest).is_multicast or dest == "255.255.255.255"),
     )

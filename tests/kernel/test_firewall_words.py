@@ -13,6 +13,7 @@ from pvenetd.firewall.nft_base import Design
 from pvenetd.firewall.ruleset import (
     ARP,
     ICMP,
+    ICMP6,
     IP,
     TCP,
     UDP,
@@ -51,6 +52,11 @@ WORDS = [
     *(Rule("drop", not_arp_source=side, origin="ipfilter") for side in (ONE, SOME, RANGE, ALL, NONE)),
     *(Rule("drop", not_nd_target=side, origin="ipfilter") for side in (ONE6, TWO6, SOME6)),
     Rule("drop", ethertypes=(ARP,), not_arp_mac="02:00:00:00:00:01"),
+    *(
+        Rule("drop", ethertypes=(IP,), protocol=UDP, dport=(Span(67, 67),), not_client_mac=MAC, direct=one)
+        for one in (True, False)
+    ),
+    *(Rule("drop", protocol=ICMP6, icmp=(IcmpType(one),), not_link_mac=MAC) for one in (133, 135, 136)),
     *(Rule("drop", not_source=side, unless_learnt=True) for side in (ONE, SOME, ONE6, SOME6)),
     *(Rule("drop", ethertypes=(ARP,), not_arp_source=side, unless_learnt=True) for side in (ONE, SOME)),
     *(Rule("drop", not_nd_target=side, unless_learnt=True, origin="ipfilter") for side in (ONE6, TWO6)),

@@ -71,7 +71,7 @@ def origins(text: str, chain: str) -> list[str]:
             "",
             ["established", "any-in", "screen-in", "dhcp-in", "ndp-in", "policy_in"],
             [
-                *("macfilter", "no dhcp server", "established", "macfilter"),
+                *("macfilter", "macfilter", "no dhcp server", "established", *["macfilter"] * 4),
                 *("connection_limit", "any-out", "screen-out", "dhcp-out", "radv", "ndp-out"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
@@ -88,7 +88,7 @@ def origins(text: str, chain: str) -> list[str]:
             "ndp: 0\n[RULES]\nIN DROP\n|IN DROP\nOUT DROP -i net0\nOUT DROP -i net1\n",
             ["established", "any-in", "screen-in", "dhcp-in", "100.fw:5", "policy_in"],
             [
-                *("macfilter", "no dhcp server", "established", "macfilter"),
+                *("macfilter", "macfilter", "no dhcp server", "established", *["macfilter"] * 4),
                 *("connection_limit", "any-out", "screen-out", "dhcp-out", "radv", "100.fw:7"),
                 *("dhcp server", "dhcp server", "policy_out"),
             ],
@@ -100,11 +100,11 @@ def origins(text: str, chain: str) -> list[str]:
                 *("100.fw:6", "ipfilter_learn", "100.fw:7", "policy_in"),
             ],
             [
-                *("macfilter", "ipfilter", "ipfilter", "unspecified", "no dhcp server", "ipfilter_learn"),
+                *("macfilter", "macfilter", "ipfilter", "ipfilter", "unspecified", "no dhcp server", "ipfilter_learn"),
                 *(
                     "ipfilter_learn",
                     "established",
-                    "macfilter",
+                    *["macfilter"] * 4,
                     "ipfilter",
                     "ipfilter",
                     "connection_limit",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from ipaddress import ip_interface
 
 import pytest
@@ -44,16 +46,27 @@ def told(rules: list[str], *origins: str) -> list[str]:
     return [rule for rule in rules if rule.startswith(tuple(f"{origin}:" for origin in origins))]
 
 
+NICS = (("tap100i0", "bc:24:11:00:53:01"), ("tap100i1", "bc:24:11:00:53:02"))
+
+
+def _claim(port: str, mac: str) -> Iterator[str]:
+    yield f"iif={port} not_mac={mac}"
+    yield f"ethertypes=ip iif={port} protocol=17 dport=67 not_client_mac={mac}"
+
+
+def _told(port: str, mac: str) -> Iterator[str]:
+    yield f"ethertypes=arp iif={port} not_arp_mac={mac}"
+    yield from (f"iif={port} protocol=58 icmp={kind} not_link_mac={mac}" for kind in (133, 135, 136))
+
+
 @pytest.mark.parametrize(
     ("text", "rules"),
     [
         (
             "",
             [
-                "macfilter: drop iif=tap100i0 not_mac=bc:24:11:00:53:01",
-                "macfilter: drop iif=tap100i1 not_mac=bc:24:11:00:53:02",
-                "macfilter: drop ethertypes=arp iif=tap100i0 not_arp_mac=bc:24:11:00:53:01",
-                "macfilter: drop ethertypes=arp iif=tap100i1 not_arp_mac=bc:24:11:00:53:02",
+                *(f"macfilter: drop {rule}" for nic in NICS for rule in _claim(*nic)),
+                *(f"macfilter: drop {rule}" for nic in NICS for rule in _told(*nic)),
             ],
         ),
         ("macfilter: 0\n", []),
@@ -61,6 +74,12 @@ def told(rules: list[str], *origins: str) -> list[str]:
 )
 def test_what_a_guest_may_say_it_is(text: str, rules: list[str]) -> None:
     assert told(chain(compiled(text), "vm-100-out"), "macfilter", "ipfilter", "unspecified") == rules
+
+
+@pytest.mark.parametrize(("rule", "relays"), [("IN ACCEPT -p udp -dport 67", True), ("IN ACCEPT -p udp", False)])
+def test_who_lets_requests_in_may_pass_on_what_other_clients_ask_for(rule: str, relays: bool) -> None:
+    rules = chain(compiled(f"[RULES]\n{rule}\n"), "vm-100-out")
+    assert {"direct" in one for one in rules if "not_client_mac" in one} == {relays}
 
 
 def allowed(text: str, *addresses: str) -> dict[str, str]:
@@ -117,10 +136,13 @@ def test_who_a_guest_is_stands_before_what_passes_by_its_connection() -> None:
     rules = chain(compiled("ipfilter: 1\nlayer2_protocols: ARP\n"), "vm-100-out")
     origins = [rule.partition(":")[0] for rule in rules]
     at = origins.index("established")
-    assert (set(origins[:at]), at) == ({"macfilter", "ipfilter", "unspecified", "no dhcp server"}, 2 + 2 * 2 + 1 + 1)
-    assert all("not_mac=" in rule or "not_source=" in rule for rule in rules[: at - 2])
+    assert (set(origins[:at]), at) == (
+        {"macfilter", "ipfilter", "unspecified", "no dhcp server"},
+        2 * 2 + 2 * 2 + 1 + 1,
+    )
+    assert all(re.search("not_mac=|not_client_mac=|not_source=", rule) for rule in rules[: at - 2])
     told_neighbours = [rule for rule in rules[at + 1 :] if rule.startswith(("macfilter", "ipfilter"))]
-    assert told_neighbours == rules[at + 1 : at + 1 + 2 + 2 * 2]
+    assert told_neighbours == rules[at + 1 : at + 1 + 2 * 4 + 2 * 2]
     assert origins.index("layer2_protocols") < origins.index("any-out")
 
 
