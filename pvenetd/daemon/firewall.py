@@ -10,7 +10,7 @@ from typing import Any
 from pvenetd.daemon import conntrack
 from pvenetd.daemon.cards import Cards, knows
 from pvenetd.daemon.rule_files import RuleFiles
-from pvenetd.daemon.rulebook import CLUSTER, HOST, Common, Rulebook
+from pvenetd.daemon.rulebook import CLOSED_CLUSTER, CLUSTER, HOST, Common, Rulebook
 from pvenetd.daemon.slices import in_slices
 from pvenetd.daemon.store import Store
 from pvenetd.engine import Engine
@@ -362,9 +362,7 @@ class Firewall:
         found = self._compiled(common.configs, local)
         if HOST not in common.closed:
             return found
-        bare = self._compiled(
-            {**common.configs, CLUSTER: self._store.rules_of(CLUSTER, "[OPTIONS]\nenable: 1\n")}, local
-        )
+        bare = self._compiled({**common.configs, CLUSTER: self._store.rules_of(CLUSTER, CLOSED_CLUSTER)}, local)
         return Ruleset(
             tuple(next((one for one in bare.pieces if one.name == piece.name == HOST), piece) for piece in found.pieces)
         )

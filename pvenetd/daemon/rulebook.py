@@ -1,8 +1,9 @@
 """The firewall files that are about nobody in particular, cluster.fw, host.fw and bridges', as they count together.
 
 A file counts as it is where it is right by itself and with the others; else as it was loaded last.  Where it never
-was right, nothing is opened by it: cluster.fw counts as ``enable: 1`` and no more, which has guests filtered by their
-own rules; host.fw has the host reached by its own network alone, whatever cluster.fw says.
+was right, nothing is opened by it: cluster.fw counts as ``enable: 1`` with all policies DROP, which has guests
+filtered by their own rules; host.fw likewise: the host is reached by its own network alone, begins nothing itself and
+forwards nothing between bridges, whatever cluster.fw says.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pvenetd.names import is_ifname
 
 CLUSTER, HOST = "cluster", "host"
 _CLOSED = "[OPTIONS]\nenable: 1\npolicy_forward: DROP\n"
-"""What counts for a bridge's file that never was right; of cluster.fw its first option."""
+"""What counts for a bridge's file that never was right."""
+CLOSED_CLUSTER = f"{_CLOSED}policy_out: DROP\n"
+"""What counts for a cluster.fw that never was right, and for the host whose own file never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +151,4 @@ def _is_bridges(name: str) -> bool:
 def _stand_in(name: str) -> str:
     if name == HOST:
         return ""
-    return _CLOSED if name != CLUSTER else _CLOSED.partition("policy_forward")[0]
+    return CLOSED_CLUSTER if name == CLUSTER else _CLOSED
