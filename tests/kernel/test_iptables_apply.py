@@ -78,6 +78,21 @@ def test_a_broken_file_closes_its_own_guest(host: Host) -> None:
     host.meets("outside vm/100 tcp 22 ACCEPT\noutside vm/102 tcp 22 DROP\nvm/102 outside tcp 22 DROP\n")
 
 
+def test_a_broken_cluster_file_keeps_what_it_said(host: Host) -> None:
+    host.fw("100", HALF_OPEN)
+    host.fw("cluster", f"{ON}policy_in: ACCEPT\npolicy_out: DROP\n[RULES]\nOUT ACCEPT -p tcp -dport 80\n")
+    assert host.apply() == (0, "")
+    settle(host.world)
+    kept = (
+        "host outside tcp 80 ACCEPT\nhost outside tcp 81 DROP\noutside vm/100 tcp 23 DROP\noutside host tcp 80 ACCEPT\n"
+    )
+    host.meets(kept)
+    host.fw("cluster", f"{ON}policy_in: ACCEPT\n[RULES]\nOUT ACCEPT -p tcp -dport 80\nOUT ACEPT\n")
+    status, told = host.apply()
+    assert (status, told.split(": ")[0]) == (1, "/etc/pvenetd/firewall/cluster.fw:6")
+    host.meets(kept)
+
+
 def ctl(host: Host, *words: str, without: str = "") -> subprocess.CompletedProcess[str]:
     """Return what pvenetctl says where no daemon runs, on a host *without* a program."""
     command = [sys.executable, "-m", "pvenetd.ctl.main", "--root", str(host.root), *words]
