@@ -39,6 +39,8 @@ _LONGEST = 300
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body."""
+MAX_DEPTH = 16
+"""Levels of objects and arrays in it."""
 BODY_SECONDS = 60.0
 _SECRET = re.compile(r"pass|secret|ticket|token|otp", re.IGNORECASE)
 """What is in the names, or the values, of parameters that are not logged."""
@@ -257,6 +259,7 @@ async def _body(request: web.Request) -> Iterable[tuple[str, Any]]:
         raise BadParametersError({"body": "should be JSON (Content-Type: application/json), or a form"})
     try:
         record = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once)
+        _check_depth(record)
         _check_text(data, record)
     except (ValueError, RecursionError) as error:
         raise BadParametersError({"body": f"no JSON: {error}"}) from error
@@ -271,6 +274,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("an object has a member twice")
     return found
+
+
+def _check_depth(record: object) -> None:
+    """Raise ValueError where *record* has more levels than any parameter: how many JSON's reader takes is its own."""
+    level: list[object] = [record]
+    for _ in range(MAX_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one if isinstance(one, list) else () for one in level)
+        level = [one for values in inner for one in values]
+        if not level:
+            return
+    raise ValueError(f"more than {MAX_DEPTH} levels")
 
 
 def _check_text(data: bytes, record: object) -> None:

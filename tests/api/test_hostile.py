@@ -100,6 +100,7 @@ async def test_a_head_by_line_feeds_alone_says_one_thing(api: Api) -> None:
         (b"{}", "Content-Encoding: br\r\n"),
         (b"[" * 500_000, ""),
         (b'{"a":' * 150_000, ""),
+        *((b'{"x": ' + b"[" * levels + b"]" * levels + b"}", "") for levels in (17, 900, 5_000)),
         (b'{"x": ' + b"9" * 500_000 + b"}", ""),
         (b'{"x": 1e999999}', ""),
         (b'{"confirm": 10, "confirm": 20}', ""),

@@ -11,6 +11,7 @@ from pvenetd.daemon.store import Store
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.drivers.host import Host
 from pvenetd.engine import Engine
+from pvenetd.errors import NotFound
 from pvenetd.settings import Settings
 from tests.harness import run_async
 from tests.netns import fresh, run, show
@@ -49,7 +50,8 @@ async def _judged(daemon: Daemon) -> None:
     assert found["eth0", THERE] == "learned"
     assert found["eth0", ENTERED] == "static"
     assert {origin for (_, mac), origin in found.items() if mac == HERE} == {"own"}
-    assert await daemon.ports.forwarding("vmbr9") == []
+    with pytest.raises(NotFound, match="no interface vmbr9"):
+        await daemon.ports.forwarding("vmbr9")
     ports = {one["name"]: one for one in await daemon.ports.records()}
     (link,) = show("ip", "-j", "-s", "link", "show", "eth0")
     assert 0 < ports["eth0"]["rx_packets"] <= link["stats64"]["rx"]["packets"]
