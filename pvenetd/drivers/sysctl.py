@@ -20,6 +20,7 @@ log = logging.getLogger("pvenetd.sysctl")
 
 _TOP = Path("/proc/sys")
 _RECORD = "run/pvenetd/sysctls.json"
+_OF_BRIDGES = "net/bridge/"
 _OF_LINK = re.compile(r"(net/(?:ipv4|ipv6|mpls)/conf)/(?!all/|default/)([^/]+)/(\w+)")
 _OPTIONAL = "net/mpls/"
 """What many kernels lack."""
@@ -66,7 +67,9 @@ class Settings:
             if isinstance(error, FileNotFoundError) and setting.name.startswith(_OPTIONAL):
                 log.warning("this kernel has no %s", setting.name)
                 return
-            raise KernelError(str(op), error.errno or 0, error.strerror or "") from error
+            is_of_module = isinstance(error, FileNotFoundError) and setting.name.startswith(_OF_BRIDGES)
+            text = "br_netfilter is not loaded (modprobe br_netfilter)" if is_of_module else error.strerror or ""
+            raise KernelError(str(op), error.errno or 0, text) from error
 
     def _keep(self, name: str, owner: str) -> None:
         """Remember whose *name* is, on disk before it is set."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.firewall import have_bridge_netfilter
 from tests.sandbox.space import CHECKOUT
 
 INTERFACES = "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.10.1/24\n\tbridge-ports none\n"
@@ -76,6 +77,7 @@ def test_what_the_backend_cannot_do_is_said_with_its_line(root: Path) -> None:
     settings = '# here\n[firewall]\nbackend = "iptables"\ncut_established = true\n'
     (root / "etc/pvenetd/pvenetd.toml").write_text(settings)
     (root / "etc/pvenetd/firewall/100.fw").write_text("[OPTIONS]\nenable: 1\nipfilter_learn: 1\n")
+    have_bridge_netfilter()
     ctl = f"{sys.executable} -m pvenetd.ctl.main --root {root} firewall"
     command = ["unshare", "-n", "sh", "-ec", f"{ctl} check; {ctl} apply"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
