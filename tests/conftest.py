@@ -30,10 +30,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is about the daemon: with the lab's kernel, it runs on the Debian host."""
+    """Mark what the lab leaves to others.
+
+    What is about the daemon runs with that kernel on the Debian host, and what is about kernels without bridge
+    conntrack on this machine's.
+    """
     for item in items:
         if _DAEMON.intersection(item.path.relative_to(item.config.rootpath).parts):
             item.add_marker("daemon")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "mark" in item.callspec.params.values():
+            item.add_marker("no_bridge_conntrack")
 
 
 @pytest.hookimpl(wrapper=True)

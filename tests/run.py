@@ -133,8 +133,14 @@ PARTS = (
         counts="one",
     ),
     Part("power", "power cuts at each moment of an apply", (*NATIVE, "-m", "power"), needs=("kernel",)),
-    # What the daemon does on that kernel is seen on the Debian host, which has it, too.
-    Part("lab", "the full kernel", (*LAB, "-m", "lab or netns and not daemon"), needs=("kernel",)),
+    # What the daemon does on that kernel is seen on the Debian host, which has it, too; and what is about kernels
+    # without bridge conntrack natively.
+    Part(
+        "lab",
+        "the full kernel",
+        (*LAB, "-m", "lab or netns and not daemon and not no_bridge_conntrack"),
+        needs=("kernel",),
+    ),
     Part(
         "host",
         "the package on a Debian host",
