@@ -56,25 +56,24 @@ CLIENTS = "--ignore=tests/clients"
 HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--", "python3", *PYTEST, CLIENTS)
 LIBVIRT = tuple(sorted(f"tests/host/{file.name}" for file in ROOT.glob("tests/host/test_5_libvirt*.py")))
 NOT_LINT = ("--ignore=tests/test_lint.py",)
+DEBIANS_PROGRAMS = tuple(
+    f"tests/kernel/test_{name}.py"
+    for name in (
+        "dhcp",
+        "firewall_driver",
+        "firewall_iptables",
+        "firewall_rulesets",
+        "firewall_words",
+        "hooks",
+        "iptables_driver",
+        "netlink",
+        "nflog",
+        "programs",
+        "resolver",
+    )
+)
+"""The kernel's tests whose outcome hangs on Debian's programs and libraries; the rest of them is the lab's."""
 DEBIAN = (
-    # The kernel's tests whose outcome hangs on Debian's programs and libraries; the rest of them is the lab's.
-    *(
-        f"tests/kernel/test_{name}.py"
-        for name in (
-            "dhcp",
-            "firewall_driver",
-            "firewall_iptables",
-            "firewall_rulesets",
-            "firewall_words",
-            "hooks",
-            "iptables_driver",
-            "netlink",
-            "nflog",
-            "programs",
-            "python_iptables",
-            "resolver",
-        )
-    ),
     *(f"tests/{name}" for name in ("unit", "golden", "api", "e2e", "test_docs.py")),
     # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
     "--ignore=tests/e2e/test_libvirt.py",
@@ -174,8 +173,14 @@ PARTS = (
     ),
     Part(
         "debian",
-        "the daemon and its programs on Debian",
+        "the daemon on Debian",
         (*HOST, "-m", "not host and not power", *DEBIAN),
+        needs=("image",),
+    ),
+    Part(
+        "debian-kernel",
+        "the kernel by Debian's programs",
+        (*HOST, "-m", "not host and not power", *DEBIANS_PROGRAMS),
         needs=("image",),
     ),
 )
