@@ -7,6 +7,8 @@ skipped, or if a part ran none.  At the end stands, in few lines, why each test 
 keeps the end of the output alone; the last line is "N passed, N failed", with the skipped if any.
 What tests of faults and attacks have seen goes to .cache/test/reliability.md (tests/reliability.py).
 
+Parts that say so run only where they are named (tests/parts.py).
+
   python -m tests.run [PART]...    only these parts, and what they need
 """
 
@@ -18,20 +20,16 @@ import signal
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import reliability
+from tests.parts import PARTS, ROOT, TIME_LIMIT, Part
 
-ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / ".cache" / "test"
 
 SLOTS = 2
 """Parts at a time, besides the builds."""
-
-TIME_LIMIT = 3000.0
-"""Seconds a part may take: what hangs must end before the machine's patience does (90 minutes)."""
 
 PROGRESS = 30.0
 """Seconds between two lines that say what is running."""
@@ -42,157 +40,8 @@ LOG_LINES = 400
 WHAT_LINES, WHERE_LINES = 15, 45
 """Lines of what a failed test says, and of where it says it and what its processes said, that are shown at the end."""
 
-FAILURES = 10
-"""Failed tests after which a part ends: where nothing works, each of them takes all its patience."""
-
 WIDTH = 300
 """Characters of such a line."""
-
-PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--durations=5", f"--maxfail={FAILURES}")
-NATIVE = (".venv/bin/python", *PYTEST)
-LAB = ("tests/lab/vmtest", f"--timeout={TIME_LIMIT - 60:g}", *NATIVE)
-CLIENTS = "--ignore=tests/clients"
-"""Other people's clients are PyPI's, and not on the Debian host."""
-HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--", "python3", *PYTEST, CLIENTS)
-LIBVIRT = "tests/host/test_5_libvirt_changes.py"
-LIVES = tuple(sorted({f"tests/host/{one.name}" for one in ROOT.glob("tests/host/test_5_libvirt*.py")} - {LIBVIRT}))
-NOT_LINT = ("--ignore=tests/test_lint.py",)
-DEBIANS_PROGRAMS = tuple(
-    f"tests/kernel/test_{name}.py"
-    for name in (
-        "dhcp",
-        "firewall_driver",
-        "firewall_iptables",
-        "firewall_rulesets",
-        "firewall_words",
-        "hooks",
-        "iptables_driver",
-        "netlink",
-        "nflog",
-        "programs",
-        "resolver",
-    )
-)
-"""The kernel's tests whose outcome hangs on Debian's programs and libraries; the rest of them is the lab's."""
-DEBIAN = (
-    *(f"tests/{name}" for name in ("unit", "golden", "api", "e2e", "test_docs.py")),
-    # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
-    "--ignore=tests/e2e/test_libvirt.py",
-    # They say the same on this machine, and take minutes on that one.
-    *(f"--ignore=tests/e2e/test_{name}.py" for name in ("clock", "flood", "kills", "monitor", "shortage")),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A command, and how its tests are counted."""
-
-    name: str
-    what: str
-    command: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    """Parts that must have passed before."""
-    group: str = ""
-    """Of a group one part runs at a time: they would meet in the same kernel."""
-    counts: str = "junit"
-    """``junit``: pytest's report; ``one``: the command is one test; ``none``: a build, run at low priority."""
-    only_named: bool = False
-    """Whether it runs only where it is asked for by name."""
-    environment: Callable[[], dict[str, str]] = dict
-    """Asked when the part starts: what a part before it has made is known then."""
-
-
-PARTS = (
-    Part("kernel", "the lab's kernel", ("tests/lab/uml-kernel",), counts="none"),
-    Part("image", "the lab's Debian host", ("tests/lab/hostvm", "--build"), needs=("kernel",), counts="none"),
-    Part(
-        "native",
-        "this machine's kernel",
-        (*NATIVE, "-m", "not lab and not host and not power and not reboot", *NOT_LINT),
-        group="netns",
-    ),
-    Part("lint", "style, types, imports, shell", (*NATIVE, "tests/test_lint.py")),
-    Part("deb", "the Debian package", ("tests/build-deb",), counts="one"),
-    Part(
-        "sandbox",
-        "a host with a guest, once through",
-        (".venv/bin/python", "-m", "tests.sandbox"),
-        group="netns",
-        counts="one",
-        environment=lambda: {"ONCE": "1"},
-    ),
-    Part(
-        "fuzz",
-        "the API as nobody meant it",
-        (".venv/bin/python", "-m", "tests.fuzz"),
-        group="netns",
-        counts="one",
-    ),
-    Part(
-        "readers",
-        "readers fed with anything",
-        (".venv/bin/python", "-m", "tests.fuzz.readers"),
-        counts="one",
-    ),
-    Part("power", "power cuts at each moment of an apply", (*NATIVE, "-m", "power"), needs=("kernel",)),
-    # What the daemon does on that kernel is seen on the Debian host, which has it, too; and what is about kernels
-    # without bridge conntrack natively.
-    Part(
-        "lab",
-        "the full kernel",
-        (*LAB, "-m", "lab or netns and not daemon and not no_bridge_conntrack"),
-        needs=("kernel",),
-    ),
-    Part(
-        "host",
-        "the package on a Debian host",
-        (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[56]_*"),
-        needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
-    ),
-    Part(
-        "reboot",
-        "a Debian host that boots again",
-        (*NATIVE, "-m", "reboot", "tests/reboot"),
-        needs=("image", "deb"),
-        only_named=True,  # what the lab's host has written is not always there at its next boot
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
-    ),
-    Part(
-        "libvirt",
-        "libvirt's guests on a Debian host",
-        (*HOST, "-m", "host", LIBVIRT),
-        needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
-    ),
-    Part(
-        "libvirt-lives",
-        "their lives, migrations and restarts",
-        (*HOST, "-m", "host", *LIVES),
-        needs=("image", "deb"),
-        only_named=True,  # a guest within a guest: minutes each, and not reliable beside other work
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
-    ),
-    Part(
-        "lxc",
-        "containers of LXC's on a Debian host",
-        (*HOST, "-m", "host", "tests/host/test_6_lxc.py"),
-        needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
-    ),
-    Part(
-        "debian",
-        "the daemon on Debian",
-        (*HOST, "-m", "not host and not power", *DEBIAN),
-        needs=("image",),
-    ),
-    Part(
-        "debian-kernel",
-        "the kernel by Debian's programs",
-        (*HOST, "-m", "not host and not power", *DEBIANS_PROGRAMS),
-        needs=("image",),
-    ),
-)
 
 
 @dataclass(slots=True)
@@ -236,7 +85,7 @@ def main(names: list[str]) -> int:
 
 
 def _wanted(names: list[str]) -> list[Part]:
-    """Return the parts *names*, without any all that need not be named, and all they need, in the order of `PARTS`."""
+    """Return the parts *names*, else all that run unnamed, and what they need, in the order of `PARTS`."""
     wanted = set(names) or {part.name for part in PARTS if not part.only_named}
     for part in reversed(PARTS):
         if part.name in wanted:

@@ -43,7 +43,7 @@ class Realm(TypedDict):
     default: ZeroOne
 
 
-@routes.get("/access/domains", open=True)
+@routes.get("/access/domains", public=True)
 async def domains(daemon: Daemon, params: Params) -> list[Realm]:
     """Return where users are known: this host's own, by PAM."""
     del daemon, params
@@ -75,13 +75,13 @@ class Ticket(TypedDict):
     """His rights, by Proxmox VE's names."""
 
 
-@routes.get("/access/ticket", open=True)
+@routes.get("/access/ticket", public=True)
 async def no_ticket(daemon: Daemon, params: Params) -> None:
     """Return nothing: as with Proxmox VE, for login pages."""
     del daemon, params
 
 
-@routes.post("/access/ticket", open=True)
+@routes.post("/access/ticket", public=True)
 async def ticket(daemon: Daemon, params: Login, caller: Caller) -> Ticket:
     """Return a ticket, which holds for two hours, and what a request with it has to carry to change something."""
     name, at, realm = params.username.rpartition("@")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from pvenetd.api.guests import is_container, listed
+from pvenetd.api.host import this_node
 from pvenetd.api.route import Params, Routes, nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.option import ZeroOne
@@ -73,23 +74,8 @@ class Resource(TypedDict):
 @routes.get("/cluster/resources")
 async def resources(daemon: Daemon, params: Resources) -> list[Resource]:
     """Return this host and its guests."""
-    found: list[Resource] = [_host(daemon)] if params.type in (None, "node") else []
+    found: list[Resource] = [cast("Resource", this_node(daemon))] if params.type in (None, "node") else []
     return found + (await _guests(daemon) if params.type in (None, "vm") else [])
-
-
-def _host(daemon: Daemon) -> Resource:
-    name, vitals = nodes()[0], daemon.pulse.vitals()
-    return {
-        "id": f"node/{name}",
-        "type": "node",
-        "node": name,
-        "status": "online",
-        "uptime": vitals["uptime"],
-        "cpu": vitals["cpu"],
-        "maxcpu": vitals["cpuinfo"]["cpus"],
-        "mem": vitals["memory"]["used"],
-        "maxmem": vitals["memory"]["total"],
-    }
 
 
 async def _guests(daemon: Daemon) -> list[Resource]:

@@ -55,20 +55,23 @@ class Node(TypedDict):
 async def node_list(daemon: Daemon, params: Params) -> list[Node]:
     """Return this host as the only node."""
     del params
+    return [this_node(daemon)]
+
+
+def this_node(daemon: Daemon) -> Node:
+    """Return this host as a node."""
     name, vitals = nodes()[0], daemon.pulse.vitals()
-    return [
-        {
-            "node": name,
-            "id": f"node/{name}",
-            "type": "node",
-            "status": "online",
-            "uptime": vitals["uptime"],
-            "cpu": vitals["cpu"],
-            "maxcpu": vitals["cpuinfo"]["cpus"],
-            "mem": vitals["memory"]["used"],
-            "maxmem": vitals["memory"]["total"],
-        }
-    ]
+    return {
+        "node": name,
+        "id": f"node/{name}",
+        "type": "node",
+        "status": "online",
+        "uptime": vitals["uptime"],
+        "cpu": vitals["cpu"],
+        "maxcpu": vitals["cpuinfo"]["cpus"],
+        "mem": vitals["memory"]["used"],
+        "maxmem": vitals["memory"]["total"],
+    }
 
 
 @routes.get("/nodes/{node}/pvenetd/status", shared=True)

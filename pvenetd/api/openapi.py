@@ -73,7 +73,7 @@ def _operation(route: Route, answers: dict[Any, Schema]) -> Schema:
         "description": about,
         "tags": [module],
         **_asked(route),
-        **({"security": []} if route.open else {}),
+        **({"security": []} if route.public else {}),
         "responses": {
             "200": {"description": "Done.", "content": _content(route, answers)},
             **{str(status): {"$ref": f"{_COMPONENTS}/responses/{status}"} for status in _statuses()},

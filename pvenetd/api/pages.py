@@ -25,7 +25,7 @@ _ONLY_OURS = (
 async def page(daemon: Daemon, method: str, path: str, *, is_known: bool) -> Page | None:
     """Return the page at *path*, None where there is none for who asks.  Raises `PvenetError`."""
     found = PAGES.get(path)
-    if not found or method not in ("GET", "HEAD") or not (is_known or found.open):
+    if not found or method not in ("GET", "HEAD") or not (is_known or found.public):
         return None
     return await found.make(daemon)
 
@@ -45,11 +45,11 @@ class Served:
     """A page, made when it is asked for."""
 
     make: Callable[[Daemon], Awaitable[Page]]
-    open: bool = False
+    public: bool = False
     """Whether who is not known gets it: it asks who he is."""
 
 
-PAGES = {DOCUMENT: Served(_described), BROWSER: Served(_browsed, open=True), metrics.PATH: Served(metrics.metrics)}
+PAGES = {DOCUMENT: Served(_described), BROWSER: Served(_browsed, public=True), metrics.PATH: Served(metrics.metrics)}
 """All there are, by path."""
 
 

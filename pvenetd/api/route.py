@@ -87,7 +87,7 @@ class Caller:
     session: Session | None = None
     """The two ends of the connection, where it comes by the network."""
     refusal: str = ""
-    """Why it is not known who asks: such a caller is let to what is `open` alone."""
+    """Why it is not known who asks: such a caller is let to what is `public` alone."""
 
 
 Data = TypeVar("Data")
@@ -118,7 +118,7 @@ class Route:
     params: type[Params]
     answers: Any
     """The type of the data, `Beside` where there is more than that."""
-    open: bool = False
+    public: bool = False
     """Whether who is not known may ask it: to log in."""
     tells_caller: bool = False
     """Whether `ask` takes who asks, as ``caller``."""
@@ -163,13 +163,13 @@ class Routes:
     def __iter__(self) -> Iterator[Route]:
         return iter(self.rows)
 
-    def get(self, path: str, *, open: bool = False, shared: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
+    def get(self, path: str, *, public: bool = False, shared: bool = False) -> Callable[[Asked], Asked]:
         """Declare a request that changes nothing; one that costs much is *shared* by all who ask it at that time."""
-        return self._declare("GET", path, open=open, shared=shared)
+        return self._declare("GET", path, public=public, shared=shared)
 
-    def post(self, path: str, *, open: bool = False) -> Callable[[Asked], Asked]:  # noqa: A002
+    def post(self, path: str, *, public: bool = False) -> Callable[[Asked], Asked]:
         """Declare a request that does something."""
-        return self._declare("POST", path, open=open)
+        return self._declare("POST", path, public=public)
 
     def put(self, path: str) -> Callable[[Asked], Asked]:
         """Declare a request that brings something to a state."""
@@ -223,7 +223,7 @@ def permitted(routes: Iterable[Route], caller: Caller, method: str, path: str) -
         if caller.refusal:
             raise NotKnown(caller.refusal) from None
         raise
-    if route.open:
+    if route.public:
         return route, found
     if caller.refusal:
         raise NotKnown(caller.refusal)

@@ -20,8 +20,8 @@ _RECENT = 25
 _Seconds = Annotated[int, Field(ge=0, lt=2**40)]
 
 
-class TaskRecord(TypedDict):
-    """A task, by Proxmox VE's keys."""
+class TaskFacts(TypedDict):
+    """What is told of every task, by Proxmox VE's keys."""
 
     upid: str
     node: str
@@ -35,6 +35,11 @@ class TaskRecord(TypedDict):
     user: str
     tokenid: NotRequired[str]
     """The token he came with."""
+
+
+class TaskRecord(TaskFacts):
+    """A task among others."""
+
     endtime: int
     status: str
     """``OK``, or why it has failed."""
@@ -115,20 +120,9 @@ class TaskLog(OneTask):
     limit: Annotated[int, Field(ge=0)] = 50
 
 
-class TaskStatus(TypedDict):
-    """What has become of a task."""
+class TaskStatus(TaskFacts):
+    """How a task is."""
 
-    upid: str
-    node: str
-    pid: int
-    pstart: int
-    starttime: int
-    """Seconds since 1970."""
-    type: str
-    id: str
-    user: str
-    tokenid: NotRequired[str]
-    """The token he came with."""
     status: str
     """``stopped``: it is done."""
     exitstatus: str
@@ -147,21 +141,7 @@ class LogLine(TypedDict):
 async def status(daemon: Daemon, params: OneTask) -> TaskStatus:
     """Return how a task has ended: it is done when its UPID is told."""
     task = _known(daemon, params.upid)
-    found: TaskStatus = {
-        "upid": params.upid,
-        "node": nodes()[0],
-        "pid": task.pid,
-        "pstart": task.pstart,
-        "starttime": task.began,
-        "type": task.kind,
-        "id": task.about,
-        "user": task.user,
-        "status": "stopped",
-        "exitstatus": task.status,
-    }
-    if task.token:
-        found["tokenid"] = task.token
-    return found
+    return {**_facts(task), "status": "stopped", "exitstatus": task.status}
 
 
 @routes.get("/nodes/{node}/tasks/{upid}/log")
@@ -182,8 +162,12 @@ def _known(daemon: Daemon, upid: str) -> Task:
 
 
 def _record(task: Task) -> TaskRecord:
+    return {**_facts(task), "endtime": task.ended, "status": task.status}
+
+
+def _facts(task: Task) -> TaskFacts:
     name = nodes()[0]
-    found: TaskRecord = {
+    found: TaskFacts = {
         "upid": task.upid(name),
         "node": name,
         "pid": task.pid,
@@ -192,8 +176,6 @@ def _record(task: Task) -> TaskRecord:
         "type": task.kind,
         "id": task.about,
         "user": task.user,
-        "endtime": task.ended,
-        "status": task.status,
     }
     if task.token:
         found["tokenid"] = task.token

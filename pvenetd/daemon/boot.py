@@ -188,11 +188,10 @@ class Boot:
         """Take commands for run where ifupdown has brought their interface up since boot: they are not run again."""
         files = self._store.files
         told = any(files.read(name) is not None for name in (TAKEN_OVER, *_IFSTATES))
-        files.put(TAKEN_OVER, None)
-        if files.read(HOOKS) is not None or not told:
-            return
-        lines = (json.dumps({"done": record}) for record in to_json(await self._done(wanted)))
-        files.put(HOOKS, "".join(f"{line}\n" for line in lines).encode())
+        if told and files.read(HOOKS) is None:
+            lines = (json.dumps({"done": record}) for record in to_json(await self._done(wanted)))
+            files.put(HOOKS, "".join(f"{line}\n" for line in lines).encode())
+        files.put(TAKEN_OVER, None)  # last: a start that is killed before takes over again
 
     async def _done(self, wanted: State) -> State:
         """Return the commands and scripts that whoever has brought their interface up has run."""

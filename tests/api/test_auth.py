@@ -63,7 +63,7 @@ async def test_others_may_read_only(api: Api, route: Route) -> None:
     path = PREFIX + route.path.format(vmid=vmid, **names, **rules)
     path += "?from=outside&to=host" if path.endswith("simulate") else ""
     status, body = await api.ask(route.method, path, user=NOBODY)
-    assert status == (200 if not route.writes else 400 if route.open else 403), body
+    assert status == (200 if not route.writes else 400 if route.public else 403), body
     assert (await api.ask(route.method, path))[0] != 403
 
 

@@ -169,4 +169,4 @@ async def test_a_token_that_reads_changes_nothing(far: Far) -> None:
 
 
 def test_who_is_not_known_may_ask_for_what_logs_him_in_alone() -> None:
-    assert {(route.method, route.path) for route in ROUTES if route.open} == OPEN
+    assert {(route.method, route.path) for route in ROUTES if route.public} == OPEN
