@@ -4,7 +4,7 @@
 help:
 	@echo 'make setup            install what is missing; pvenetd and pvenetctl into .venv/bin'
 	@echo 'make run              a sandbox host with a guest, until interrupted (ONCE=1: check it and exit)'
-	@echo 'make test             everything that proves the project, with a summary (PARTS="lint native": only these)'
+	@echo 'make test             what proves the project, with a summary (PARTS="lint native": only these)'
 	@echo 'make reliability      what was tried and what happened: the figures of the last run into docs/reliability.md'
 	@echo 'make lint             the linters alone'
 	@echo 'make bench            times beside those of the usual tools (BENCHES="plug memory": only these)'
