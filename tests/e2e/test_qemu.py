@@ -70,4 +70,4 @@ def is_unplugged(world: World) -> bool:
 
 def host_state(world: World) -> tuple[set[str], str]:
     """Return the links and the rules, without counters."""
-    return world.host.links(), world.host.run("nft", "-s", "list", "ruleset")
+    return world.host.links(), world.rules()

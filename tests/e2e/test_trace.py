@@ -60,9 +60,9 @@ def test_a_packet_is_followed_to_the_line_that_drops_it(world: World) -> None:
 
 
 def test_what_does_not_come_is_told_and_what_is_wrong_is_refused(world: World) -> None:
-    before = world.host.run("nft", "-s", "list", "ruleset")
+    before = world.rules()
     asked = ["firewall", "trace", "--source", "192.0.2.77", "--seconds", "0.2"]
     assert world.ctl(*asked).strip() == "no such packet came within 0.2 s"
     with pytest.raises(AssertionError, match="needs proto tcp"):
         world.ctl(*asked, "--dport", "22", "--dest", "2001:db8::1")
-    assert world.host.run("nft", "-s", "list", "ruleset") == before
+    assert world.rules() == before

@@ -17,6 +17,7 @@ from tests.kernel.firewall import desired, have_bridge_netfilter, load
 from tests.kernel.lines import Line
 from tests.kernel.packets import Player
 from tests.kernel.world import World, inside, world
+from tests.netns import lasting
 
 pytestmark = pytest.mark.netns
 
@@ -246,7 +247,7 @@ def test_a_refused_piece_changes_nothing_and_says_why(wire: bytes) -> None:
     driver = Nftables()
     wanted = desired(FILES, "mark")
     run(driver, wanted)
-    before = nft("-s", "list", "ruleset")
+    before = lasting(nft("-s", "list", "ruleset"))
     broken = wanted["chains", "vm:100"]
     assert isinstance(broken, Chains)
     text = broken.text + "add rule bridge pvenetd vm-100-in goto nowhere\n"
@@ -254,7 +255,7 @@ def test_a_refused_piece_changes_nothing_and_says_why(wire: bytes) -> None:
     with pytest.raises(KernelError, match=r"~ chains vm:100: .*No such file or directory") as caught:
         driver.apply(op)
     assert caught.value.errno == 2
-    assert nft("-s", "list", "ruleset") == before
+    assert lasting(nft("-s", "list", "ruleset")) == before
 
 
 @pytest.mark.usefixtures("host")
@@ -266,10 +267,10 @@ def test_many_guests_are_one_transaction_all_of_them_or_none() -> None:
     assert [op.resource.key[1] for op in loads] == ["vm:100", "vm:101"]
 
     refused = wanted["chains", "vm:101"].model_copy(update={"text": "add rule bridge pvenetd nowhere\n", "wire": b""})
-    before = nft("-s", "list", "ruleset")
+    before = lasting(nft("-s", "list", "ruleset"))
     with pytest.raises(KernelError, match=r"vm:100 .*, .* vm:101"):
         driver.apply(loads[0], Op("+", refused))
-    assert nft("-s", "list", "ruleset") == before
+    assert lasting(nft("-s", "list", "ruleset")) == before
 
     generation = Generation()
     was = generation.now()
@@ -294,11 +295,11 @@ def test_a_rollback_puts_back_what_was_there() -> None:
 def test_a_broken_file_is_refused_whole_and_what_is_loaded_stays() -> None:
     driver = Nftables()
     run(driver, desired(FILES, "mark"))
-    before = nft("-s", "list", "ruleset")
+    before = lasting(nft("-s", "list", "ruleset"))
     with pytest.raises(ConfigError) as caught:
         desired(FILES | {"100.fw": f"{GUEST}IN DENY -p tcp\nIN ACCEPT -dport 1\n"}, "mark")
     assert [(problem.path, problem.line) for problem in caught.value.problems] == [("100.fw", 6), ("100.fw", 7)]
-    assert nft("-s", "list", "ruleset") == before
+    assert lasting(nft("-s", "list", "ruleset")) == before
 
 
 @pytest.mark.usefixtures("host")

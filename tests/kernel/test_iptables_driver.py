@@ -15,6 +15,7 @@ from pvenetd.plan import Op, plan
 from pvenetd.state import Chains, State, state
 from tests.kernel.firewall import compiled, have_bridge_netfilter
 from tests.kernel.world import World, inside, world
+from tests.netns import lasting
 
 pytestmark = pytest.mark.netns
 
@@ -157,13 +158,13 @@ def test_what_others_take_away_is_noticed_and_comes_back(words: tuple[str, ...])
 def test_a_piece_that_is_refused_leaves_everything_as_it_was() -> None:
     driver, wanted = Iptables(Nftables()), desired(FILES)
     bring(driver, wanted)
-    before = saved(), run("nft", "-s", "list", "ruleset")
+    before = saved(), lasting(run("nft", "-s", "list", "ruleset"))
     changed = desired(FILES | {"100.fw": GUEST.replace("25", "26")})["chains", "vm:100"]
     assert isinstance(changed, Chains)
     head, _, tail = changed.text.rpartition("--dport 26")  # IPv6's: IPv4's is right
     with pytest.raises(KernelError, match="nonsense"):
         driver.apply(Op("~", changed.model_copy(update={"text": f"{head}--dport nonsense{tail}"})))
-    assert (saved(), run("nft", "-s", "list", "ruleset")) == before
+    assert (saved(), lasting(run("nft", "-s", "list", "ruleset"))) == before
     assert plan(wanted, driver.observe()) == ()
 
 
