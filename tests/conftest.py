@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,9 @@ from tests.sandbox.process import STARTED
 
 _SAID = 8
 """Lines that are shown of what each process has said last."""
+
+_HANGS = 600
+"""Seconds after which a test, or what it is set up with, is held to hang: some five times what the longest takes."""
 
 _DAEMON = frozenset({"api", "clients", "differential", "e2e"})
 
@@ -40,6 +45,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("daemon")
         if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "mark" in item.callspec.params.values():
             item.add_marker("no_bridge_conntrack")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    return (yield from _ended_in_time())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    return (yield from _ended_in_time())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    return (yield from _ended_in_time())
+
+
+def _ended_in_time() -> Generator[None, None, None]:
+    """Fail what hangs, where it hangs: else the whole part would end without a word of it."""
+
+    def hangs(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"it hangs: not ended after {_HANGS} s")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(_HANGS)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)
