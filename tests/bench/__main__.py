@@ -37,7 +37,7 @@ PROMISES = (
     (r"(un)?plug-(plain|firewalled)-floor", "ratio", 2.0),
     (r"(un)?plug-(plain|firewalled)-1000", "ratio", 1.2),
     (r"(un)?plug-(plain|firewalled)-1000-floor", "ratio", 2.0),
-    (r"load-(un)?plug", "ratio", 2.0),
+    (r"load-plug", "ratio", 2.0),
     (r"(hook|restart)-.*", "ratio", 1.0),
     (r"ctl-start", "ratio", 1.0),
     (r"edit-\d+-cpu", "ratio", 1.0),

@@ -30,6 +30,7 @@ def run() -> Iterator[dict[str, Any]]:
     with Pair(more=_MORE) as alone, Pair(more=_MORE, name="crowded-") as crowded:
         _crowd(crowded)
         for case in (PLAIN, FIREWALLED):
+            _stand(alone, case)
             without, ours = _times((alone, crowded), case)
             for what in ("plug", "unplug"):
                 name, taken = f"{what}-{case.name}-1000", ours[f"ours {what}"]
@@ -67,6 +68,13 @@ def _once(pair: Pair, case: Case, vmid: int) -> Iterator[tuple[str, float]]:
     pair.theirs.run(*floor.gone(rules=not rules_went))
     pair.forget(vmid)
     pair.reload(vmid)
+
+
+def _stand(pair: Pair, case: Case) -> None:
+    """Load on the peer's host what the rules of a guest stand on; on the crowded one it came with the guests."""
+    pair.configure(FIRST, case)
+    pair.theirs.run(*pair.floor(case, FIRST).base())
+    pair.forget(FIRST)
 
 
 def _crowd(pair: Pair) -> None:
