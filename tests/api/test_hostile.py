@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import logging
 import os
@@ -16,12 +15,9 @@ import pytest
 from pvenetd.api.peer import listening
 from pvenetd.errors import Conflict
 from tests.api.far import PASSWORD, by_ticket, far_off
+from tests.api.hostile import BOMBS, FIRST, HEADS, PATHS, SMUGGLED, bomb
 from tests.api.server import NODE, OURS, Api, fake, served
 from tests.patience import PATIENCE
-
-SMUGGLED = b"GET /api2/json/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-"""Behind, or within, a request that is answered with no version."""
-FIRST = f"POST {OURS}/confirm HTTP/1.1\r\nHost: x\r\n".encode()
 
 
 @pytest.fixture
@@ -43,39 +39,7 @@ async def said(api: Api, sent: bytes) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-        b"Content-Length: 0\r\nContent-Length: 45\r\n\r\n",
-        b"Content-Length: 45\r\nContent-Length: 0\r\n\r\n",
-        b"Content-Length: 0, 45\r\n\r\n",
-        b"Content-Length: +45\r\n\r\n",
-        b"Content-Length: -1\r\n\r\n",
-        b"Content-Length: 0x2d\r\n\r\n",
-        b"Content-Length: 4 5\r\n\r\n",
-        b"Content-Length: 1_0\r\n\r\n",
-        b"Content-Length : 45\r\n\r\n",
-        b"Content-Length\t: 45\r\n\r\n",
-        b" Content-Length: 45\r\n\r\n",
-        b"Content-Length: 4\r\n 5\r\n\r\n",
-        b"X: a\r\n\tb\r\nContent-Length: 45\r\n\r\n",
-        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-        b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        b"Transfer-Encoding: identity, chunked, chunked\r\n\r\n0\r\n\r\n",
-        b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n-0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n0;\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
-        b"X: a\x00b\r\n\r\n",
-        b"X: a\rb\r\n\r\n",
-        b"X\x00: a\r\n\r\n",
-        b": a\r\n\r\n",
-        b"no colon\r\n\r\n",
-    ],
-)
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.reliability(
     "requests that two servers would take for different ones (CL and TE, two lengths, folded or broken headers)",
     guarantee="such a request is refused and its connection closed: nothing behind it is answered",
@@ -93,34 +57,13 @@ async def test_a_head_by_line_feeds_alone_says_one_thing(api: Api) -> None:
     assert b"release" not in answer
 
 
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [
-        (gzip.compress(bytes(64 << 20)), "Content-Encoding: gzip\r\n"),
-        (b"{}", "Content-Encoding: br\r\n"),
-        (b"[" * 500_000, ""),
-        (b'{"a":' * 150_000, ""),
-        *((b'{"x": ' + b"[" * levels + b"]" * levels + b"}", "") for levels in (17, 900, 5_000)),
-        (b'{"x": ' + b"9" * 500_000 + b"}", ""),
-        (b'{"x": 1e999999}', ""),
-        (b'{"confirm": 10, "confirm": 20}', ""),
-        (b'{"x": {"a": 1, "a": 2}}', ""),
-        (b'{"' + b"k" * 900_000 + b'": 1}', ""),
-        (b"{" + b",".join(b'"k%d": 1' % number for number in range(60_000)) + b"}", ""),
-        (b'{"x": "\\ud800"}', ""),
-        (b'{"\\udfff": 1}', ""),
-        (b'{"x": "\xff"}', ""),
-        (b"\xff\xfe", ""),
-    ],
-    ids=lambda value: repr(value[:24]),
-)
+@pytest.mark.parametrize(("body", "headers"), BOMBS, ids=lambda value: repr(value[:24]))
 @pytest.mark.reliability(
     "bodies that are bombs: compressed, nested 500,000 times, numbers and names of half a megabyte, members twice",
     guarantee="such a body is refused, in little time and memory, and the next request is answered",
 )
 async def test_a_bomb_is_refused(api: Api, body: bytes, headers: str) -> None:
-    head = f"POST {OURS}/apply HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}"
-    answer = await said(api, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    answer = await said(api, bomb(body, headers))
     assert answer.startswith(b"HTTP/1.1 400 "), answer[:300]
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert found["data"] is None
@@ -128,23 +71,7 @@ async def test_a_bomb_is_refused(api: Api, body: bytes, headers: str) -> None:
     assert (await api.ask("GET", f"{NODE}/version"))[0] in (200, 404)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"{NODE}/network/..%2f..%2fetc",
-        f"{NODE}/network/../../../../etc/passwd",
-        f"{NODE}/qemu/../../etc/config",
-        f"{OURS}/firewall/bridge/..%2f100/rules",
-        f"{OURS}/firewall/bridge/..%2F..%2F..%2Fnetwork%2Finterfaces/options",
-        "/api2/docs/../../../etc/passwd",
-        "/api2/docs/..%2f..%2fapp.py",
-        "/api2/docs/%2e%2e/app.py",
-        f"{NODE}/network/%00",
-        f"{OURS}/firewall/bridge/a%00b/rules",
-        "//etc/passwd",
-        "/api2/json//nodes",
-    ],
-)
+@pytest.mark.parametrize("path", PATHS)
 async def test_no_path_leads_astray(api: Api, path: str) -> None:
     answer = await said(api, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     assert answer.split(b" ", 2)[1] in (b"400", b"404"), answer

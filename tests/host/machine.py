@@ -22,6 +22,8 @@ SERVICE, SOCKET = "pvenetd.service", "pvenetd.socket"
 Network = dict[str, list[str]]
 """What there is, by kind, in lines."""
 
+PACKAGES = Path("/opt/packages")
+"""What the image has to install, and has not installed."""
 _PLACES = ("/etc", "/usr", "/var", "/run", "/opt", "/root", "/srv")
 _KEPT_BY_OTHERS = ("/var/log/", "/var/cache/", "/var/backups/", "/run/log/", "/run/systemd/")
 """Logs and caches of apt, dpkg and systemd."""

@@ -6,30 +6,19 @@ import json
 import stat
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.host.https import CERTIFICATE, URL, curl, served
 from tests.host.machine import SERVICE, asked, ctl
 from tests.netns import run
 from tests.patience import until
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 
-SETTINGS = Path("/etc/pvenetd/pvenetd.toml")
-CERTIFICATE = Path("/var/lib/pvenetd/tls/api.pem")
 PASSWORD = "correct horse 5"
-URL = "https://127.0.0.1:8006/api2/json"
 USERS = {"alice": ["--groups", "pvenetd"], "bob": []}
-
-
-def curl(*words: str) -> tuple[int, dict[str, Any]]:
-    """Return status and record."""
-    command = ["curl", "-sS", "--cacert", CERTIFICATE, "-w", "\n%{http_code}", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    body, _, status = done.stdout.rpartition("\n")
-    return int(status or 0), json.loads(body or "{}")
 
 
 def login(user: str, password: str = PASSWORD) -> tuple[int, dict[str, Any]]:
@@ -42,15 +31,10 @@ def users() -> Iterator[None]:
     for user, words in USERS.items():
         run("useradd", "--no-create-home", *words, user)
         subprocess.run(["chpasswd"], input=f"{user}:{PASSWORD}\n", text=True, check=True)
-    SETTINGS.write_text('[api]\nlisten = ["127.0.0.1"]\n')
-    run("systemctl", "restart", SERVICE)
-    until(lambda: CERTIFICATE.exists() and curl(f"{URL}/version")[0], "HTTPS is served")
-    yield
-    SETTINGS.unlink()
-    run("systemctl", "restart", SERVICE)
+    with served():
+        yield
     for user in USERS:
         run("userdel", user)
-    until(lambda: asked("status"), "the daemon serves")
 
 
 @pytest.fixture(autouse=True)

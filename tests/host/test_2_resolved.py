@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.host.conftest import INTERFACES
-from tests.host.machine import CTL, SERVICE, apt, ctl
+from tests.host.machine import CTL, PACKAGES, SERVICE, apt, ctl
 from tests.netns import run
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("resolved")]
 
-PACKAGES = Path("/opt/packages")
-"""What the image has to install, and has not installed."""
 NIC = "names0"
 STANZA = f"""
 auto {NIC}
