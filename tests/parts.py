@@ -121,7 +121,6 @@ PARTS = (
         "a Debian host that boots again",
         (*NATIVE, "-m", "reboot", "tests/reboot"),
         needs=("image", "deb"),
-        only_named=True,  # what the lab's host has written is not always there at its next boot
         environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
     ),
     Part(

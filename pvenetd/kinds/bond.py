@@ -81,6 +81,7 @@ class Bond(Link):
     """Several links used as one."""
 
     kinds: ClassVar[tuple[str, ...]] = ("bond",)
+    module: ClassVar[str] = "bonding"
     prefix: ClassVar[str] = "IFLA_BOND_"
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"mode", "fail_over_mac"}
     silent: ClassVar[frozenset[str]] = Link.silent | {"slaves"}

@@ -32,6 +32,7 @@ class Gre(Packets, _Gre, Over4):
     """Packets in GRE over IPv4."""
 
     kinds: ClassVar[tuple[str, ...]] = ("gre",)
+    module: ClassVar[str] = "ip_gre"
     modes: ClassVar[tuple[str, ...]] = ("gre",)
     kind: str = "gre"
 
@@ -40,6 +41,7 @@ class Gretap(_Gre, Over4):
     """Frames in GRE over IPv4: it can be a bridge's port."""
 
     kinds: ClassVar[tuple[str, ...]] = ("gretap",)
+    module: ClassVar[str] = "ip_gre"
     modes: ClassVar[tuple[str, ...]] = ("gretap",)
     ethernet: ClassVar[bool] = True
     kind: str = "gretap"
@@ -49,6 +51,7 @@ class Ip6gre(Packets, _Gre, Over6):
     """Packets in GRE over IPv6."""
 
     kinds: ClassVar[tuple[str, ...]] = ("ip6gre",)
+    module: ClassVar[str] = "ip6_gre"
     modes: ClassVar[tuple[str, ...]] = ("ip6gre",)
     kind: str = "ip6gre"
 
@@ -57,6 +60,7 @@ class Ip6gretap(_Gre, Over6):
     """Frames in GRE over IPv6: it can be a bridge's port."""
 
     kinds: ClassVar[tuple[str, ...]] = ("ip6gretap",)
+    module: ClassVar[str] = "ip6_gre"
     modes: ClassVar[tuple[str, ...]] = ("ip6gretap",)
     ethernet: ClassVar[bool] = True
     kind: str = "ip6gretap"

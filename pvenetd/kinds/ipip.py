@@ -36,6 +36,7 @@ class Ip6tnl(Packets, Over6):
     """IPv6, IPv4 or both in IPv6."""
 
     kinds: ClassVar[tuple[str, ...]] = ("ip6tnl",)
+    module: ClassVar[str] = "ip6_tunnel"
     modes: ClassVar[tuple[str, ...]] = ("ip6ip6", "ipip6", "ip4ip6", "any")
     silent: ClassVar[frozenset[str]] = Packets.silent - {"mode"}
     kind: str = "ip6tnl"

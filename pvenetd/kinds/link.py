@@ -30,6 +30,8 @@ class Link(port.Port):
     silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here", "altnames"}
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
+    module: ClassVar[str] = ""
+    """The kernel's module that makes them, where it has another name than the kind."""
     prefix: ClassVar[str] = "IFLA_-"
     """How the names of this kind's own attributes begin (IFLA_INFO_DATA)."""
     fixed: ClassVar[frozenset[str]] = frozenset({"kind"})

@@ -81,6 +81,7 @@ class Vlan(Link):
     """One VLAN of another link."""
 
     kinds: ClassVar[tuple[str, ...]] = ("vlan",)
+    module: ClassVar[str] = "8021q"
     prefix: ClassVar[str] = "IFLA_VLAN_"
     fixed: ClassVar[frozenset[str]] = Link.fixed | {"raw_device", "vlan_id", "protocol"}
     lower_fields: ClassVar[tuple[str, ...]] = ("raw_device",)

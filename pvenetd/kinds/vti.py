@@ -11,6 +11,7 @@ class Vti(Packets, Keyed):
     """IPsec over IPv4; its policies ask for the tunnel's key as their mark."""
 
     kinds: ClassVar[tuple[str, ...]] = ("vti",)
+    module: ClassVar[str] = "ip_vti"
     modes: ClassVar[tuple[str, ...]] = ("vti",)
     kind: str = "vti"
 
@@ -19,6 +20,7 @@ class Vti6(Packets, Keyed):
     """IPsec over IPv6."""
 
     kinds: ClassVar[tuple[str, ...]] = ("vti6",)
+    module: ClassVar[str] = "ip6_vti"
     modes: ClassVar[tuple[str, ...]] = ("vti6",)
     version: ClassVar[int] = 6
     header: ClassVar[int] = 40

@@ -96,6 +96,14 @@ def test_it_is_the_networking_service_and_the_network_waits_for_it() -> None:
     assert asked("status")["interfaces"]["mode"] == "owner"
 
 
+@pytest.mark.reliability(
+    "a shutdown, where ifupdown2 has left that shutdowns want networking.service",
+    guarantee="it starts nothing, so every unit is stopped",
+)
+def test_no_shutdown_starts_it() -> None:
+    assert SERVICE not in unit("shutdown.target", "Wants")["Wants"].split()
+
+
 def test_at_boot_the_host_is_up_before_it_is_online_and_scripts_are_run() -> None:
     SCRIPT.write_text(f'#!/bin/sh\necho "$IFACE $ADDRFAM $METHOD $MODE $PHASE" >>{TOLD}\n')
     SCRIPT.chmod(0o755)

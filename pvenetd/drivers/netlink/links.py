@@ -13,7 +13,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from pvenetd.drivers.netlink import fdb, ipv6, mark, taps, vlans
+from pvenetd.drivers.netlink import fdb, ipv6, lacking, mark, taps, vlans
 from pvenetd.drivers.netlink.shape import Attributes, spelled, table
 from pvenetd.drivers.netlink.wire import CREATE, EXCL, RefusedError, Wire, nla, raw
 from pvenetd.kinds import BY_INFO_KIND
@@ -168,7 +168,7 @@ def make(wire: Wire, wanted: Link) -> None:
         taps.make(wanted, lambda: wire.change([_mark(wanted)]))
         return
     if isinstance(wanted, Veth):
-        wire.change([_pair(wanted), _mark(wanted)])
+        _create(wire, wanted, _pair(wanted))
         return
     values = {name: value for name, value in wanted if name in wanted.fixed | wanted.first}
     attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
@@ -177,7 +177,14 @@ def make(wire: Wire, wanted: Link) -> None:
         attrs.append(("IFLA_ADDRESS", _own_mac()))
     mine = _everything(wanted) if wanted.telling == "all" else _attrs(wanted, values, wanted.prefix)
     body = spelled("link", attrs) + _info(wanted, mine)
-    wire.change([_newlink(0, body, CREATE | EXCL), _mark(wanted)])
+    _create(wire, wanted, _newlink(0, body, CREATE | EXCL))
+
+
+def _create(wire: Wire, wanted: Link, message: bytes) -> None:
+    try:
+        wire.change([message, _mark(wanted)])
+    except RefusedError as refused:
+        raise lacking.kind(refused, wanted) from None
 
 
 def _pair(wanted: Veth) -> bytes:

@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Callable
 
-from pvenetd.drivers.netlink.wire import RefusedError
+from pvenetd.drivers.netlink import lacking
 from pvenetd.kinds.tap import Tap
 
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
@@ -29,4 +29,4 @@ def make(wanted: Tap, mark: Callable[[], object]) -> None:
         finally:
             os.close(device)
     except OSError as error:
-        raise RefusedError(error.errno or 0, f"/dev/net/tun: {error.strerror}") from None
+        raise lacking.tun(error) from None
