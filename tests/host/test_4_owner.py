@@ -11,6 +11,7 @@ import pytest
 from tests.host.conftest import INTERFACES, TEXT, Installed
 from tests.host.flow import Flow
 from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, unit
+from tests.host.modules import TUNNEL, V4, hidden
 from tests.netns import run, show
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("owned")]
@@ -137,6 +138,23 @@ def test_the_last_good_configuration_is_applied_where_the_file_is_broken() -> No
     INTERFACES.write_text(TEXT)
     run("systemctl", "restart", "networking.service")
     assert asked("status")["errors"] == {}
+
+
+@pytest.mark.reliability(
+    "a boot with a kernel module missing",
+    guarantee="all but what needs it comes up; it is told by its name, and comes once the module is there",
+)
+def test_a_boot_without_a_module_brings_up_all_else() -> None:
+    INTERFACES.write_text(TEXT + TUNNEL.format("gre", *V4))
+    with hidden():
+        boot()
+        assert "192.0.2.2/24" in Path(f"{TOLD}.online").read_text()
+        assert "the module ip_gre is not loaded" in asked("status")["errors"]["interfaces"]
+    run("ifreload", "-a")
+    assert addresses("tun0") == {"203.0.113.1"}
+    assert asked("status")["errors"] == {}
+    INTERFACES.write_text(TEXT)
+    run("ifreload", "-a")
 
 
 def test_ifquery_tells_by_its_exit_status_what_ifreload_mends() -> None:

@@ -17,25 +17,15 @@ import pytest
 from tests.host.conftest import INTERFACES, TEXT
 from tests.host.flow import Flow
 from tests.host.machine import CTL, SERVICE, Network, apt, asked, ctl, network, package
+from tests.host.modules import TUNNEL, V4, V6, hidden
 from tests.netns import run, show
 from tests.reliability import Outcome
 
-MODULES = Path("/usr/lib/modules") / os.uname().release
-TRIED = ("br_netfilter", "ip_gre", "ip6_gre", "ip_vti", "ipip", "sit")
 SETTINGS = Path("/etc/pvenetd/pvenetd.toml")
 OTHER = TEXT.replace("bridge-ports eno1", "bridge-ports eno1\n\taddress 198.51.100.2/24\n\tmtu 1400")
 """An edit that changes what is there, before it comes to what cannot be made."""
-TUNNEL = """
-auto tun0
-iface tun0 inet static
-	address 203.0.113.1/24
-	tunnel-mode {}
-	tunnel-local {}
-	tunnel-endpoint {}
-"""
-V4, V6 = ("192.0.2.2", "192.0.2.1"), ("2001:db8::1", "2001:db8::2")
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("hidden")]
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("no_modules")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,13 +41,10 @@ def installed_again(before: Network) -> Iterator[None]:
 
 
 @pytest.fixture
-def hidden() -> Iterator[ExitStack]:
-    """Have the kernel find none of its modules, as after its package has gone, until this is closed."""
-    run("modprobe", "--remove", *TRIED)
-    run("mount", "-t", "tmpfs", "none", str(MODULES))
-    with ExitStack() as stack:
-        stack.callback(run, "umount", str(MODULES))
-        yield stack
+def no_modules() -> Iterator[ExitStack]:
+    """Have the kernel find none of its modules."""
+    with hidden() as until_then:
+        yield until_then
 
 
 def refused(*words: str) -> str:
@@ -94,10 +81,10 @@ def test_an_apply_that_needs_a_module_changes_nothing(
     outcome(seen="no packet of the host's lost, the edit still staged")
 
 
-def test_once_the_module_is_there_the_same_edit_is_applied(hidden: ExitStack) -> None:
+def test_once_the_module_is_there_the_same_edit_is_applied(no_modules: ExitStack) -> None:
     INTERFACES.with_suffix(".new").write_text(TEXT + TUNNEL.format("gre", *V4))
     assert "ip_gre" in refused("apply")
-    hidden.close()
+    no_modules.close()
     ctl("apply")
     assert show("ip", "-j", "link", "show", "tun0")
     assert asked("status")["errors"] == {}
