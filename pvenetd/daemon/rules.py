@@ -10,11 +10,10 @@ from typing_extensions import TypedDict
 
 from pvenetd.daemon.store import FIREWALL, Store
 from pvenetd.engine import Engine
-from pvenetd.firewall.tally import Tally
+from pvenetd.firewall.tally import Tally, logs
 
 _LINE = re.compile(r"([^/:]+\.fw):([0-9]+)")
 _GUEST = re.compile(r"vm[-:]([0-9]+)")
-_LOGS = re.compile(r"(?:^| )(?:log prefix|-j NFLOG) ")
 
 
 class RuleRecord(TypedDict):
@@ -74,8 +73,7 @@ class _Texts:
 def _records(tallies: tuple[Tally, ...], texts: _Texts) -> Iterator[RuleRecord]:
     for (table, chain, origin), rules in groupby(tallies, key=lambda one: (one.table, one.chain, one.origin)):
         found = [*rules]
-        # What a line logs is counted by its other rule, too, which has no limit.
-        deciding = [one for one in found if not _LOGS.search(one.text)] or found
+        deciding = [one for one in found if not logs(one)] or found
         guest = _GUEST.match(found[0].piece or chain)
         yield {
             "vmid": int(guest[1]) if guest else 0,

@@ -28,7 +28,7 @@ from pvenetd.drivers.fake_rules import (
 )
 from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
-from pvenetd.firewall.tally import Tally, tallies
+from pvenetd.firewall.tally import Tally, tallies, together
 from pvenetd.forwarding import Heard
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link
@@ -103,9 +103,8 @@ class Fake(Links):
     def tallies(self, pieces: Collection[str]) -> tuple[Tally, ...]:
         """Return the rules of *pieces*: nothing ever passes here."""
         found = [one for name in pieces if isinstance(one := self._now.get(("chains", name)), Chains)]
-        return tuple(
-            tally for one in found for tally in tallies(one.text.replace(" counter ", " counter packets 0 bytes 0 "))
-        )
+        texts = (one.text.replace(" counter ", " counter packets 0 bytes 0 ") for one in found)
+        return together(tally for text in texts for tally in tallies(text))
 
     def cut(self, flows: Collection[Flow], *, at_host: bool) -> int:
         """Forget connections: a fake carries none."""

@@ -30,7 +30,7 @@ from pvenetd.firewall.exchange import Exchange, exchange, held, sweep
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.listing import Found
 from pvenetd.firewall.nft_base import Design
-from pvenetd.firewall.tally import Tally, tallies
+from pvenetd.firewall.tally import Tally, tallies, together
 from pvenetd.resource import Key
 from pvenetd.state import Chains
 
@@ -265,7 +265,7 @@ class Nftables:
         few = len(chains) <= _FEW
         what = [f"chain {table} pvenetd {name}" for table, name in sorted(chains)] if few else _WHOLE
         listed = "".join(self._run(f"list {one}", counters=True) for one in what)
-        return tuple(one for one in tallies(listed) if (one.table, one.chain) in chains)
+        return together(one for one in tallies(listed) if (one.table, one.chain) in chains)
 
     def lacking(self, abilities: Collection[str]) -> frozenset[str]:
         """Return those of *abilities* (`firewall.abilities`) that this kernel does not have; each is asked for once."""

@@ -3,7 +3,8 @@
 Where bridges track connections, the kernel answers only where a frame comes in (nft_reject_bridge.c); what the host
 sends or routes to a guest it answers in no hook of a bridge at all.  So for each chain into a guest that refuses
 anything there is one that only answers: it is led to by the guest's MAC address, asks the same in the same order,
-counts and drops nothing, and what it does not refuse goes on to the chain that decides.  In the table ``bridge`` it is
+drops nothing, and what it does not refuse goes on to the chain that decides.  What it refuses it counts and logs, for
+nobody else will see it (`firewall.tally` adds up both).  In the table ``bridge`` it is
 asked of what comes in by a port, in ``netdev`` of what the host sends (`firewall.sent`).
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 
 from pvenetd.firewall.builtin import ESTABLISHED
 from pvenetd.firewall.ruleset import ABOUT_LEASES, Chain, Piece, Rule, Table
@@ -75,7 +77,11 @@ def _refuses(rule: Rule, refusing: frozenset[str]) -> bool:
 
 def _twin(chain: Chain, name: str, port: str, own: frozenset[str]) -> Chain:
     suffix = name.removeprefix(chain.name)
-    rules = [_asked(rule, suffix, own) for rule in chain.rules if _matters(rule, port)]
+    rules = [
+        _asked(rule, suffix, own)
+        for rule, decides in zip_longest(chain.rules, chain.rules[1:])
+        if _matters(decides if rule.verdict == "log" and decides and _is_told(decides) else rule, port)
+    ]
     while rules and rules[-1].verdict not in ("reject", "jump"):
         rules.pop()
     return Chain("bridge", f"{ANSWER}{name}", tuple(rules))
@@ -94,6 +100,10 @@ def _is_twin(name: str) -> bool:
     return name.startswith(ANSWER)
 
 
+def _is_told(rule: Rule) -> bool:
+    return rule.verdict == "reject" and not rule.limit
+
+
 def _matters(rule: Rule, port: str) -> bool:
     """Return whether *rule* says anything of a frame to *port*, which begins a connection: others are through."""
     decides = rule.verdict not in {"log", "helper", "bound", *ABOUT_LEASES}
@@ -102,6 +112,8 @@ def _matters(rule: Rule, port: str) -> bool:
 
 def _asked(rule: Rule, suffix: str, own: frozenset[str]) -> Rule:
     """Return *rule* as it is asked before the port is known: it refuses, or leaves the frame to who decides."""
+    if rule.verdict == "log" or _is_told(rule):
+        return replace(rule, oif="")
     asked = replace(rule, oif="", origin="", limit=None, queue=None)
     if rule.limit:
         return replace(asked, verdict="accept", target="")
@@ -109,4 +121,4 @@ def _asked(rule: Rule, suffix: str, own: frozenset[str]) -> Rule:
         return replace(asked, target=f"{ANSWER}{rule.target}{suffix}")
     if rule.verdict == "jump":  # what is no chain into guests refuses nothing
         return replace(asked, target=f"{ANSWER if rule.target.endswith('-in') else ''}{rule.target}")
-    return asked if rule.verdict in ("reject", "return") else replace(asked, verdict="accept")
+    return asked if rule.verdict == "return" else replace(asked, verdict="accept")

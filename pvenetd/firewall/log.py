@@ -85,7 +85,8 @@ def _chain(vmid: int, way: str, logged: Logged) -> str:
     """Return the chain as Proxmox calls it: one for each way of a guest's port, or of the host."""
     if not vmid:
         return "PVEFW-FORWARD" if way == "forward" else f"PVEFW-HOST-{way.upper()}"
-    port = logged.port_out or logged.device_out if way == "in" else logged.port_in or logged.device_in
+    there = logged.device_out if logged.device_in else ""  # what the host sends is refused before its port is known
+    port = logged.port_out or there if way == "in" else logged.port_in or logged.device_in
     return f"{port or f'vm{vmid}'}-{way.upper()}"
 
 

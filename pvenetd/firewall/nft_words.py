@@ -108,7 +108,8 @@ def _line(rule: Rule, chain: Chain, design: Design, place: int, *, to_guest: boo
 
 def counts(rule: Rule, chain: Chain) -> bool:
     """Return whether a rule counts: not where another does for it, nor where one of ours only leads on to others."""
-    return not chain.name.startswith(ANSWER) and (not rule.target or rule.origin != rule.target)
+    elsewhere = chain.name.startswith(ANSWER) and rule.verdict not in ("log", "reject")
+    return not elsewhere and (not rule.target or rule.origin != rule.target)
 
 
 def _frame(rule: Rule, chain: Chain) -> Iterator[str]:

@@ -32,6 +32,10 @@ _ACKNOWLEDGED, _REQUEST = 4, 1
 _BUFFER = 1 << 20
 _ERROR = 2
 """NLMSG_ERROR."""
+_GENERAL = 4
+"""Bytes of struct nfgenmsg; the first is the family."""
+_NETDEV, _ETHERNET = 5, 14
+"""NFPROTO_NETDEV: what leaves by a device has its Ethernet header yet, of so many bytes, and a bridge is no port."""
 
 
 class Nflog:
@@ -88,7 +92,7 @@ class Nflog:
         body = struct.pack("!BBH", socket.AF_UNSPEC, 0, self._group) + b"".join(attributes)
         kind, flags = _SUBSYSTEM | _CONFIG, _REQUEST | _ACKNOWLEDGED
         self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body)
-        for kind, answer in _messages(self._socket.recv(1 << 16), skip=0):
+        for kind, answer in _messages(self._socket.recv(1 << 16)):
             if kind == _ERROR and (number := -struct.unpack_from("=i", answer)[0]):
                 raise OSError(number, f"NFLOG group {self._group}: {_reason(number)}")
 
@@ -98,34 +102,35 @@ def _reason(number: int) -> str:
     return "another program listens there" if busy else errno.errorcode.get(number, str(number))
 
 
-def _messages(data: bytes, skip: int = 4) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and body of each message; *skip* bytes of the body are struct nfgenmsg."""
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and body of each message."""
     at = 0
     while at + 16 <= len(data):
         size, kind = struct.unpack_from("=IH", data, at)
-        yield kind, data[at + 16 + skip : at + size]
+        yield kind, data[at + 16 : at + size]
         at += max(16, size + -size % 4)
 
 
 def _logged(body: bytes) -> Logged:
     found: dict[int, bytes] = {}
-    at = 0
+    at = _GENERAL
     while at + 4 <= len(body):
         size, kind = struct.unpack_from("=HH", body, at)
         found[kind & 0x3FFF] = body[at + 4 : at + size]
         at += max(4, size + -size % 4)
     names = {kind: _name(found.get(kind, b"")) for kind in (_IN, _OUT, _PHYSIN, _PHYSOUT)}
+    header = _ETHERNET if body[0] == _NETDEV and names[_OUT] else 0
     seconds, micros = struct.unpack("!QQ", found[_TIME]) if len(found.get(_TIME, b"")) == 16 else (0, 0)
     return Logged(
         prefix=found.get(_PREFIX, b"").rstrip(b"\0").decode("utf-8", "replace"),
         seconds=seconds + micros / 1e6,
         ethertype=int.from_bytes(found.get(_HEADER, b"\0\0")[:2], "big"),
-        packet=found.get(_PAYLOAD, b""),
+        packet=found.get(_PAYLOAD, b"")[header:],
         device_in=names[_IN],
         device_out=names[_OUT],
         port_in=names[_PHYSIN],
         port_out=names[_PHYSOUT],
-        link_header=found.get(_LINK_HEADER, b""),
+        link_header=found.get(_PAYLOAD, b"")[:header] or found.get(_LINK_HEADER, b""),
         vlan=_tag(found.get(_VLAN, b"")),
     )
 

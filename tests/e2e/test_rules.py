@@ -15,6 +15,8 @@ from tests.sandbox.world import GUEST, PROVIDER, TAP, World
 pytestmark = pytest.mark.netns
 
 SEND = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('{PROVIDER}', 9999))"
+CALL = f"import errno, socket\nfor _ in range(3): assert socket.socket().connect_ex(('{GUEST}', 27)) == errno.ECONNREFUSED"
+REFUSES = "[OPTIONS]\nenable: 1\n[RULES]\nIN REJECT -p tcp -dport 27 -log warning\n"
 RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 -log info # a comment\nOUT ACCEPT -p tcp\n"
 
 
@@ -67,3 +69,16 @@ def test_what_a_rule_logs_is_told_with_its_line(world: World) -> None:
     guest.run("python3", "-c", SEND)
     line = looker.expect(f"^100 6 {TAP}-OUT .* DST={PROVIDER} .* DPT=9999 .* RULE=100.fw:4$", PATIENCE).string
     assert line in world.read("var/log/pvenetd/firewall.log")
+
+
+def test_what_a_guest_refuses_of_the_host_is_counted_and_logged_once(world: World) -> None:
+    world.write("etc/pvenetd/firewall/100.fw", REFUSES)
+    world.ctl("firewall", "apply")
+    world.start_namespace_guest(f"{GUEST}/24", "10.10.10.1")
+    command = [*world.host.prefix(), world.bin / "pvenetctl", "firewall", "log", "-f", "--vmid", "100"]
+    looker = world.keep(Process("log", command, world.env()))
+    world.host.run("python3", "-c", CALL)
+    for _ in range(3):
+        looker.expect(f"^100 4 vm100-IN .* REJECT: OUT=vmbr1 MAC=.* DST={GUEST} .* DPT=27 .* RULE=100.fw:4$")
+    (rule,) = (one for one in rules(world, "--vmid", "100") if one["origin"] == "100.fw:4")
+    assert (rule["table"], rule["chain"], rule["packets"]) == ("bridge", "vm-100-in", 3)
