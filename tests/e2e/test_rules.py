@@ -15,7 +15,9 @@ from tests.sandbox.world import GUEST, PROVIDER, TAP, World
 pytestmark = pytest.mark.netns
 
 SEND = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('{PROVIDER}', 9999))"
-CALL = f"import errno, socket\nfor _ in range(3): assert socket.socket().connect_ex(('{GUEST}', 27)) == errno.ECONNREFUSED"
+CALL = (
+    f"import errno, socket\nfor _ in range(3): assert socket.socket().connect_ex(('{GUEST}', 27)) == errno.ECONNREFUSED"
+)
 REFUSES = "[OPTIONS]\nenable: 1\n[RULES]\nIN REJECT -p tcp -dport 27 -log warning\n"
 RULES = "[OPTIONS]\nenable: 1\n[RULES]\nOUT DROP -p udp -dport 9999 -log info # a comment\nOUT ACCEPT -p tcp\n"
 
