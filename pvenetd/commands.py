@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from pvenetd.resource import Key, Resource
 
+OWNER = "usr/share/pvenetd/owner"
+"""Where it is, pvenetd owns the host's interfaces, and runs scripts; the package pvenetd-ifupdown has it."""
+
 
 class Hook(Resource):
     """The user's own commands of one stanza (interfaces(5)): run when it comes, undone when it goes.

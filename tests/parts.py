@@ -112,8 +112,16 @@ PARTS = (
     Part(
         "host",
         "the package on a Debian host",
-        (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[56]_*"),
+        (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[568]_*"),
         needs=("image", "deb"),
+        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+    ),
+    Part(
+        "classic",
+        "the package beside classic ifupdown, and in its place",
+        (*HOST, "-m", "host", "tests/host/test_8_classic.py"),
+        needs=("image", "deb"),
+        only_named=True,  # its host is another one: it has to boot, and ifupdown2 has to go
         environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
     ),
     Part(

@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from pvenetd.commands import OWNER
 from pvenetd.daemon.alone import PATIENCE, alone
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.interfaces.config import Config
@@ -35,8 +36,6 @@ from pvenetd.journal import content, versions
 
 ACTIVE = "etc/network/interfaces"
 STAGED = "etc/network/interfaces.new"
-OWNER = "usr/share/pvenetd/owner"
-"""Where it is, pvenetd owns the host's interfaces; the package pvenetd-ifupdown has it."""
 _PROGRAMS = ("usr/sbin", "sbin")
 """Where an ifupdown stands."""
 SET = "var/lib/pvenetd/staging.json"

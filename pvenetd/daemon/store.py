@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from pvenetd.choice import Choice
 from pvenetd.choice import from_json as choice_of
+from pvenetd.commands import OWNER
 from pvenetd.daemon.definitions import Definitions
-from pvenetd.daemon.staging import ACTIVE, OWNER, STAGED, Files, Staging, View
+from pvenetd.daemon.staging import ACTIVE, STAGED, Files, Staging, View
 from pvenetd.errors import ConfigError, Problem
 from pvenetd.firewall import syntax as fw
 from pvenetd.guests.guest import Guest

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pvenetd.commands import Hook, Scripts
+from pvenetd.commands import OWNER, Hook, Scripts
 from pvenetd.drivers.files import Files
 from pvenetd.drivers.programs import PATH, Programs
 from pvenetd.errors import KernelError
@@ -58,13 +58,18 @@ class Hooks:
         """(time, size) of the record that was read last."""
 
     def observe(self) -> dict[Key, Resource]:
-        """Return the hooks that have been run and not been undone."""
+        """Return the hooks that have been run and not been undone.
+
+        Scripts are nobody's where another ifupdown owns the interfaces: it runs them, and none is undone here.
+        """
         if (seen := self._signature()) is None and self._done:
             self._write_anew()  # /run was wiped, not booted
         elif seen != self._seen:
             self._done = replay(self._files.read(RECORD))
             self._seen = seen
-        return dict(self._done)
+        if self._files.path(OWNER).exists():
+            return dict(self._done)
+        return {key: _let_go(one) if isinstance(one, Scripts) else one for key, one in self._done.items()}
 
     def apply(self, op: Op) -> None:
         """Run a hook, or undo it, and record that.
@@ -141,6 +146,10 @@ class Hooks:
         except FileNotFoundError:
             return None
         return found.st_mtime_ns, found.st_size
+
+
+def _let_go(scripts: Scripts) -> Scripts:
+    return scripts.model_copy(update={"owner": ""})
 
 
 def replay(data: bytes | None) -> dict[Key, Resource]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.commands import OWNER
 from pvenetd.daemon.interfaces import Interfaces
 from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.drivers.files import Files, Journal
@@ -95,6 +96,21 @@ async def test_each_stanza_has_its_environment(told: Told) -> None:
         "br7 br7 inet6 static start post-up 0 2001:db8::1/64",
     ]
     assert await told.apply("") == ["br7 br7 inet6 static stop pre-down 0 2001:db8::1/64"]
+
+
+async def test_scripts_that_were_run_are_another_ifupdowns_once_that_owns_the_interfaces(told: Told) -> None:
+    """Who takes its place and gives it back undoes nothing of what goes on."""
+    for phase in ("pre-up", "up", "down", "post-down"):
+        told.files.write(f"etc/network/if-{phase}.d/tell", f'#!/bin/sh\necho "$IFACE $PHASE" >>{told.log}\n'.encode())
+        told.files.path(f"etc/network/if-{phase}.d/tell").chmod(0o755)
+    told.files.write(OWNER, b"")
+    assert await told.apply(HEAD) == ["--all pre-up", "br7 pre-up", "br7 post-up", "--all post-up"]
+    told.files.path(OWNER).unlink()
+    assert await told.interfaces.plan() == ()
+    assert await told.apply(HEAD) == []
+    told.files.write(OWNER, b"")
+    assert await told.apply(HEAD) == []
+    assert await told.apply("") == ["br7 pre-down", "br7 post-down"]
 
 
 async def test_commands_that_always_run_do_so_at_every_apply(told: Told) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.commands import OWNER
 from pvenetd.daemon.boot import BOOT, HOOKS, TAKEN_OVER
 from pvenetd.daemon.daemon import Daemon
-from pvenetd.daemon.store import ACTIVE, OWNER, STAGED, Store
+from pvenetd.daemon.store import ACTIVE, STAGED, Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from pvenetd.commands import OWNER
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.slices import SLICE, in_slices
-from pvenetd.daemon.store import ACTIVE, OWNER, Store
+from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.drivers.fake import Fake
 from pvenetd.drivers.files import Files, Journal
 from pvenetd.engine import Engine

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pvenetd.daemon.staging import ACTIVE, LOCK, OWNER, SET, STAGED, Staging
+from pvenetd.commands import OWNER
+from pvenetd.daemon.staging import ACTIVE, LOCK, SET, STAGED, Staging
 from pvenetd.drivers.files import Files
 from pvenetd.errors import Conflict
 from pvenetd.journal import content
