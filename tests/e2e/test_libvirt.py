@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def domain(libvirtd: Libvirtd) -> Iterator[Callable[..., Domain]]:
     """Define guest 100; however the test ends, nothing is left of it."""
     made: list[Domain] = []
 
-    def define(wiring: Wiring, **rest: str) -> Domain:
+    def define(wiring: Wiring, **rest: Any) -> Domain:
         nic = interface(wiring, bridge="vmbr1", script=libvirtd.script)
         made.append(Domain(libvirtd.libvirt, [nic], metadata=metadata(NET), **rest))
         return made[-1].define()
@@ -67,7 +68,7 @@ def test_a_domain_is_plugged_as_long_as_it_runs_however_it_is_wired(
 def test_a_guest_keeps_its_flow_through_restarts_of_libvirtd_and_the_daemon(
     world: World, libvirtd: Libvirtd, domain: Callable[..., Domain]
 ) -> None:
-    guest = domain(Wiring.SCRIPT, address=f"{GUEST}/24")
+    guest = domain(Wiring.SCRIPT, addresses=[f"{GUEST}/24"])
     guest.start()
     shell = guest.shell()
     shell.ready()

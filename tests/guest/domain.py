@@ -127,7 +127,7 @@ class Libvirt:
 
 
 class Domain:
-    """Guest 100; one with an address has a system that gives it to its first NIC, any other only runs its BIOS."""
+    """Guest 100; one with addresses has a system that gives them to its NICs in turn, any other only runs its BIOS."""
 
     def __init__(
         self,
@@ -135,19 +135,20 @@ class Domain:
         interfaces: Sequence[str],
         *,
         metadata: str = "",
-        address: str = "",
+        addresses: Sequence[str] = (),
         name: str = f"vm{VMID}",
     ) -> None:
-        self.libvirt, self.name = libvirt, name
+        self.libvirt, self.name, self.addresses = libvirt, name, addresses
+        self._defined = False
         boot = ""
-        if address:
-            words = " ".join([*WORDS, f"guest.address={address},eth0"])
+        if addresses:
+            words = " ".join([*WORDS, *(f"guest.address={one},eth{index}" for index, one in enumerate(addresses))])
             files = f"<kernel>{libvirt.images}/vmlinuz</kernel><initrd>{libvirt.images}/initramfs</initrd>"
             boot = f"{files}<cmdline>{words}</cmdline>"
         self.xml = _DOMAIN.format(
             name=self.name,
             metadata=metadata,
-            memory=MEMORY_MIB if address else 16,
+            memory=MEMORY_MIB if addresses else 16,
             boot=boot,
             interfaces="\n    ".join(interfaces),
         )
@@ -155,6 +156,7 @@ class Domain:
     def define(self) -> Domain:
         """Tell libvirt of it."""
         self.libvirt.virsh("define", self.file(self.xml))
+        self._defined = True
         return self
 
     def start(self) -> None:
@@ -184,9 +186,11 @@ class Domain:
         follower.stop()
 
     def remove(self) -> None:
-        """Let nothing be left of it, however it is."""
-        for word in ("destroy", "undefine"):
-            subprocess.run(["virsh", "-q", "-c", self.libvirt.uri, word, self.name], capture_output=True)
+        """Let nothing be left of it, however it is; doing it twice is fine."""
+        if self._defined:
+            words = f"destroy {self.name}; undefine {self.name}"
+            subprocess.run(["virsh", "-q", "-c", self.libvirt.uri, words], capture_output=True)
+            self._defined = False
 
     def pid(self) -> int:
         """Return the process that is its QEMU."""

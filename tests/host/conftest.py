@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.guest.domain import Domain, Libvirt
 from tests.host.flow import Flow
 from tests.host.machine import Network, apt, ctl, files, network, package
 from tests.host.talk import Provider, Talk
-from tests.host.virtual import CLUSTER, CLUSTER_FILE, GUEST_FILE, RULES, RULES_FILE, TAG
+from tests.host.virtual import CLUSTER, CLUSTER_FILE, GUEST_FILE, RULES, RULES_FILE
 from tests.netns import run, show
 from tests.patience import until
 
@@ -96,9 +96,9 @@ def libvirt(installed: Installed) -> Libvirt:
 
 @pytest.fixture(scope="session")
 def provider(libvirt: Libvirt) -> Provider:
-    """Return who is outside, in the guests' VLAN."""
+    """Return who is outside, in the guests' VLANs."""
     del libvirt
-    return Provider(TAG)
+    return Provider()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def domain(libvirt: Libvirt) -> Iterator[Callable[..., Domain]]:
     """Define guest 100; however the test ends, nothing is left of it."""
     made: list[Domain] = []
 
-    def define(*interfaces: str, **rest: str) -> Domain:
+    def define(*interfaces: str, **rest: Any) -> Domain:
         made.append(Domain(libvirt, interfaces, **rest))
         return made[-1].define()
 

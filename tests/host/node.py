@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.guest.domain import Libvirt
 from tests.host.machine import CTL
+from tests.host.talk import TAGS
 from tests.netns import run, show
 from tests.patience import until
 from tests.sandbox.process import Process
@@ -23,6 +24,8 @@ THERE = Libvirt(
 )
 MOVING = HERE / "moving"
 """Where QEMU listens for a guest that comes."""
+_VLANS = f"{TAGS[0]}-{TAGS[-1]}"
+"""What the cable carries."""
 _OWN = (
     *("etc/libvirt", "run/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt"),
     *("etc/pvenetd", "etc/network", "run/pvenetd", "var/lib/pvenetd", "run/dbus"),
@@ -55,7 +58,7 @@ class Node:
         run("ip", "netns", "add", NAME)
         run("ip", "link", "add", "to-node2", "type", "veth", "peer", "name", "eno1", "netns", NAME)
         run("ip", "link", "set", "to-node2", "master", "vmbr0", "up")
-        run("bridge", "vlan", "add", "dev", "to-node2", "vid", "20")
+        run("bridge", "vlan", "add", "dev", "to-node2", "vid", _VLANS)
         for words in (
             ("link", "set", "lo", "up"),
             ("link", "add", "vmbr0", "type", "bridge", "vlan_filtering", "1"),
@@ -63,7 +66,7 @@ class Node:
             ("link", "set", "eno1", "master", "vmbr0", "up"),
         ):
             run("ip", "-n", NAME, *words)
-        run("bridge", "-n", NAME, "vlan", "add", "dev", "eno1", "vid", "20")
+        run("bridge", "-n", NAME, "vlan", "add", "dev", "eno1", "vid", _VLANS)
         inside = [f"mount --bind {HERE}/{place} /{place}" for place in _OWN]
         inside += [f"echo {NAME} >/proc/sys/kernel/hostname", f"echo 127.0.0.1 {NAME} >>/etc/hosts"]
         self._view = View(NAME, ["ip", "netns", "exec", NAME], inside)

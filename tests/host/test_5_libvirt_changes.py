@@ -12,7 +12,7 @@ from tests.guest.qemu import Shell
 from tests.host.conftest import INTERFACES
 from tests.host.left import comes_back, everything
 from tests.host.machine import asked, ctl, port
-from tests.host.virtual import NET
+from tests.host.virtual import NET, NETS
 from tests.netns import run, show
 from tests.patience import until
 from tests.sandbox.process import Process
@@ -92,7 +92,7 @@ def links() -> set[str]:
 @pytest.mark.usefixtures("plain")
 def test_its_limit_and_its_vlan_change_while_it_talks(domain: Callable[..., Domain]) -> None:
     before = everything()
-    guest = domain(interface(Wiring.SCRIPT, bridge=BRIDGE), metadata=net(30, " rate='1'"), address=ADDRESS)
+    guest = domain(interface(Wiring.SCRIPT, bridge=BRIDGE), metadata=net(30, " rate='1'"), addresses=[ADDRESS])
     guest.start()
     shell = guest.shell()
     shell.ready()
@@ -129,9 +129,8 @@ def test_its_limit_and_its_vlan_change_while_it_talks(domain: Callable[..., Doma
 
 def test_a_tap_of_ours_is_plugged_first_and_then_attached(domain: Callable[..., Domain]) -> None:
     """At a hotplug libvirt runs no hook, and wants the tap of an interface with managed='no' to be there."""
-    nets = (NET, f"mac='{mac(1)}' {NET}")
     before = everything()
-    guest = domain(interface(Wiring.OURS), metadata=metadata(*nets))
+    guest = domain(interface(Wiring.OURS), metadata=metadata(*NETS[:2]))
     guest.start()
     running = everything()
     assert "managed='no'" in guest.libvirt.refused(

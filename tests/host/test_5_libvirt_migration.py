@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.guest.domain import Domain, Libvirt, Wiring, interface, metadata
+from tests.guest.domain import VMID, Domain, Libvirt, Wiring, interface, metadata
 from tests.host.left import comes_back, everything
 from tests.host.node import MOVING, THERE, Node
-from tests.host.talk import ADDRESS, Talk
-from tests.host.virtual import NET
+from tests.host.talk import ADDRESSES, TAGS, Talk
+from tests.host.virtual import NETS
 
 pytestmark = pytest.mark.host
 
@@ -24,12 +24,12 @@ def node(libvirt: Libvirt) -> Iterator[Node]:
     node.remove()
 
 
-@pytest.mark.parametrize("wiring", [Wiring.SCRIPT, Wiring.BRIDGE])
-def test_a_guest_moves(
-    domain: Callable[..., Domain], talk: Callable[[Domain], Talk], node: Node, wiring: Wiring
-) -> None:
+def test_a_guest_moves(domain: Callable[..., Domain], talk: Callable[[Domain], Talk], node: Node) -> None:
+    """One of its taps is made by our script, the other by libvirt."""
     before, without = everything(), node.links()
-    guest = domain(interface(wiring), metadata=metadata(NET), address=ADDRESS)
+    wirings = (Wiring.SCRIPT, Wiring.BRIDGE)
+    nics = [interface(wiring, index) for index, wiring in enumerate(wirings)]
+    guest = domain(*nics, metadata=metadata(*NETS[: len(wirings)]), addresses=ADDRESSES[: len(wirings)])
     guest.start()
     ours = talk(guest)
     where = ("--desturi", THERE.uri, "--migrateuri", f"unix://{MOVING}/socket")
@@ -38,8 +38,8 @@ def test_a_guest_moves(
     ours.take()
     ours.begin()
     assert comes_back(before) == before
-    (tap,) = node.links() - without
-    assert node.vlans(tap) == [20]
-    assert node.asked("vm", "show", "100")["nics"][0]["filtered"] == 1
+    there = node.asked("vm", "show", str(VMID))["nics"]
+    assert {nic["tap"] for nic in there} == node.links() - without
+    assert [(nic["filtered"], node.vlans(nic["tap"])) for nic in there] == [(1, [tag]) for tag in TAGS[: len(wirings)]]
     guest.destroy()
     assert node.links() == without

@@ -9,25 +9,30 @@ import pytest
 from tests.guest.domain import VMID, Domain, Wiring, interface, mac, metadata
 from tests.host.left import comes_back, everything
 from tests.host.machine import asked, ctl, port
-from tests.host.virtual import NET, TAG
+from tests.host.talk import TAGS
+from tests.host.virtual import NET
 from tests.netns import run, show
 
 pytestmark = pytest.mark.host
 
+TAG = TAGS[0]
 NETN = f"bridge=vmbr0,tag={TAG},firewall=1"
 
 
-@pytest.mark.parametrize("wiring", Wiring)
-def test_a_guest_is_plugged_as_long_as_it_runs(domain: Callable[..., Domain], wiring: Wiring) -> None:
-    before = everything()
-    guest = domain(interface(wiring), metadata=metadata(NET))
+def test_a_guest_is_plugged_as_long_as_it_runs(domain: Callable[..., Domain]) -> None:
+    """It has a NIC of each wiring: tests/e2e has guests of a single one."""
+    before, nets = everything(), [f"mac='{mac(index)}' {NET}" for index in range(len(Wiring))]
+    guest = domain(*(interface(wiring, index) for index, wiring in enumerate(Wiring)), metadata=metadata(*nets))
     guest.start()
-    assert_plugged(guest)
+    assert_plugged(guest, len(Wiring))
+    taps = [guest.device(index) for index in range(len(Wiring))]
     guest.destroy()
     stopped = everything()
-    assert not [line for kind in ("links", "qdiscs", "vlans", "fdb") for line in stopped[kind] if "tap100" in line]
+    assert not [
+        line for kind in ("links", "qdiscs", "vlans", "fdb") for line in stopped[kind] for tap in taps if tap in line
+    ]
     guest.start()
-    assert_plugged(guest)
+    assert_plugged(guest, len(Wiring))
     guest.crash()
     assert comes_back(stopped) == stopped
     guest.remove()
@@ -48,18 +53,21 @@ def test_a_guest_of_a_file_is_plugged_by_its_script(
     assert comes_back(before) == before
 
 
-def assert_plugged(guest: Domain) -> None:
-    tap = guest.device()
-    link = port(tap)
-    assert link["master"] == "vmbr0"
-    assert {"UP", "LOWER_UP"} <= set(link["flags"])
-    assert link["ifalias"].startswith(f"pvenetd:vm:{VMID}")
-    assert "tap100i0" in [tap, *link.get("altnames", [])]
-    vlans = next(one["vlans"] for one in show("bridge", "-j", "vlan") if one["ifname"] == tap)
-    assert [(vlan["vlan"], sorted(vlan["flags"])) for vlan in vlans] == [(TAG, ["Egress Untagged", "PVID"])]
-    assert tap in run("nft", "list", "map", "bridge", "pvenetd", "in")
-    nic = asked("vm", "show", str(VMID))["nics"][0]
-    assert (nic["tap"], nic["plugged"], nic["filtered"]) == (tap, 1, 1)
+def assert_plugged(guest: Domain, nics: int = 1) -> None:
+    vlans = {one["ifname"]: one["vlans"] for one in show("bridge", "-j", "vlan")}
+    rules = run("nft", "list", "map", "bridge", "pvenetd", "in")
+    told = asked("vm", "show", str(VMID))["nics"]
+    assert len(told) == nics
+    for index, nic in enumerate(told):
+        tap = guest.device(index)
+        link = port(tap)
+        assert link["master"] == "vmbr0"
+        assert {"UP", "LOWER_UP"} <= set(link["flags"])
+        assert link["ifalias"].startswith(f"pvenetd:vm:{VMID}")
+        assert f"tap{VMID}i{index}" in [tap, *link.get("altnames", [])]
+        assert [(vlan["vlan"], sorted(vlan["flags"])) for vlan in vlans[tap]] == [(TAG, ["Egress Untagged", "PVID"])]
+        assert tap in rules
+        assert (nic["tap"], nic["plugged"], nic["filtered"]) == (tap, 1, 1)
     assert ctl("plan") == ""
 
 
