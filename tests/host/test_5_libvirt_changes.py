@@ -109,7 +109,7 @@ def test_its_limit_and_its_vlan_change_while_it_talks(domain: Callable[..., Doma
     fetched(shell, 30)
 
     guest.tell(net(31, " rate='2.5'"))
-    until(lambda: port(tap)["master"] == f"{BRIDGE}v31", "it is in the other VLAN's bridge")
+    until(lambda: port(tap).get("master") == f"{BRIDGE}v31", "it is in the other VLAN's bridge")
     until(lambda: "rate 20971Kbit" in run("tc", "qdisc", "show", "dev", tap), "it has another limit")
     assert reaches(shell, 31)
     assert f"{BRIDGE}v30" not in links(), "it went with its last guest"
