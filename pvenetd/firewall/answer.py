@@ -4,8 +4,8 @@ Where bridges track connections, the kernel answers only where a frame comes in 
 sends or routes to a guest it answers in no hook of a bridge at all.  So for each chain into a guest that refuses
 anything there is one that only answers: it is led to by the guest's MAC address, asks the same in the same order,
 drops nothing, and what it does not refuse goes on to the chain that decides.  What it refuses it counts and logs, for
-nobody else will see it (`firewall.tally` adds up both).  In the table ``bridge`` it is
-asked of what comes in by a port, in ``netdev`` of what the host sends (`firewall.sent`).
+nobody else will see it (`firewall.tally` adds up both).  In the table ``bridge`` it is asked of what comes in by a
+port, in ``netdev`` of what the host sends (`firewall.sent`).
 """
 
 from __future__ import annotations
