@@ -11,6 +11,7 @@ help:
 	@echo 'make fuzz             readers fed with anything for ten minutes each (FUZZ="-s 60 firewall": as it says)'
 	@echo 'make soak             half an hour of guests that come and go; fails if anything is left behind (SOAK="--seconds 60")'
 	@echo 'make kills            kill -9 of the daemon at 500 random moments under load (KILLS="--times 50 --seed 7")'
+	@echo "                      HOST=1: of either, the installed package's service on the lab's Debian host"
 	@echo 'make deb              the Debian package, into dist/'
 	@echo "make lab CMD='…'      run a command on the lab's full kernel"
 	@echo "make host CMD='…'     run a command on the lab's Debian host"
@@ -37,11 +38,18 @@ bench: setup
 fuzz: setup
 	@.venv/bin/python -m tests.fuzz.readers $(or $(FUZZ),-s 600)
 
+# A checkout's daemon in namespaces; with HOST=1 the package, which is installed there first.
+WORLD = .venv/bin/python -m
+ifeq ($(HOST),1)
+WORLD = tests/build-deb && PVENET_DEB=$$(ls dist/pvenetd_*.deb) tests/lab/hostvm --timeout 14400 -- python3 -m
+INSTALLED = --installed
+endif
+
 soak: setup
-	@.venv/bin/python -m tests.soak $(SOAK)
+	@$(WORLD) tests.soak $(INSTALLED) $(SOAK)
 
 kills: setup
-	@.venv/bin/python -m tests.kills $(KILLS)
+	@$(WORLD) tests.kills $(INSTALLED) $(KILLS)
 
 deb: setup
 	@tests/build-deb

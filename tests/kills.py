@@ -1,6 +1,8 @@
 """``kill -9`` of the daemon at random moments, under applies, plugs and firewall changes at once: it always converges.
 
-  python -m tests.kills [--times N] [--seed N]     the seed is printed, and stands for the same load and moments
+  python -m tests.kills [--times N] [--seed N] [--installed]
+
+The seed is printed, and stands for the same load and moments.
 
 One of four is killed while it starts.  Every tenth time the load stops, and everything is looked at: no file is torn
 and none strewn, nothing is left to do.  In the end everybody is unplugged and the first configuration is applied:
@@ -13,7 +15,6 @@ import argparse
 import json
 import random
 import re
-import signal
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ from http.client import HTTPException
 from typing import Any
 
 from tests.bench.worker import Worker
+from tests.host.world import Installed
+from tests.hypervisor import INSTALLED, Built, Hypervisor
 from tests.patience import until
 from tests.sandbox.client import call
 from tests.sandbox.world import World
@@ -33,8 +36,6 @@ _GUESTS = range(200, 206)
 _ACTIVE, _STAGED = "etc/network/interfaces", "etc/network/interfaces.new"
 _MORE = "\nauto vmbr{0}\niface vmbr{0} inet static\n\taddress 203.0.113.{1}/28\n\tbridge-ports none\n\tbridge-fd 0\n"
 _DRAFT = re.compile(r"\.(?:.*\.)?[0-9a-f]{8}")
-_LEASH = 0.8
-"""Seconds at most until a daemon is killed; a start takes about as long."""
 
 
 class Load:
@@ -84,7 +85,7 @@ class Load:
 class Kills:
     """The host, its load, and who is killed."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: Hypervisor, seed: int) -> None:
         self.world, self.seed = world, seed
         self._chance = random.Random(seed)
         self._worker = Worker(world.host)
@@ -101,12 +102,15 @@ class Kills:
         self._chances = {name: random.Random(f"{seed} {name}") for name in steps}
         self.loads = {name: Load(name, step) for name, step in steps.items()}
         self.starting = 0
+        self._leash = 0.0
+        """Seconds at most until a daemon is killed: as many as a start takes."""
 
     def run(self, times: int) -> None:
         """Kill *times*, and look."""
         for step in (self._apply, self._edit_rules, self._plug):
             step()
         self._put_back()  # files that come with the first of each are there
+        self._leash = self._start()
         before = self.everything()
         for number in range(1, times + 1):
             self._goes_on(True)
@@ -128,28 +132,30 @@ class Kills:
         """Return all that there is of the host."""
         host, root = self.world.host, self.world.root
         links, addresses = host.show("ip", "-j", "link"), host.show("ip", "-j", "-4", "address")
-        found = [path for place in ("etc", "run", "var") for path in (root / place).rglob("*") if path.is_file()]
         return {
             "links": sorted((one["ifname"], one.get("master", ""), one.get("ifalias", "")) for one in links),
             "addresses": sorted((one["ifname"], it["local"]) for one in addresses for it in one["addr_info"]),
             "routes": host.run("ip", "route"),
             "rules": sorted(self.world.rules().splitlines()),
-            "files": sorted(str(path.relative_to(root)) for path in found),
+            "files": sorted(str(path.relative_to(root)) for path in self.world.files()),
         }
+
+    def _start(self) -> float:
+        """Return the seconds from a daemon's death until the next one serves."""
+        began = time.monotonic()
+        self.world.kill_daemon()
+        self.world.start_daemon()
+        return time.monotonic() - began
 
     def _kill_one(self) -> None:
         """Kill the daemon at a moment by chance, and start another; one of four while it starts."""
-        daemon = self.world.daemon
-        assert daemon
-        time.sleep(self._chance.uniform(0, _LEASH))  # the moment is what is tried
-        daemon.signal(signal.SIGKILL)
-        daemon.wait()
+        time.sleep(self._chance.random() * self._leash)  # the moment is what is tried
+        self.world.kill_daemon()
         if self._chance.random() < 0.25:
             self.starting += 1
-            daemon = self.world.launch_daemon()
-            time.sleep(self._chance.uniform(0, _LEASH))
-            daemon.signal(signal.SIGKILL)
-            daemon.wait()
+            self.world.launch_daemon()
+            time.sleep(self._chance.random() * self._leash)
+            self.world.kill_daemon()
         self.world.start_daemon()
 
     def _goes_on(self, on: bool) -> None:
@@ -168,7 +174,7 @@ class Kills:
         self.world.ctl("reconcile")
         assert self.world.ctl("plan") == "", why
         assert self.world.read(_ACTIVE) in [self._first, *self._variants], why
-        for path in [path for place in ("etc", "run", "var") for path in (root / place).rglob("*")]:
+        for path in self.world.files():
             assert not _DRAFT.fullmatch(path.name), f"{why}: {path} is left"
             if path.suffix == ".json":
                 json.loads(path.read_bytes())
@@ -251,15 +257,16 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=TIMES, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--installed", action="store_true", help=INSTALLED)
     given = parser.parse_args(argv)
     print(f"seed {given.seed}", flush=True)
-    print(json.dumps(kills(given.times, given.seed)))
+    print(json.dumps(kills(given.times, given.seed, Installed if given.installed else World)))
     return 0
 
 
-def kills(times: int, seed: int) -> dict[str, Any]:
+def kills(times: int, seed: int, built: Built = World) -> dict[str, Any]:
     """Return how often the daemon was killed, and what was asked of it meanwhile.  Fails where it does not converge."""
-    with World() as world:
+    with built() as world:
         world.start_daemon()
         world.ctl("apply")
         running = Kills(world, seed)

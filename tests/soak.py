@@ -1,6 +1,6 @@
 """Guests that come and go by chance for half an hour: what is left in the end is counted, in the kernel and the daemon.
 
-  python -m tests.soak [--times N] [--taps N] [--seconds S] [--seed N]
+  python -m tests.soak [--times N] [--taps N] [--seconds S] [--seed N] [--installed]
 
 The guests have one NIC each: its bridge, VLAN, firewall, rate and MTU by chance, made by the daemon or by "QEMU"
 (VLANs and rates where this kernel has them).  QEMU takes some of its taps away without a word; some
@@ -28,8 +28,9 @@ from typing import Any
 
 from pvenetd.ctl.client import HOST, NODE, Request, ask
 from tests.bench.worker import Worker
+from tests.host.world import Installed
+from tests.hypervisor import INSTALLED, Built, Daemon, Hypervisor
 from tests.patience import PATIENCE
-from tests.sandbox.process import Process
 from tests.sandbox.world import World
 
 TIMES, TAPS, SECONDS = 1_000_000, 200, 1800.0
@@ -65,7 +66,7 @@ _DONE = ("plug", "unplug", "vanish", "change", "rule", "flap")
 class Churn:
     """The guests, and what has been done to them."""
 
-    world: World
+    world: Hypervisor
     worker: Worker
     random: random.Random
     vlans: bool
@@ -173,16 +174,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--taps", type=int, default=TAPS, help="guests at most at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time for all of them (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--installed", action="store_true", help=INSTALLED)
     given = parser.parse_args(argv)
     print(f"seed {given.seed}", flush=True)
-    told = soak(given.times, given.taps, given.seconds, random.Random(given.seed))
+    built = Installed if given.installed else World
+    told = soak(given.times, given.taps, given.seconds, random.Random(given.seed), built)
     print(json.dumps(told))
     return 1 if told["leaked"] else 0
 
 
-def soak(times: int, taps: int, seconds: float, chance: random.Random) -> dict[str, Any]:
+def soak(times: int, taps: int, seconds: float, chance: random.Random, built: Built = World) -> dict[str, Any]:
     """Return what was done, what was counted before and after, and what has leaked."""
-    with _churn(chance) as (churn, daemon):
+    with _churn(chance, built) as (churn, daemon):
         guests = range(_FIRST, _FIRST + taps)
         for vmid in guests:
             churn.plug(vmid)
@@ -226,7 +229,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 @contextmanager
-def readers(world: World) -> Iterator[list[int]]:
+def readers(world: Hypervisor) -> Iterator[list[int]]:
     """Have others read from the API for a while; yield the statuses they were answered."""
     answered: list[int] = []
     ended = threading.Event()
@@ -248,8 +251,8 @@ def readers(world: World) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _churn(chance: random.Random) -> Iterator[tuple[Churn, Process]]:
-    with World() as world, ExitStack() as ends:
+def _churn(chance: random.Random, built: Built) -> Iterator[tuple[Churn, Daemon]]:
+    with built() as world, ExitStack() as ends:
         vlans = _has_vlans(world)
         aware = "\tbridge-vlan-aware yes\n\tbridge-vids 2-4094\n" if vlans else ""
         more = "".join(_BRIDGE.format(name) for name in _BRIDGES[1:])
@@ -261,7 +264,7 @@ def _churn(chance: random.Random) -> Iterator[tuple[Churn, Process]]:
         yield Churn(world, worker, chance, vlans, _has_rates(world)), daemon
 
 
-def _has_vlans(world: World) -> bool:
+def _has_vlans(world: Hypervisor) -> bool:
     """Return whether this kernel has VLANs on bridges."""
     world.host.run("ip", "link", "add", "probe", "type", "bridge", "vlan_filtering", "1", check=False)
     found = world.host.run("ip", "-j", "-d", "link", "show", "probe", check=False)
@@ -269,7 +272,7 @@ def _has_vlans(world: World) -> bool:
     return '"vlan_filtering":1' in found
 
 
-def _has_rates(world: World) -> bool:
+def _has_rates(world: Hypervisor) -> bool:
     """Return whether this kernel has what limits a rate."""
     world.host.run("tc", "qdisc", "add", "dev", "lo", "clsact", check=False)
     world.host.run("tc", "filter", "add", "dev", "lo", "egress", "matchall", "action", "ok", check=False)
@@ -296,7 +299,7 @@ def _settled(count: Callable[[], Mapping[str, float]], before: Mapping[str, floa
     return {**now, "rss_kib": min(memory)}
 
 
-def _counts(world: World, pid: int) -> dict[str, float]:
+def _counts(world: Hypervisor, pid: int) -> dict[str, float]:
     host = world.host
     rules = json.loads(host.run("nft", "-j", "list", "ruleset"))["nftables"]
     found = {noun: sum(noun in one for one in rules) for noun in ("table", "chain", "rule", "set", "map")}

@@ -108,6 +108,10 @@ class World:
         """Give a file below the root its text."""
         (self.root / name).write_text(text)
 
+    def files(self) -> list[Path]:
+        """Return all files that there are where the daemon writes."""
+        return [path for place in ("etc", "run", "var") for path in (self.root / place).rglob("*") if path.is_file()]
+
     def rules(self) -> str:
         """Return the hypervisor's nftables without what packets leave in them: counters, and elements of their own."""
         return lasting(self.host.run("nft", "-s", "list", "ruleset"))
@@ -137,6 +141,12 @@ class World:
         command = [*self.host.prefix(), self.bin / "pvenetd", "--root", self.root]
         self.daemon = self.keep(Process("pvenetd", command, self.env()))
         return self.daemon
+
+    def kill_daemon(self) -> None:
+        """Kill the daemon by SIGKILL, and wait until it has ended."""
+        assert self.daemon
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.wait()
 
     def restart_daemon(self, number: int = signal.SIGTERM) -> Process:
         """End the daemon by a signal, and start another."""
