@@ -18,7 +18,7 @@ from tests.soak import soak
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 
 TIMES, GUESTS = 60, 10
-KILLS = 4
+KILLS = 3
 _ROOM = 1.15
 """Of memory: so few times do not show a leak, and the allocator is still at its beginning."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.host.conftest import INTERFACES, TEXT, Installed
 from tests.host.flow import Flow
-from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, unit
+from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, port, unit
 from tests.host.modules import TUNNEL, V4, hidden
 from tests.netns import run, show
 
@@ -114,6 +114,16 @@ def test_at_boot_the_host_is_up_before_it_is_online_and_scripts_are_run() -> Non
     assert {"vmbr0 inet static start post-up", "eno1 inet manual start post-up"} < set(told)
     assert told[-1] == "--all meta none start post-up"
     assert ctl("plan") == ""
+
+
+@pytest.mark.reliability(
+    "a boot, where udev gives new devices MACs of its own (MACAddressPolicy=persistent)",
+    guarantee="a bridge has its port's MAC, so a provider that knows that one lets the host through",
+)
+def test_a_bridge_has_its_ports_mac_after_a_boot() -> None:
+    boot()
+    run("udevadm", "settle", "--timeout=120")
+    assert port("vmbr0")["address"] == port("eno1")["address"]
 
 
 @pytest.mark.reliability("a boot while an edit waits", guarantee="the host comes up as it was; the edit waits still")
