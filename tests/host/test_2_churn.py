@@ -1,7 +1,8 @@
 """The installed service: nothing is left of guests that come and go, and it converges whenever it is killed.
 
 The soak and the kills that the checkout's daemon has in namespaces, for a short time (`make soak HOST=1`, `make kills
-HOST=1`).  The host has its configuration back in the end.
+HOST=1`).  In the end the host has its configuration back, which is a fresh host's: commands of its file would be run
+twice.
 """
 
 from __future__ import annotations
