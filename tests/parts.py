@@ -19,7 +19,13 @@ NATIVE = (".venv/bin/python", *PYTEST)
 LAB = ("tests/lab/vmtest", f"--timeout={TIME_LIMIT - 60:g}", *NATIVE)
 CLIENTS = "--ignore=tests/clients"
 """Other people's clients are PyPI's, and not on the Debian host."""
-HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--", "python3", *PYTEST, CLIENTS)
+IN_HOST = ("tests/lab/hostvm", f"--timeout={TIME_LIMIT - 60:g}", "--")
+HOST = (*IN_HOST, "python3", *PYTEST, CLIENTS)
+INSTALLED = (
+    *IN_HOST,
+    *("tests/lab/installed", "python3", *PYTEST, "-m", "not host and not power", "tests/test_installed.py"),
+)
+"""Tests of the code as the package has installed it there; the first are that it is that code."""
 LIBVIRT = tuple(f"tests/host/test_5_libvirt_{name}.py" for name in ("changes", "refusals", "wirings"))
 LIVES = tuple(sorted({f"tests/host/{one.name}" for one in ROOT.glob("tests/host/test_5_libvirt*.py")} - {*LIBVIRT}))
 """Those whose guests have a system of their own, which takes ten seconds to boot."""
@@ -69,6 +75,11 @@ class Part:
     """Asked when the part starts: what a part before it has made is known then."""
 
 
+def _package() -> dict[str, str]:
+    """Return where the part deb has put the package."""
+    return {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))}
+
+
 PARTS = (
     Part("kernel", "the lab's kernel", ("tests/lab/uml-kernel",), counts="none"),
     Part("image", "the lab's Debian host", ("tests/lab/hostvm", "--build"), needs=("kernel",), counts="none"),
@@ -115,7 +126,7 @@ PARTS = (
         "the package on a Debian host",
         (*HOST, "-m", "host", "--ignore-glob=tests/host/test_[568]_*"),
         needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "classic",
@@ -123,21 +134,21 @@ PARTS = (
         (*HOST, "-m", "host", "tests/host/test_8_classic.py"),
         needs=("image", "deb"),
         only_named=True,  # its host is another one: it has to boot, and ifupdown2 has to go
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "reboot",
         "a Debian host that boots again",
         (*NATIVE, "-m", "reboot", "tests/reboot"),
         needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "libvirt",
         "libvirt's guests on a Debian host",
         (*HOST, "-m", "host", *LIBVIRT),
         needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "libvirt-lives",
@@ -145,25 +156,27 @@ PARTS = (
         (*HOST, "-m", "host", *LIVES),
         needs=("image", "deb"),
         only_named=True,  # guests within a guest, that boot: four minutes or more
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "lxc",
         "containers of LXC's on a Debian host",
         (*HOST, "-m", "host", "tests/host/test_6_lxc.py"),
         needs=("image", "deb"),
-        environment=lambda: {"PVENET_DEB": str(min(ROOT.glob("dist/pvenetd_*.deb")))},
+        environment=_package,
     ),
     Part(
         "debian",
         "the daemon on Debian",
-        (*HOST, "-m", "not host and not power", *DEBIAN),
-        needs=("image",),
+        (*INSTALLED, *DEBIAN),
+        needs=("image", "deb"),
+        environment=_package,
     ),
     Part(
         "debian-kernel",
         "the kernel by Debian's programs",
-        (*HOST, "-m", "not host and not power", *DEBIANS_PROGRAMS),
-        needs=("image",),
+        (*INSTALLED, *DEBIANS_PROGRAMS),
+        needs=("image", "deb"),
+        environment=_package,
     ),
 )

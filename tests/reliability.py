@@ -31,6 +31,9 @@ Faults and attacks that the tests bring about, on real kernels and on a whole De
 has seen. `make test` writes this table, `make reliability` takes the figures of the last run over into this page.
 `make host` needs the package: `tests/build-deb`, and its path in `PVENET_DEB`.
 
+Most lines that are not `make host`'s are tried once more on the Debian host, on the code as the package has installed
+it: put `tests/lab/hostvm tests/lab/installed python3 -m` in place of `.venv/bin/python -m` there.
+
 | fault or attack | how it is produced | times tried | what happened | guarantee |
 |---|---|--:|---|---|
 """

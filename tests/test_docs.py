@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import pvenetd
 from pvenetd import addressing, sysctls, vocabulary
 from pvenetd.api.route import Route
 from pvenetd.api.routes import ROUTES
@@ -82,7 +83,7 @@ def test_every_route_says_what_it_does(route: Route) -> None:
 
 
 def test_every_code_is_documented_and_every_documented_one_is_told_of() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "pvenetd").rglob("*.py"))
+    source = "".join(path.read_text() for path in Path(pvenetd.__file__).parent.rglob("*.py"))
     assert {code for code, _ in [*ERRORS, *WARNINGS]} <= CODES.keys()
     assert set(re.findall(r"problem\(\s*[\w\"'-]+(?:\[0\])?,\s*\"([a-z]+(?:-[a-z]+)*)\"", source)) <= CODES.keys()
     assert [code for code in CODES if f'"{code}"' not in source] == []

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import pvenetd
 from pvenetd.ctl import show_ports
 from pvenetd.ctl.client import quote
 from pvenetd.ctl.commands.every import COMMANDS
@@ -21,7 +22,7 @@ from pvenetd.ctl.main import _commands, main
 from pvenetd.ctl.page import Table, clean, fitted, plain
 from tests.unit.test_check import CASES, DATA, LINES
 
-ROOT = Path(__file__).parent.parent.parent
+CODE = Path(pvenetd.__file__).parent.parent
 Run = Callable[..., tuple[int, str, str]]
 
 FILES = {
@@ -168,7 +169,7 @@ from pvenetd.ctl.main import main
 assert main({words!r}) == 0
 assert not [name for name in sys.modules if name.startswith(("pyroute2", "pvenetd.drivers.netlink", "nftables"))]
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CODE)
 
 
 @pytest.mark.parametrize("words", [("status",), ("apply",), ("hook", "qemu-ifup", "tap100i0"), ("--help",)])
@@ -183,7 +184,7 @@ except SystemExit:
     pass
 sys.exit(" ".join(heavy & set(sys.modules)) or 0)
 """
-    isolated = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    isolated = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(CODE)!r})\n{code}"]
     done = subprocess.run(isolated, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert not done.returncode, done.stderr
 

@@ -13,7 +13,9 @@ from pvenetd.guests.libvirt_meta import render
 from pvenetd.guests.libvirt_xml import parse_domain
 from pvenetd.guests.wiring import SPACE
 
-SCHEMA = Path(pvenetd.guests.__file__).with_name("libvirt.rng")
+SCHEMAS = (Path(pvenetd.guests.__file__).with_name("libvirt.rng"), Path("/usr/share/pvenetd/libvirt.rng"))
+"""Where the checkout has it, and where the package."""
+SCHEMA = next(path for path in SCHEMAS if path.exists())
 EVERYTHING = {
     "bridge": "vmbr0",
     "tag": "4094",
