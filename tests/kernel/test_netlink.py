@@ -26,6 +26,8 @@ from tests.netns import Namespaces, run, show
 netns = pytest.mark.netns
 OURS, NOBODYS = 0x7E, 0
 """Marks of addresses (IFA_PROTO)."""
+KERNEL, STATIC = "2", "4"
+"""Protocols of routes (linux/rtnetlink.h)."""
 
 
 def bring(host: Host, *wanted: Resource, owners: Iterable[str] = (INTERFACES,)) -> list[str]:
@@ -44,11 +46,9 @@ def link(name: str) -> dict[str, Any]:
 
 
 def routes(*words: str) -> list[tuple[str, str, str, str]]:
-    found = show("ip", "-j", *words, "route")
+    found = show("ip", "-j", "-N", *words, "route")  # the package gives our protocol a name
     return [
-        (one["dst"], one.get("gateway", ""), one["dev"], one["protocol"])
-        for one in found
-        if one["protocol"] != "kernel"
+        (one["dst"], one.get("gateway", ""), one["dev"], one["protocol"]) for one in found if one["protocol"] != KERNEL
     ]
 
 
@@ -216,7 +216,7 @@ def test_a_route_somebody_added_stays_with_its_protocol(host: Host) -> None:
     run("ip", "address", "add", "192.0.2.1/24", "dev", "eno1")
     run("ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.9", "proto", "static", "metric", "7")
     bring(host, Ethernet(**ours(name="eno1")))
-    assert routes() == [("203.0.113.0/24", "192.0.2.9", "eno1", "static")]
+    assert routes() == [("203.0.113.0/24", "192.0.2.9", "eno1", STATIC)]
 
 
 @netns
