@@ -51,9 +51,15 @@ DEBIAN = (
     *(f"tests/{name}" for name in ("unit", "golden", "api", "e2e", "test_docs.py")),
     # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
     "--ignore=tests/e2e/test_libvirt.py",
-    # They say the same on this machine, and take minutes on that one.
+    # The part faults has them.
     *(f"--ignore=tests/e2e/test_{name}.py" for name in ("clock", "flood", "kills", "monitor", "shortage")),
 )
+FAULTS = (
+    *(f"tests/e2e/test_{name}.py" for name in ("clock", "kills", "monitor", "shortage")),
+    *(f"tests/kernel/test_firewall_{name}.py" for name in ("floods", "frames", "guard")),
+)
+LONG_FAULTS = ("tests/e2e/test_flood.py", "tests/kernel/test_kill.py", "tests/kernel/test_kill_plug.py")
+"""Kills at every step, and guests that flood through two hundred starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,21 @@ PARTS = (
         "the kernel by Debian's programs",
         (*INSTALLED, *DEBIANS_PROGRAMS),
         needs=("image", "deb"),
+        environment=_package,
+    ),
+    Part(
+        "faults",
+        "faults and attacks, on the installed code",
+        (*INSTALLED, *FAULTS),
+        needs=("image", "deb"),
+        environment=_package,
+    ),
+    Part(
+        "faults-long",
+        "those that go on for long",
+        (*INSTALLED, *LONG_FAULTS),
+        needs=("image", "deb"),
+        only_named=True,  # five minutes or more
         environment=_package,
     ),
 )
