@@ -51,7 +51,7 @@ DEBIAN = (
     *(f"tests/{name}" for name in ("unit", "golden", "api", "e2e", "test_docs.py")),
     # A libvirtd without its cache probes QEMU for minutes there; the part libvirt has the host's own.
     "--ignore=tests/e2e/test_libvirt.py",
-    # The part faults has them.
+    # Parts of their own have them: faults, faults-long.
     *(f"--ignore=tests/e2e/test_{name}.py" for name in ("clock", "flood", "kills", "monitor", "shortage")),
 )
 FAULTS = (
