@@ -32,7 +32,7 @@ from pvenetd.nat import gather
 from pvenetd.nat.model import Nat
 from pvenetd.nat.rules import compile_nat
 from pvenetd.option import interface, join_vlans
-from pvenetd.ports import Membership, memberships
+from pvenetd.ports import Membership, is_guests, memberships
 from pvenetd.resource import Key, Resource
 from pvenetd.state import INTERFACES, Route, state
 
@@ -125,7 +125,7 @@ def _links(
         link = devices[name].link if name in devices else _implied(name, nics, other_end.get(name), master_of.get(name))
         if link is None:
             continue
-        changes: dict[str, object] = {}
+        changes: dict[str, object] = {"mac_of": tuple(_below(name, devices, members))} if name in members else {}
         if link.mtu is None and (mtu := usual_mtu(link, devices)):
             changes["mtu"] = mtu
         if isinstance(link, Bridge):
@@ -135,6 +135,17 @@ def _links(
         if is_down(name, devices):
             changes["up"] = False
         yield link.model_copy(update=changes)
+
+
+def _below(name: str, devices: Mapping[str, Device], members: Mapping[str, list[str]]) -> Iterable[str]:
+    """Yield its first port, and what that stands on in turn: the first slave of a bond, a VLAN's link."""
+    for _ in range(2 * len(devices)):  # a loop has its own problem
+        link = devices[name].link if name in devices else None
+        ports = [port for port in members.get(name, ()) if not is_guests(port)]
+        lower = link.raw_device if isinstance(link, Vlan) else implied_parent(name) if link is None else None
+        if not (below := next(iter(ports), lower)):
+            return
+        yield (name := below)
 
 
 def is_down(name: str, devices: Mapping[str, Device]) -> bool:

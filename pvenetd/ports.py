@@ -31,6 +31,11 @@ class Membership:
     """Named as such; False for what a pattern found, or stands beside one, and for a guest's port."""
 
 
+def is_guests(name: str) -> bool:
+    """Return whether *name* is a guest's port, by its look."""
+    return bool(_LATE.match(name))
+
+
 def memberships(devices: Mapping[str, Device], nics: Collection[str]) -> list[Membership]:
     """Return every port of every bridge and bond, in order; a pattern's matches are sorted."""
     named = [
@@ -70,7 +75,7 @@ def _of(
                 Membership(master, name, certain=False) for name in there if name != master.name and matches(name)
             ]
         else:
-            found.append(Membership(master, word, certain=not patterned and not _LATE.match(word)))
+            found.append(Membership(master, word, certain=not patterned and not is_guests(word)))
     return found
 
 

@@ -23,6 +23,8 @@ from pvenetd.errors import KernelError
 from pvenetd.firewall.flow import Flow
 from pvenetd.firewall.tally import Tally
 from pvenetd.forwarding import Heard
+from pvenetd.kinds.bond import Bond
+from pvenetd.kinds.bridge import Bridge
 from pvenetd.kinds.ethtool import Ethtool
 from pvenetd.kinds.link import Link, wants_down
 from pvenetd.kinds.veth import Veth
@@ -244,13 +246,23 @@ class Host:
             for link in wanted:
                 self._give_mac(link)
                 if verb == "+" and not self._came_with_its_peer(link):
-                    links.make(self._wire, link)
+                    links.make(self._wire, link, self._lent_mac(link))
                 self._bring(link, made=verb == "+")
         self._keep_mtus({link.name for link in wanted})
 
     def _came_with_its_peer(self, wanted: Link) -> bool:
         there = self._mirror.link(wanted.name)
         return isinstance(wanted, Veth) and isinstance(there, Veth) and there.peer == wanted.peer
+
+    def _lent_mac(self, wanted: Link) -> str:
+        """Return the MAC to make a bridge or bond with: its own, or its port's; empty where there is none to have."""
+        if wanted.mac and isinstance(wanted, Bridge | Bond):
+            return wanted.mac
+        lender = next(filter(None, map(self._mirror.link, wanted.mac_of)), None)
+        if not lender or lender.mac == NO_MAC:
+            return ""
+        taken = isinstance(wanted, Bond) and getattr(self._mirror.link(lender.master or ""), "kind", "") == "bond"
+        return "" if taken else lender.mac or ""  # a slave shows its bond's, which that one keeps
 
     def _give_mac(self, wanted: Link) -> None:
         """Give a bridge the MAC back that its last port took along: no VLAN of it or on it comes up without."""

@@ -63,7 +63,7 @@ class Bridge(Link):
     disable_learning: Annotated[YesNo, Option("bridge-disable-mac-learning")] = False
     """Guests' ports do not learn; their MACs are entered by hand."""
     mac: Annotated[OwnMac | None, Option("hwaddress", ("bridge-hw",), nl="IFLA_ADDRESS")] = None
-    """Hardware address; without one the kernel takes its ports' lowest."""
+    """Hardware address; without one its first port's when it is made."""
 
     vlan_aware: Annotated[YesNo, Option("bridge-vlan-aware", nl="IFLA_BR_VLAN_FILTERING", wire=FLAG)] = False
     """Filter by VLAN tag (802.1Q)."""

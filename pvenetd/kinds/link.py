@@ -27,7 +27,7 @@ class Link(port.Port):
     noun: ClassVar[str] = "link"
     rank: ClassVar[int] = 4
     named: ClassVar[frozenset[str]] = frozenset({"name"})
-    silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here", "altnames"}
+    silent: ClassVar[frozenset[str]] = port.Port.silent | {"made_here", "altnames", "mac_of"}
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kernel's IFLA_INFO_KIND of this kind; empty for devices that only turn up."""
     module: ClassVar[str] = ""
@@ -65,6 +65,8 @@ class Link(port.Port):
     """Largest packet in bytes."""
     mac: Annotated[OwnMac | None, Option("hwaddress", nl="IFLA_ADDRESS")] = None
     """Hardware address; without one it stays as it is."""
+    mac_of: tuple[str, ...] = ()
+    """Links of which the first that is there lends its MAC when this one is made, where it has none of its own."""
     master: Annotated[str | None, Option("vrf", nl="IFLA_MASTER", wire=IFINDEX)] = ""
     """The VRF it belongs to; a bridge or bond, whose own stanza names it as a port; empty for none."""
     group: int | None = None

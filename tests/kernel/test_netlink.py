@@ -70,6 +70,19 @@ def test_a_bridge_with_a_port(host: Host) -> None:
 
 
 @netns
+def test_a_bridge_has_its_first_ports_mac_and_keeps_it(host: Host, namespaces: Namespaces) -> None:
+    namespaces.cable("veth0")
+    run("ip", "link", "set", "eno1", "address", "06:00:00:00:00:01")
+    run("ip", "link", "set", "veth0", "address", "02:00:00:00:00:01")
+    bridge, nic = Bridge(**ours(name="vmbr0", mac_of=("veth9", "eno1"))), Ethernet(**ours(name="eno1"))
+    nic, lower = (one.model_copy(update={"master": "vmbr0"}) for one in (nic, Ethernet(**ours(name="veth0"))))
+    bring(host, bridge, nic, lower)
+    assert link("vmbr0")["address"] == "06:00:00:00:00:01"
+    bring(host, bridge, nic.model_copy(update={"master": ""}), lower)
+    assert link("vmbr0")["address"] == "06:00:00:00:00:01"
+
+
+@netns
 def test_a_veth_somebody_made_is_configured_and_let_go(host: Host, namespaces: Namespaces) -> None:
     namespaces.cable("veth0")
     bring(host, Bridge(**ours(name="vmbr0")), Ethernet(**ours(name="veth0", master="vmbr0", isolated=True)))

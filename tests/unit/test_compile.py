@@ -39,6 +39,24 @@ def test_a_dotted_port_needs_no_stanza() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ports", "more", "below"),
+    [
+        ("eth1 eth0", "", ("eth1",)),
+        ("none", "", None),
+        ("tap100i0 eth0", "", ("eth0",)),
+        ("eth0.5", "", ("eth0.5", "eth0")),
+        ("vlan5", "iface vlan5 inet manual\n vlan-raw-device eth1\n", ("vlan5", "eth1")),
+        ("bond0", "iface bond0 inet manual\n bond-slaves eth1 eth0\n", ("bond0", "eth1")),
+    ],
+)
+def test_a_bridge_knows_whose_mac_it_takes(ports: str, more: str, below: tuple[str, ...] | None) -> None:
+    found = compiled(f"auto vmbr0\niface vmbr0 inet manual\n bridge-ports {ports}\n{more}")
+    assert link(found, "vmbr0").get("mac_of") == below
+    if "bond0" in ports:
+        assert link(found, "bond0")["mac_of"] == ("eth1",)
+
+
+@pytest.mark.parametrize(
     ("spelling", "name"),
     [
         ("iface eth0.5 inet manual", "eth0.5"),

@@ -158,8 +158,10 @@ def _ovs(master: str) -> bool:
     return master == "ovs-system"
 
 
-def make(wire: Wire, wanted: Link) -> None:
-    """Make a link with what cannot be set later, and its owner's mark: no crash leaves it without.
+def make(wire: Wire, wanted: Link, mac: str = "") -> None:
+    """Make a link with what cannot be set later, its *mac*, and its owner's mark: no crash leaves it without.
+
+    A MAC that is given with it is the link's: neither its ports change it, nor udev (MACAddressPolicy=persistent).
 
     The rest is for `bring`, where it differs from what the kernel made: said again, even a default may be
     refused (IFLA_BR_VLAN_FILTERING 0 by a kernel without VLAN filtering).  Raises `RefusedError`.
@@ -173,8 +175,9 @@ def make(wire: Wire, wanted: Link) -> None:
     values = {name: value for name, value in wanted if name in wanted.fixed | wanted.first}
     attrs: list[Any] = [("IFLA_IFNAME", wanted.name)]
     attrs += _attrs(wanted, values, "")
-    if isinstance(wanted, Bridge) and not wanted.mac and not {*wanted.ports} - {"none"}:
-        attrs.append(("IFLA_ADDRESS", _own_mac()))
+    if isinstance(wanted, Bridge) and not mac and not {*wanted.ports} - {"none"}:
+        mac = _own_mac()
+    attrs += [("IFLA_ADDRESS", mac)] if mac else []
     mine = _everything(wanted) if wanted.telling == "all" else _attrs(wanted, values, wanted.prefix)
     body = spelled("link", attrs) + _info(wanted, mine)
     _create(wire, wanted, _newlink(0, body, CREATE | EXCL))
