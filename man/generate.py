@@ -85,9 +85,7 @@ FILES = {
         "it does read that"
     ),
     "etc/systemd/network/70-pvenetd-NAME.link": "names that NICs keep: interfaces pin",
-    "usr/lib/systemd/network/80-pvenetd.link": "has udev leave the MACs of guests' devices to the daemon; "
-    "80-pvenetd-ifupdown.link of the package pvenetd-ifupdown those of bridges and bonds to the kernel, so that they "
-    "are their ports'",
+    "usr/lib/systemd/network/80-pvenetd.link": "has udev leave the MACs of guests' devices to the daemon",
     "etc/pvenetd/pvenetd.toml": "settings of the daemon",
     "etc/pvenetd/qemu-server/VMID.conf": "guests, with Proxmox VE's netN lines",
     "etc/pvenetd/firewall/cluster.fw, host.fw, VMID.fw, BRIDGE.fw": "firewall rules, pvenetd-firewall(5)",
