@@ -39,6 +39,8 @@ GROWTH = 1.05
 SLOWER = 2.0
 """What a plug may take in the end, of what it took at first: the median of `_SAMPLE`; the machine may do other work."""
 _SAMPLE = 500
+_FIRST_STEPS = 3000
+"""Steps before anything is counted: until then the allocator still takes more, though no more is kept."""
 _TIDIED = 25
 """Seconds in which the daemon surely looks once for what nobody refers to (`pvenetd.collector`)."""
 _READERS = ("status", "vms", "topology", "firewall/counters")
@@ -77,6 +79,14 @@ class Churn:
     done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_DONE, 0))
     took: list[float] = field(default_factory=list)
     """Milliseconds that each plug by hand has taken."""
+
+    def go_on(self, guests: Sequence[int], times: int, seconds: float) -> None:
+        """Take *times* steps with guests by chance, or as many as are taken in *seconds*."""
+        until = time.monotonic() + seconds
+        for _ in range(times):
+            self.step(self.random.choice(guests))
+            if time.monotonic() > until:
+                break
 
     def step(self, vmid: int) -> None:
         """Plug a guest, or else unplug it, have its tap vanish, or change its configuration."""
@@ -190,17 +200,13 @@ def soak(times: int, taps: int, seconds: float, chance: random.Random, built: Bu
         for vmid in guests:
             churn.plug(vmid)
         with readers(churn.world):
-            for _ in range(min(times, _SAMPLE)):
-                churn.step(chance.choice(guests))
+            churn.go_on(guests, min(times, _FIRST_STEPS), seconds / 4)
             churn.end()
         before = _settled(lambda: _counts(churn.world, daemon.pid), {})
         churn.took.clear()
         began = time.monotonic()
         with readers(churn.world) as reads:
-            for _ in range(times):
-                churn.step(chance.choice(guests))
-                if time.monotonic() - began > seconds:
-                    break
+            churn.go_on(guests, times, seconds)
             churn.end()
         after = _settled(lambda: _counts(churn.world, daemon.pid), before)
         taken = round(time.monotonic() - began, 1)
