@@ -249,7 +249,12 @@ def pvenetd() -> str:
     ]
     lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in OPTIONS.items())
     lines += [".SH GUESTS OF QEMU", *GUESTS]
-    lines += [".SH SETTINGS", "In etc/pvenetd/pvenetd.toml; an unknown key is an error.", *entries(SETTINGS.items())]
+    told = (
+        "In etc/pvenetd/pvenetd.toml, read at the start; an unknown key is an error, with which pvenetd does not start. "
+        "Where pvenetd-ifupdown is installed it starts all the same, with the settings of the last start that could "
+        "read them, and pvenetctl status tells what is wrong."
+    )
+    lines += [".SH SETTINGS", told, *entries(SETTINGS.items())]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
     lines += [
         ".SH JOURNAL",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
-from pvenetd import __version__, collector, settings
+from pvenetd import __version__, collector
 from pvenetd.api import tls
 from pvenetd.api.app import serve, serve_network
 from pvenetd.api.peer import listening
@@ -21,6 +21,7 @@ from pvenetd.api.route import nodes
 from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.runtime import PLACE, SOCKET, Runtime
+from pvenetd.daemon.start_settings import usable
 from pvenetd.daemon.store import WRITTEN, Store
 from pvenetd.drivers import certificate, iptables, journald, nft
 from pvenetd.drivers.accounts import Accounts
@@ -258,13 +259,17 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     for directory in WRITTEN:
         files.sweep(directory)
     journal = Journal(files)
-    config = settings.load(files.read)
+    store = Store(files)
+    config, broken = usable(store)
     host = Host(files, config.dhcp.client, config.firewall.backend)
     engine = Engine(host, journal, Probes())
     try:
         design: Design = "iptables" if config.firewall.backend == "iptables" else nft.probe()
         obstacle = nft.obstacle(design) or (iptables.obstacle() if design == "iptables" else "")
-        daemon = Daemon(Store(files), engine, journal, config, design, obstacle)
+        daemon = Daemon(store, engine, journal, config, design, obstacle)
+        if broken:
+            engine.failed["settings"] = broken
+            log.error("%s", broken)
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()

@@ -14,6 +14,10 @@ from pvenetd.errors import ConfigError, Problem
 
 PATH = "/etc/pvenetd/pvenetd.toml"
 
+_AT = re.compile(r" \(at line (\d+), column \d+\)")
+"""Where an error is, in tomllib's words; at the document's end it says no line."""
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
+_KEY = re.compile(r"\s*([^\s=#][^=#]*)=")
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 _Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text, strict=False)))]
 
@@ -160,11 +164,43 @@ def parse(data: bytes | None, path: str = PATH) -> Settings:
     if data is None:
         return Settings()
     try:
-        return Settings.model_validate(tomllib.loads(data.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError([Problem(path, 0, "syntax", str(error))]) from error
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(path, line, "syntax", f"no UTF-8: {error.reason}")]) from error
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = _AT.search(str(error))
+        line = int(at[1]) if at else text.rstrip().count("\n") + 1
+        raise ConfigError([Problem(path, line, "syntax", _AT.sub("", str(error)))]) from error
     except ValidationError as error:
-        raise ConfigError(
-            Problem(path, 0, "unknown-value", f"{'.'.join(map(str, found['loc']))}: {found['msg']}")
-            for found in error.errors()
-        ) from error
+        problems = [
+            Problem(path, _line(text, one["loc"]), "unknown-value", f"{_name(one['loc'])}: {one['msg']}")
+            for one in error.errors()
+        ]
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line)) from error
+
+
+def _line(text: str, place: tuple[int | str, ...]) -> int:
+    """Return the line that sets the value at *place*, or begins the table it is to be in; 0 where none does."""
+    found, depth = 0, 0
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        here = table
+        if header := _HEADER.match(line):
+            here = table = _words(header[1])
+        elif key := _KEY.match(line):
+            here = (*table, *_words(key[1]))
+        if len(here) > depth and here == place[: len(here)]:
+            found, depth = number, len(here)
+    return found
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    """Return *place* as the admin calls it: pydantic adds which of several types it has tried, as ``name[...]``."""
+    return ".".join(str(part) for part in place if "[" not in str(part))
+
+
+def _words(key: str) -> tuple[str, ...]:
+    return tuple(word.strip().strip("\"'") for word in key.split("."))

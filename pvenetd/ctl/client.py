@@ -104,6 +104,11 @@ def quote(text: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
+def hint(root: str) -> str:
+    """Return where it is told why the daemon of *root* does not answer, in brackets; nothing where nobody tells."""
+    return " (systemctl status pvenetd tells why)" if _address(root) == f"/{SOCKET}" else ""
+
+
 def _ask(root: str, request: Request, until: float, waiting: Callable[[], None] | None) -> tuple[int, dict[str, Any]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there, _told(root, request):
         _connect(there, _address(root), max(until - time.monotonic(), _PAUSE))
@@ -123,13 +128,12 @@ def _told(root: str, request: Request) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        hint = " (systemctl status pvenetd tells why)" if address == f"/{SOCKET}" else ""
-        raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}{hint}") from error
+        raise NoDaemonError(f"pvenetd is not running: nobody answers at {address}{hint(root)}") from error
     except PermissionError as error:
         raise NoDaemonError(f"may not talk to pvenetd at {address}: be root, or in the group pvenetd") from error
     except TimeoutError as error:
-        what = f"{request.method} {request.target}"
-        raise NoAnswerError(f"pvenetd did not answer within {request.seconds:g} s (waited for {what})") from error
+        what = f"within {request.seconds:g} s (waited for {request.method} {request.target})"
+        raise NoAnswerError(f"pvenetd did not answer {what}{hint(root)}") from error
     except OSError as error:
         raise NoAnswerError(f"pvenetd hung up: {error.strerror or error}") from error
 

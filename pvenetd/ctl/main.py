@@ -165,8 +165,8 @@ def _answer(command: Command, request: Request | FileRequest, root: str) -> tupl
 
 
 def _asked(root: str, request: Request) -> tuple[int, Mapping[str, Any]]:
-    """Ask the daemon; who waits at a terminal for something to be done sees how far it is."""
-    if request.method == "GET" or not sys.stderr.isatty():
+    """Ask the daemon; who waits at a terminal sees how far it is, or that nobody answers."""
+    if not sys.stderr.isatty():
         return ask(root, request)
     from pvenetd.ctl.progress import Progress
 

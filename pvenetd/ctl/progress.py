@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask
+from pvenetd.ctl.client import NoAnswerError, NoDaemonError, Request, ask, hint
 from pvenetd.ctl.page import clean
 
 _FRESH = "\r\x1b[K"
@@ -28,11 +28,13 @@ class Progress:
         self._shown = False
 
     def show(self) -> None:
-        """Show how long it takes, how many operations there were and which was the last."""
-        for one in self._news():
+        """Show how long it takes, how many operations there were and which was the last; or that nobody answers."""
+        news = self._news()
+        for one in news or ():
             self._operations += 1
-            self._now = f": {one['op']}"
-        text = f"{time.time() - self._began:.0f} s, {self._operations} operations{self._now}"
+            self._now = f", {self._operations} operations: {one['op']}"
+        text = f"{time.time() - self._began:.0f} s"
+        text += f": pvenetd does not answer yet{hint(self._root)}" if news is None else self._now
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"{_FRESH}{clean(text)[:width]}")
         sys.stderr.flush()
@@ -44,11 +46,11 @@ class Progress:
             sys.stderr.write(_FRESH)
             sys.stderr.flush()
 
-    def _news(self) -> list[dict[str, Any]]:
+    def _news(self) -> list[dict[str, Any]] | None:
         try:
             status, body = ask(self._root, Request("GET", ("events",), {"since": self._last}, seconds=_PATIENCE))
         except (NoDaemonError, NoAnswerError):
-            return []
+            return None
         found = body["data"] if status < 400 else []  # HTTP: refused
         self._last = found[-1]["id"] if found else self._last
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._began))

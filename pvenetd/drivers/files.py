@@ -33,6 +33,10 @@ _MOST = 16 << 20
 """Bytes of the largest file that is read; a configuration of 100,000 stanzas has a tenth of it."""
 
 
+_KEPT = frozenset({errno.EACCES, errno.EBUSY, errno.EPERM})
+"""What writing is refused with where a file is somebody else's, mounted by itself, or immutable (chattr(1))."""
+
+
 @contextmanager
 def _said(path: Path) -> Iterator[None]:
     """Have it be said which file cannot be written where the machine is short of something.  Raises `Shortage`."""
@@ -41,7 +45,10 @@ def _said(path: Path) -> Iterator[None]:
     except Shortage:
         raise
     except OSError as error:
-        if lack := shortage(error):
+        lack = shortage(error)
+        if not lack and error.errno in _KEPT:
+            lack = Shortage(error.errno, error.strerror)
+        if lack:
             lack.filename = str(path)
             raise lack from error
         raise

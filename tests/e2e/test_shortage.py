@@ -118,6 +118,26 @@ def test_a_disk_that_cannot_be_written(small: World, short: object, why: str, ou
 
 
 @pytest.mark.reliability(
+    "the interfaces file is mounted by itself, so that nothing can take its place",
+    guarantee="an apply is refused with the file's name, and rolled back; the edit waits",
+)
+def test_a_file_that_cannot_be_replaced(small: World) -> None:
+    file = small.root / INTERFACES
+    small.ctl(*EDIT)
+    before = texts(small)
+    assert small.daemon
+    there = ("nsenter", "-m", "-t", str(small.daemon.pid))
+    run(*there, "mount", "--bind", str(file), str(file))
+    told = said(small, "apply", "--yes")
+    assert f"{file}: Device or resource busy" in told
+    assert "rolled back" in told
+    assert texts(small) == before
+    run(*there, "umount", str(file))
+    small.ctl("apply", "--yes")
+    assert small.ctl("plan") == ""
+
+
+@pytest.mark.reliability(
     "the disk gets full while an apply, and then rules, wait to be confirmed",
     guarantee="both are rolled back when their window has ended, files and all",
 )

@@ -16,6 +16,7 @@ from tests.netns import run, show
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("owned")]
 
+SETTINGS = Path("/etc/pvenetd/pvenetd.toml")
 SCRIPT = Path("/etc/network/if-up.d/zz-told")
 TOLD = Path("/run/told")
 RAN = Path("/run/ran")
@@ -147,6 +148,20 @@ def test_the_last_good_configuration_is_applied_where_the_file_is_broken() -> No
     assert "the last good one is applied" in asked("status")["errors"]["boot"]
     INTERFACES.write_text(TEXT)
     run("systemctl", "restart", "networking.service")
+    assert asked("status")["errors"] == {}
+
+
+@pytest.mark.reliability(
+    "a boot with a broken pvenetd.toml",
+    guarantee="the interfaces come up, by the last settings that were good, and that is said",
+)
+def test_broken_settings_keep_no_host_off_the_net() -> None:
+    SETTINGS.write_text("[dhcp]\nclient = 'dhcpcd'\nclients = 1\n")
+    boot()
+    assert addresses("vmbr0") == {"192.0.2.2"}
+    assert "pvenetd.toml:3: error unknown-value: dhcp.clients: " in asked("status")["errors"]["settings"]
+    SETTINGS.unlink()
+    run("systemctl", "restart", SERVICE)
     assert asked("status")["errors"] == {}
 
 

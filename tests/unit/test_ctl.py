@@ -134,7 +134,7 @@ def test_json_is_one_document_also_of_a_refusal(ctl: Run, root: Path) -> None:
     status, out, err = ctl("--json", "firewall", "check")
     assert status == 1
     assert json.loads(out)["problems"][0]["path"] == "/etc/pvenetd/pvenetd.toml"
-    assert err.startswith("/etc/pvenetd/pvenetd.toml:0: error unknown-value: firewall.backend: ")
+    assert err.startswith("/etc/pvenetd/pvenetd.toml:2: error unknown-value: firewall.backend: ")
 
 
 @pytest.mark.parametrize(
