@@ -75,7 +75,10 @@ JOURNAL = {
     "HTTP's status, and what came of it",
 }
 FILES = {
-    "etc/network/interfaces": "active configuration of the host's interfaces, interfaces(5)",
+    "etc/network/interfaces": (
+        "active configuration of the host's interfaces, interfaces(5). Where it is a symbolic link, what that leads to "
+        "has to be where the service may write: elsewhere in /etc by ReadWritePaths=, systemd.exec(5)"
+    ),
     "etc/network/interfaces.new": (
         "staged configuration, until it is applied; FILE.new beside a file that is sourced, but see the next"
     ),
@@ -250,11 +253,11 @@ def pvenetd() -> str:
     lines += entries((option(name, facts), f"{facts['help']}.") for name, facts in OPTIONS.items())
     lines += [".SH GUESTS OF QEMU", *GUESTS]
     told = (
-        "In etc/pvenetd/pvenetd.toml, read at the start; an unknown key is an error, with which pvenetd does not start. "
-        "Where pvenetd-ifupdown is installed it starts all the same, with the settings of the last start that could "
-        "read them, and pvenetctl status tells what is wrong."
+        "In etc/pvenetd/pvenetd.toml, read at the start; an unknown key is an error; pvenetd does not start with one.",
+        "Where pvenetd-ifupdown is installed it starts all the same, with the settings of the last start that could",
+        "read them, and pvenetctl status tells what is wrong.",
     )
-    lines += [".SH SETTINGS", told, *entries(SETTINGS.items())]
+    lines += [".SH SETTINGS", *told, *entries(SETTINGS.items())]
     lines += [".SH FILES", "Below the root:", *entries(FILES.items())]
     lines += [
         ".SH JOURNAL",

@@ -18,9 +18,9 @@ from pvenetd.commands import Hook, Scripts
 from pvenetd.compile import Compiled
 from pvenetd.daemon.applies import Applies
 from pvenetd.daemon.others import Others
-from pvenetd.daemon.store import Store
+from pvenetd.daemon.store import ACTIVE, Store
 from pvenetd.engine import Engine
-from pvenetd.errors import ConfigError, PvenetError
+from pvenetd.errors import ConfigError, Problem, PvenetError
 from pvenetd.interfaces.config import Config
 from pvenetd.kinds.link import Link
 from pvenetd.plan import Op, waiting
@@ -146,11 +146,23 @@ class Boot:
         try:
             compiled = await self._interfaces.compiled(staged=False)
             compiled.checked()
+            if not compiled.devices:
+                self._require_nothing_before()
         except ConfigError as error:
             return await self._instead(error)
         self._engine.failed.pop(BOOT, None)
         await self._interfaces.take_for_applied()
         return compiled
+
+    def _require_nothing_before(self) -> None:
+        """Raise `ConfigError` where something was configured: a crash has left an empty file, or none of those sourced.
+
+        Who wants none of it applies that: then nothing was.
+        """
+        good = self._interfaces.good()
+        if good and good.ifaces:
+            what = "nothing is configured, and something was when this was last applied"
+            raise ConfigError([Problem(f"/{ACTIVE}", 0, "syntax", what)])
 
     async def _instead(self, error: ConfigError) -> Compiled:
         try:

@@ -16,9 +16,10 @@ pytestmark = [pytest.mark.host, pytest.mark.usefixtures("installed")]
 def test_removal_leaves_the_network_running() -> None:
     before = network()
     with Flow() as flow:
-        apt("remove", "pvenetd")
+        told = apt("remove", "pvenetd")
         assert flow.lost() == set()
     assert network() == before
+    assert ("guests that run keep their rules" in told) == ("table bridge pvenetd {" in before["rulesets"])
 
 
 def test_purge_leaves_no_file_but_an_edit_that_waits(paths: set[str]) -> None:

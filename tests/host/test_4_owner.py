@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.host.conftest import INTERFACES, TEXT, Installed
 from tests.host.flow import Flow
-from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, network, package, port, unit
+from tests.host.machine import SERVICE, Network, apt, asked, ctl, journal, main_pid, network, package, port, unit
 from tests.host.modules import TUNNEL, V4, hidden
 from tests.netns import run, show
 
@@ -227,6 +228,25 @@ def test_ifdown_and_ifup() -> None:
 
 def test_its_removal_leaves_the_network_running() -> None:
     before = network()
-    apt("remove", "pvenetd-ifupdown")
+    assert "nothing brings up the interfaces" in apt("remove", "pvenetd-ifupdown")
     assert asked("status")["interfaces"]["mode"] == "guest"
+    assert network() == before
+
+
+@pytest.mark.reliability(
+    "`kill -9` of dpkg while it installs pvenetd-ifupdown",
+    guarantee="the network runs on; installed again, one daemon runs and owns the interfaces",
+)
+def test_an_installation_that_was_killed_is_done_again(tmp_path: Path) -> None:
+    owner = next(package().parent.glob("pvenetd-ifupdown_*.deb")).resolve()
+    tree, killed = tmp_path / "tree", tmp_path / "killed.deb"
+    run("dpkg-deb", "--raw-extract", str(owner), str(tree))
+    (tree / "DEBIAN/preinst").write_text("#!/bin/sh\nkill -9 $PPID\n")
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(killed))
+    before = network()
+    assert subprocess.run(["dpkg", "-i", str(killed)], capture_output=True).returncode == -signal.SIGKILL
+    run("dpkg", "--configure", "-a")
+    apt("install", owner)
+    assert run("pgrep", "-f", "/usr/sbin/pvenetd").split() == [str(main_pid())]
+    assert asked("status")["interfaces"]["mode"] == "owner"
     assert network() == before

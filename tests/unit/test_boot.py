@@ -138,6 +138,27 @@ async def test_a_staged_edit_goes_live_by_a_start_only_where_the_setting_says_so
     assert (host.files.read(STAGED) is None) == setting
 
 
+@pytest.mark.parametrize("left", ["", "\n", "# all of it\n", "source interfaces.d/*\n"])
+async def test_a_file_that_a_crash_has_left_empty_is_broken(host: Host, left: str) -> None:
+    host.text(BRIDGE)
+    await host.start()
+    host.text(left)
+    for _ in range(2):
+        daemon = await host.start()
+        assert host.addresses() == {"192.0.2.1/24"}
+        assert "/etc/network/interfaces:0: error syntax: nothing is configured" in daemon.engine.failed[BOOT]
+
+
+async def test_a_file_that_was_applied_empty_stays_so(host: Host) -> None:
+    host.text(BRIDGE)
+    daemon = await host.start()
+    host.text("")
+    await daemon.interfaces.apply()
+    daemon = await host.start()
+    assert host.addresses() == set()
+    assert BOOT not in daemon.engine.failed
+
+
 async def test_is_the_configuration_broken_the_last_good_one_is_applied_and_told_of(host: Host) -> None:
     host.text("source interfaces.d/*\n")
     host.files.write("etc/network/interfaces.d/bridge", BRIDGE.encode())
