@@ -22,7 +22,7 @@ from pvenetd.daemon.daemon import Daemon
 from pvenetd.daemon.heard import DIRECTORIES
 from pvenetd.daemon.runtime import PLACE, SOCKET, Runtime
 from pvenetd.daemon.start_settings import usable
-from pvenetd.daemon.store import WRITTEN, Store
+from pvenetd.daemon.store import KEPT, WRITTEN, Store
 from pvenetd.drivers import certificate, iptables, journald, nft
 from pvenetd.drivers.accounts import Accounts
 from pvenetd.drivers.conntrack import Tracked
@@ -258,18 +258,20 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     files = Files(root)
     for directory in WRITTEN:
         files.sweep(directory)
+    broken = _set_aside(files)
     journal = Journal(files)
     store = Store(files)
-    config, broken = usable(store)
+    config, wrong = usable(store)
     host = Host(files, config.dhcp.client, config.firewall.backend)
     engine = Engine(host, journal, Probes())
     try:
         design: Design = "iptables" if config.firewall.backend == "iptables" else nft.probe()
         obstacle = nft.obstacle(design) or (iptables.obstacle() if design == "iptables" else "")
         daemon = Daemon(store, engine, journal, config, design, obstacle)
-        if broken:
-            engine.failed["settings"] = broken
-            log.error("%s", broken)
+        for what, text in {"settings": wrong, "records": broken}.items():
+            if text:
+                engine.failed[what] = text
+                log.error("%s", text)
         if daemon.obstacle:
             log.warning("guests cannot be filtered: %s", daemon.obstacle)
         daemon.guard.tells_bridge = nft.tells_bridge()
@@ -291,6 +293,15 @@ async def running(root: Path) -> AsyncIterator[tuple[Daemon, Host]]:
     finally:
         engine.close()
         host.close()
+
+
+def _set_aside(files: Files) -> str:
+    """Have no record of our own keep the daemon from starting; return what is to be told of those that are broken."""
+    try:
+        broken = [name for directory in KEPT for name in files.set_aside(directory)]
+    except OSError as error:
+        return f"broken records of pvenetd's own cannot be set aside: {error}"
+    return f"not readable, set aside as ….broken: {', '.join(f'/{name}' for name in broken)}" if broken else ""
 
 
 async def _left(leaving: Awaitable[None]) -> None:

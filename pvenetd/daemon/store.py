@@ -20,10 +20,9 @@ from pvenetd.journal import content
 __all__ = ["ACTIVE", "STAGED", "Files", "Store", "View"]
 FIREWALL = "etc/pvenetd/firewall"
 CHOICE = "run/pvenetd/choice.json"
-WRITTEN = (
-    *("etc/network", "etc/network/interfaces.d", "etc/pvenetd/qemu-server", "etc/pvenetd/lxc", FIREWALL),
-    *("run/pvenetd", "var/lib/pvenetd", "var/lib/pvenetd/firewall"),
-)
+KEPT = ("run/pvenetd", "var/lib/pvenetd", "var/lib/pvenetd/firewall")
+"""Directories of the daemon's own records."""
+WRITTEN = ("etc/network", "etc/network/interfaces.d", "etc/pvenetd/qemu-server", "etc/pvenetd/lxc", FIREWALL, *KEPT)
 """Directories of files that are written here."""
 
 

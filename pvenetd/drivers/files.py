@@ -214,6 +214,17 @@ class Files:
                 with suppress(OSError):
                     _remove_left(self.path(f"{directory}/{name}"))
 
+    def set_aside(self, directory: str) -> list[str]:
+        """Rename our own JSON files in *directory* that are none, as a damaged disk leaves them; return their names.
+
+        What they said is lost; who reads them finds none, and need not end for it.
+        """
+        found = [f"{directory}/{name}" for name in self.names(directory) if name.endswith(".json")]
+        broken = [name for name in found if not _is_json(self.read(name))]
+        for name in broken:
+            self.path(name).replace(self.path(f"{name}.broken"))
+        return broken
+
     def read_json(self, name: str) -> Any:
         """Return what a JSON file of our own holds, None where there is none."""
         data = self.read(name)
@@ -312,6 +323,14 @@ def _replace(path: Path, data: bytes, mode: int, old: os.stat_result | None = No
         draft.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def _is_json(data: bytes | None) -> bool:
+    try:
+        json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _remove_left(draft: Path) -> None:

@@ -40,3 +40,24 @@ def seen(world: World) -> tuple[object, ...]:
         for link in world.host.show("ip", "-j", "address")
     ]
     return links, addresses, world.host.run("ip", "route"), world.rules()
+
+
+@pytest.mark.reliability(
+    "records of the daemon's own that a damaged disk has left unreadable",
+    guarantee="they are set aside and told of; the daemon starts, and there is nothing to do",
+)
+@pytest.mark.parametrize("left", ["", "\0\0\0\0", '{"files": {"etc/netw'])
+def test_records_that_cannot_be_read_keep_no_daemon_from_starting(world: World, left: str) -> None:
+    assert world.daemon
+    world.daemon.stop()
+    state = ("previous", "pending", "tokens", "nics", "leases", "trial")
+    run = ("choice", "made", "sysctls", "clients", "dns", "strangers")
+    names = [*(f"var/lib/pvenetd/{name}.json" for name in state), *(f"run/pvenetd/{name}.json" for name in run)]
+    for name in names:
+        world.write(name, left)
+    world.start_daemon()
+    assert world.ctl("plan") == ""
+    told = world.ctl("status")
+    assert all(f"/{name}" in told for name in names)
+    world.restart_daemon()
+    assert "set aside" not in world.ctl("status")
