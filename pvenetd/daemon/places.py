@@ -133,8 +133,9 @@ class Picture:
                     yield found
 
     def network(self, link: str, version: int) -> Span | None:
-        """Return the addresses of the network on one of the host's links, None where it has none."""
-        found = next((one.network for one in self.addresses(link) if one.version == version), None)
+        """Return the addresses of the network on one of the host's links, None where it has none, or no link there."""
+        addresses = self.addresses(link) if link else ()
+        found = next((one.network for one in addresses if one.version == version), None)
         return Span(int(found[0]), int(found[-1])) if found else None
 
     def networks(self) -> dict[str, list[tuple[int, int, int]]]:

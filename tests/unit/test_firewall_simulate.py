@@ -223,3 +223,14 @@ def test_what_makes_no_sense_is_refused(
     start, end, *more = words.split()
     assert main(["--root", str(root), "firewall", "simulate", "--from", start, "--to", end, *more]) == 1
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.netns
+def test_no_addresses_are_assumed_where_the_host_has_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aware = "auto vmbr0\niface vmbr0\n\taddress 192.0.2.1/24\n\tbridge-ports none\n\tbridge-vlan-aware yes\n"
+    (root / "etc/network/interfaces").write_text(aware)
+    (root / "etc/pvenetd/qemu-server/100.conf").write_text("net0: virtio=02:00:00:00:01:00,bridge=vmbr0,tag=30\n")
+    with fresh():
+        found = simulated(root, "outside vm/100 --proto tcp --dport 22", capsys)
+    assert "source: any address, so no rule about addresses matches" in found["assumed"]
+    assert "destination: any address, so no rule about addresses matches" in found["assumed"]
