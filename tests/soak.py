@@ -39,8 +39,8 @@ GROWTH = 1.05
 SLOWER = 2.0
 """What a plug may take in the end, of what it took at first: the median of `_SAMPLE`; the machine may do other work."""
 _SAMPLE = 500
-_FIRST_STEPS = 3000
-"""Steps before anything is counted: until then the allocator still takes more, though no more is kept."""
+_WARM = 4
+"""Part of the time that passes before anything is counted: until then the allocator takes more, and keeps it."""
 _TIDIED = 25
 """Seconds in which the daemon surely looks once for what nobody refers to (`pvenetd.collector`)."""
 _READERS = ("status", "vms", "topology", "firewall/counters")
@@ -200,7 +200,7 @@ def soak(times: int, taps: int, seconds: float, chance: random.Random, built: Bu
         for vmid in guests:
             churn.plug(vmid)
         with readers(churn.world):
-            churn.go_on(guests, min(times, _FIRST_STEPS), seconds / 4)
+            churn.go_on(guests, times, seconds / _WARM)
             churn.end()
         before = _settled(lambda: _counts(churn.world, daemon.pid), {})
         churn.took.clear()

@@ -12,7 +12,7 @@ import pvenetd
 from tests.sandbox.space import CHECKOUT
 from tests.sandbox.world import World
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.daemon]
 
 CODE = Path("/usr/lib/python3/dist-packages") if "PVENET_INSTALLED" in os.environ else CHECKOUT
 
