@@ -127,6 +127,14 @@ PARTS = (
         (*LAB, "-m", "lab or netns and not daemon and not no_bridge_conntrack"),
         needs=("kernel",),
     ),
+    # The longest of those that come behind the first two.
+    Part(
+        "debian",
+        "the daemon on Debian",
+        (*INSTALLED, *DEBIAN),
+        needs=("image", "deb"),
+        environment=_package,
+    ),
     Part(
         "host",
         "the package on a Debian host",
@@ -168,13 +176,6 @@ PARTS = (
         "lxc",
         "containers of LXC's on a Debian host",
         (*HOST, "-m", "host", "tests/host/test_6_lxc.py"),
-        needs=("image", "deb"),
-        environment=_package,
-    ),
-    Part(
-        "debian",
-        "the daemon on Debian",
-        (*INSTALLED, *DEBIAN),
         needs=("image", "deb"),
         environment=_package,
     ),
